@@ -1,0 +1,27 @@
+"""fer-edge: from a camera frame to a facial expression, on small machines.
+
+What both sides must agree on (class names, crop, colour, the model file's contract) lives in this package and
+nowhere else; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import it from here.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# OpenCV reads this once, when it is loaded: a picture above it is refused before its pixels are allocated. The
+# default, 2**30 pixels, is 3 GB of memory: more than a Pi has.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
+
+if TYPE_CHECKING:
+    from fer_edge.recognizer import Face, Recognizer
+
+__version__ = "0.1.0"
+__all__ = ["Face", "Recognizer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public classes on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
+    if name in ("Face", "Recognizer"):
+        from fer_edge import recognizer
+
+        return getattr(recognizer, name)
+    raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")

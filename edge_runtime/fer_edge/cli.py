@@ -1,0 +1,64 @@
+"""`fer-edge`: the commands of the runtime, and those that the other packages add.
+
+Nothing heavy is imported before a command runs; `fer-edge --help` must answer at once on a Pi.
+"""
+
+import importlib.metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import fer_edge
+from fer_edge.console import console
+from fer_edge.errors import FerEdgeError
+
+
+class Commands(TyperGroup):
+    """The one place that turns an error into a line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a refused request ends in one line on stderr, never in a traceback."""
+        try:
+            return super().invoke(ctx)
+        except FerEdgeError as error:
+            console.print(f"[red]error:[/] {_escape(str(error))}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            console.print("stopped")
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Facial expression recognition on the edge: prepare, train, export to int8 with proof, run on a camera.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fer-edge {fer_edge.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before the command."""
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+for _entry in sorted(importlib.metadata.entry_points(group="fer_edge.commands"), key=lambda entry: entry.name):
+    app.add_typer(_entry.load())

@@ -1,0 +1,30 @@
+"""Talking to people and to programs: people read stderr, programs read one JSON document on stdout."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Everything meant for a person goes through here, to stderr."""
+
+
+def print_json(document: Any, *, indent: int | None = 1) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def progress() -> Progress:
+    """Make a progress bar: what, how much, how many, how long still. Drawn on a terminal only."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

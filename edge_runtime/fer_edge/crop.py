@@ -1,0 +1,98 @@
+"""From a frame and a face box to what the network sees: the one crop rule, for training and for the device.
+
+The rule: a square around the box's centre, its side `scale` times the box's longer side; beyond the frame the border is
+repeated; grey by BT.601; then area averaging down or linear interpolation up to the network's size.
+
+A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (Haar,
+a data set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
+from every source: a crop 20 % wider than trained for costs 5 points of accuracy.
+"""
+
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import DataError
+from fer_edge.images import Pixels, to_grey
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of its frame; may reach over the frame's edge."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def longer(self) -> float:
+        """The longer side, in pixels."""
+        return max(self.w, self.h)
+
+
+def whole(frame: Pixels) -> Box:
+    """Box that is the whole frame, for pictures that are face crops already."""
+    return Box(0, 0, frame.shape[1], frame.shape[0])
+
+
+def reframed(box: Box, scale: float, down: float = 0.0) -> Box:
+    """Scale `box` about its centre and move it `down` by that fraction of its height.
+
+    >>> reframed(Box(10, 10, 20, 40), 0.5, down=0.1)
+    Box(x=15.0, y=24.0, w=10.0, h=20.0)
+    """
+    w, h = box.w * scale, box.h * scale
+    return Box(box.x + (box.w - w) / 2, box.y + (box.h - h) / 2 + down * box.h, w, h)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1.
+
+    >>> overlap(Box(0, 0, 2, 2), Box(1, 0, 2, 2))
+    0.3333333333333333
+    """
+    w = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    h = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    if w <= 0 or h <= 0:
+        return 0.0
+    return w * h / (a.w * a.h + b.w * b.h - w * h)
+
+
+def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pixels:
+    """Cut the square around `box` out of `frame_bgr` as the network sees it.
+
+    Args:
+        frame_bgr: (height, width, 3) uint8 BGR.
+        box: A face box in pixels of the frame; may reach over its edge.
+        size: Side of the result in pixels.
+        scale: Side of the square over the box's longer side.
+
+    Returns:
+        (size, size) uint8 grey.
+
+    Raises:
+        DataError: Nothing of the square lies inside the frame.
+    """
+    height, width = frame_bgr.shape[:2]
+    side = max(1, round(box.longer * scale))
+    left = round(box.x + box.w / 2 - side / 2)
+    top = round(box.y + box.h / 2 - side / 2)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    if x0 >= x1 or y0 >= y1:
+        raise DataError(f"box {tuple(round(v) for v in box)} lies outside the {width}x{height} picture")
+    grey = to_grey(np.ascontiguousarray(frame_bgr[y0:y1, x0:x1]))
+    if (x0, y0, x1, y1) != (left, top, left + side, top + side):
+        edges = (y0 - top, top + side - y1, x0 - left, left + side - x1)
+        if side > 4 * max(height, width):
+            raise DataError(f"box {tuple(round(v) for v in box)} is far larger than the {width}x{height} picture")
+        grey = cast(Pixels, cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE))
+    return resize_face(grey, size)
+
+
+def resize_face(grey: Pixels, size: int) -> Pixels:
+    """Resize a square (side, side) uint8 grey face to (size, size): area averaging down, linear interpolation up."""
+    if grey.shape[0] == size:
+        return grey
+    method = cv2.INTER_AREA if grey.shape[0] > size else cv2.INTER_LINEAR
+    return cast(Pixels, cv2.resize(grey, (size, size), interpolation=method))

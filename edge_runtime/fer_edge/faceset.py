@@ -1,0 +1,125 @@
+"""The prepared set: faces ready for a network in one `.npz`, the file in which training, export and benchmark meet."""
+
+import json
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import DataError
+from fer_edge.files import replacing
+from fer_edge.images import Pixels
+
+Split = Literal["training", "validation", "testing"]
+Protocol = Literal["majority", "all"]
+
+SPLITS: tuple[Split, ...] = ("training", "validation", "testing")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Cropped faces with what people said of them; every array has one row per face."""
+
+    faces: Pixels
+    """(n, size, size) uint8 grey."""
+    votes: npt.NDArray[np.float32]
+    """(n, classes): how many people chose each class; one-hot where the data set has one label per face."""
+    agreed: npt.NDArray[np.bool_]
+    """(n,): the face counts under FER+'s majority protocol; always true where there is one label per face."""
+    split: npt.NDArray[np.str_]
+    """(n,): training, validation or testing."""
+    group: npt.NDArray[np.str_]
+    """(n,): faces of one group (photo, person) never stand in two splits."""
+    names: npt.NDArray[np.str_]
+    """(n,): picture each face came from, relative to its data set."""
+    classes: tuple[str, ...]
+    """Class names in the order of `votes`' columns."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """Where the faces came from: data set, format, digest, licence, seed, framing; goes into the model's contract."""
+
+    def __post_init__(self) -> None:
+        n = len(self.faces)
+        if self.faces.ndim != 3 or self.faces.shape[1] != self.faces.shape[2] or self.faces.dtype != np.uint8:
+            raise DataError(f"faces are (n, size, size) uint8, not {self.faces.shape} {self.faces.dtype}")
+        if self.votes.shape != (n, len(self.classes)):
+            raise DataError(f"votes of {n} faces are ({n}, {len(self.classes)}), not {self.votes.shape}")
+        if {len(self.agreed), len(self.split), len(self.group), len(self.names)} != {n}:
+            raise DataError("a column of the prepared set is shorter than another")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def size(self) -> int:
+        """Side of a face in pixels."""
+        return int(self.faces.shape[1])
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(n,) class index with the most votes; the first of equals."""
+        return np.asarray(np.argmax(self.votes, axis=1), np.int64)
+
+    def take(self, rows: npt.NDArray[Any]) -> "FaceSet":
+        """Keep `rows` (indices or a boolean mask), in that order."""
+        columns = ("faces", "votes", "agreed", "split", "group", "names")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    def part(self, split: str) -> "FaceSet":
+        """Keep the faces of one split."""
+        return self.take(self.split == split)
+
+    def under(self, protocol: Protocol) -> "FaceSet":
+        """Keep the faces that count under FER+'s `majority` protocol (an emotion has over half the votes), or all."""
+        return self.take(self.agreed) if protocol == "majority" else self
+
+    def counts(self) -> dict[str, int]:
+        """Faces per class."""
+        return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    def save(self, path: Path) -> None:
+        """Write the prepared set to `path` (.npz), whole or not at all."""
+        meta = {"format": FORMAT, "classes": self.classes, "source": self.source}
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                meta=np.array(json.dumps(meta)),
+                faces=self.faces,
+                votes=self.votes,
+                agreed=self.agreed,
+                split=self.split,
+                group=self.group,
+                names=self.names,
+            )
+
+    @staticmethod
+    def load(path: Path) -> "FaceSet":
+        """Read a prepared set.
+
+        Raises:
+            DataError: The file is missing, damaged, or no prepared set.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as columns:
+                meta = json.loads(str(columns["meta"]))
+                if meta["format"] != FORMAT:
+                    raise DataError(f"{path}: prepared set of format {meta['format']}; this fer-edge reads {FORMAT}")
+                return FaceSet(
+                    faces=columns["faces"],
+                    votes=columns["votes"].astype(np.float32),
+                    agreed=columns["agreed"],
+                    split=columns["split"],
+                    group=columns["group"],
+                    names=columns["names"],
+                    classes=tuple(meta["classes"]),
+                    source=meta["source"],
+                )
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file; make one: fer-edge prepare --data DIR --out {path}") from error
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: not a prepared set; make one: fer-edge prepare --data DIR --out SET.npz"
+            ) from error

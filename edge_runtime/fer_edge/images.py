@@ -1,0 +1,105 @@
+"""Reading and writing pictures, and the one conversion from colour to grey."""
+
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import DataError
+from fer_edge.files import write_bytes
+
+Pixels = npt.NDArray[np.uint8]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+
+
+def is_picture(path: Path) -> bool:
+    """Tell by its suffix whether `path` is a picture."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_picture(path: Path) -> Pixels:
+    """Read a picture file, turned upright by its EXIF tag.
+
+    Returns:
+        (height, width, 3) uint8 BGR.
+
+    Raises:
+        DataError: The file is missing, empty, cut short, no picture, or larger than OpenCV may open.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    if not content:
+        raise DataError(f"{path}: the file is empty")
+    if is_cut_short(content):
+        raise DataError(f"{path}: the picture is cut short; copy it again")
+    return decode_picture(content, str(path))
+
+
+def decode_picture(content: bytes, name: str) -> Pixels:
+    """Decode a picture held in memory; `name` stands for it in the error.
+
+    Returns:
+        (height, width, 3) uint8 BGR.
+
+    Raises:
+        DataError: `content` is no picture, or larger than OpenCV may open.
+    """
+    try:
+        frame_bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "PIXELS" in str(error) or "MAX_IMAGE" in str(error):
+            raise DataError(f"{name}: more than 64 million pixels; make it smaller first") from error
+        raise DataError(f"{name}: not a picture that OpenCV can read") from error
+    if frame_bgr is None:
+        raise DataError(f"{name}: not a picture that OpenCV can read")
+    return cast(Pixels, frame_bgr)
+
+
+def is_cut_short(content: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end; OpenCV fills the rest with grey and says nothing.
+
+    >>> is_cut_short(bytes.fromhex("ffd8ffda0000")), is_cut_short(bytes.fromhex("ffd8ffda0000ffd9"))
+    (True, False)
+    """
+    if content.startswith(b"\xff\xd8"):  # look behind the last scan: a thumbnail has an end mark of its own
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-64:]
+    return False
+
+
+def write_picture(path: Path, frame_bgr: Pixels) -> None:
+    """Write uint8 (height, width, 3) BGR or (height, width) grey in the format of `path`'s suffix, whole or not at all.
+
+    Raises:
+        FerEdgeError: The file cannot be written.
+    """
+    write_bytes(path, encode_picture(frame_bgr, path.suffix))
+
+
+def encode_picture(frame_bgr: Pixels, suffix: str) -> bytes:
+    """Encode (height, width, 3) BGR or (height, width) grey uint8 as the format of `suffix`, such as ".png".
+
+    Raises:
+        DataError: OpenCV writes no such format.
+    """
+    try:
+        written, content = cv2.imencode(suffix, frame_bgr)
+    except cv2.error as error:
+        raise DataError(f"OpenCV writes no {suffix!r} pictures; use .png or .jpg") from error
+    if not written:
+        raise DataError(f"OpenCV could not write a {suffix!r} picture of shape {frame_bgr.shape}")
+    return content.tobytes()
+
+
+def to_grey(frame_bgr: Pixels) -> Pixels:
+    """Turn (height, width, 3) BGR into (height, width) grey by ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
+
+    A picture that is grey already (three equal channels) keeps its values exactly.
+    """
+    return cast(Pixels, cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY))

@@ -1,0 +1,102 @@
+"""The one place that picks LiteRT or tflite-runtime, and the one that knows how pixels become a tensor."""
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.contract import ModelFile
+from fer_edge.errors import FerEdgeError, ModelError
+from fer_edge.images import Pixels
+
+RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
+"""What can run a model, best first: tflite-runtime has had no wheel since Python 3.11 and needs numpy below 2."""
+
+
+def load_runtime(choice: str | None = None) -> tuple[str, Any]:
+    """Import the runtime named by `choice` or $FER_EDGE_RUNTIME (litert or tflite), else the first that is there.
+
+    Returns:
+        Its package name and its Interpreter class.
+
+    Raises:
+        FerEdgeError: None is installed, or the choice is unknown.
+    """
+    choice = choice or os.environ.get("FER_EDGE_RUNTIME")
+    if choice and choice not in RUNTIMES:
+        raise FerEdgeError(f"FER_EDGE_RUNTIME={choice}: unknown; choose one of: {', '.join(RUNTIMES)}")
+    reasons = []
+    for package in [RUNTIMES[choice]] if choice else RUNTIMES.values():
+        try:
+            if package == "ai_edge_litert":
+                from ai_edge_litert.interpreter import Interpreter
+            else:
+                from tflite_runtime.interpreter import Interpreter
+        except ImportError as error:  # also a wheel built for another numpy
+            reasons.append(f"{package}: {error}")
+        else:
+            return package, Interpreter
+    raise FerEdgeError(f"no TFLite runtime ({'; '.join(reasons)}); type: pip install 'ai-edge-litert<2.2'")
+
+
+class Network:
+    """A model on its interpreter, made once and used for every face. Not to be shared between threads."""
+
+    def __init__(self, model: ModelFile, threads: int = 1) -> None:
+        """Load `model`.
+
+        Raises:
+            ModelError: The runtime refuses the model, or its tensors are not what the contract says.
+        """
+        self.runtime, interpreter_class = load_runtime()
+        try:
+            self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
+            self._interpreter.allocate_tensors()
+            self._input = self._interpreter.get_input_details()[0]
+            self._output = self._interpreter.get_output_details()[0]
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise ModelError(f"{model.path}: {self.runtime} cannot run it: {error}") from error
+        contract = model.contract
+        expected = ((1, contract.size, contract.size, 1), (1, len(contract.labels)))
+        found = (tuple(self._input["shape"]), tuple(self._output["shape"]))
+        if found != expected:
+            raise ModelError(f"{model.path}: tensors are {found}, its contract says {expected}; export it again")
+
+    @property
+    def step(self) -> float:
+        """Distance between two neighbouring output values; for a float model a tolerance of 0.001."""
+        return float(self._output["quantization"][0]) or 1e-3
+
+    def logits(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Run the network on faces one by one, as a device does.
+
+        Args:
+            pixels: (n, size, size) uint8 grey.
+
+        Returns:
+            (n, classes) float32.
+        """
+        count = int(self._output["shape"][1])
+        answers = np.empty((len(pixels), count), np.float32)
+        for row, face in enumerate(pixels):
+            self._interpreter.set_tensor(self._input["index"], self._encode(face[None, :, :, None]))
+            self._interpreter.invoke()
+            answers[row] = self._decode(self._interpreter.get_tensor(self._output["index"])[0])
+        return answers
+
+    def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
+        if self._input["dtype"] == np.float32:
+            return pixels.astype(np.float32) / np.float32(255)
+        scale, zero_point = self._input["quantization"]
+        if self._input["dtype"] == np.uint8 and zero_point == 0 and abs(scale * 255 - 1) < 1e-4:
+            return pixels  # the camera's bytes are the quantised input
+        limits = np.iinfo(self._input["dtype"])
+        steps = np.round(pixels.astype(np.float32) / np.float32(255 * scale)) + zero_point
+        return np.asarray(np.clip(steps, limits.min, limits.max), self._input["dtype"])  # a bare cast would wrap
+
+    def _decode(self, output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if output.dtype == np.float32:
+            return np.asarray(output)
+        scale, zero_point = self._output["quantization"]
+        return np.asarray((output.astype(np.float32) - zero_point) * scale, np.float32)

@@ -1,0 +1,104 @@
+"""What a classifier is worth: the figures that `evaluate`, `export` and `benchmark` report, each computed here only."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+
+
+def confusion(truth: Ints, predicted: Ints, classes: int) -> npt.NDArray[np.int64]:
+    """Count (classes, classes) faces: rows are the true class, columns the predicted one."""
+    counts = np.bincount(truth * classes + predicted, minlength=classes**2)
+    return np.asarray(counts.reshape(classes, classes), np.int64)
+
+
+def recalls(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Share of each class's faces that were found, (classes,); NaN for a class without a face."""
+    n = matrix.sum(axis=1)
+    return np.asarray(np.divide(matrix.diagonal(), n, out=np.full(len(matrix), np.nan), where=n > 0))
+
+
+def f1_scores(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Harmonic mean of precision and recall per class, (classes,); NaN for a class without a face."""
+    total = matrix.sum(axis=1) + matrix.sum(axis=0)
+    present = matrix.sum(axis=1) > 0
+    return np.asarray(np.divide(2 * matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=present))
+
+
+def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over `bins` equal bins (Guo et al. 2017).
+
+    Args:
+        probabilities: (n, classes), rows sum to 1.
+        truth: (n,) class indices.
+        bins: How many bins of confidence.
+    """
+    if len(truth) == 0:
+        return float("nan")
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.abs(np.bincount(index, confidence, bins) - np.bincount(index, right, bins))
+    return float(gaps.sum() / len(truth))
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """Turn (n, classes) logits into probabilities, divided by `temperature` first (Guo et al. 2017)."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=-1, keepdims=True)
+    exponentials = np.exp(scaled)
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def fit_temperature(logits: Floats, truth: Ints) -> float:
+    """Temperature with the lowest negative log-likelihood of `truth`, by golden-section search over 0.25 to 8.
+
+    Args:
+        logits: (n, classes).
+        truth: (n,) class indices; of validation faces, never of test faces.
+    """
+    if len(truth) == 0:
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        probabilities = softmax(logits, float(np.exp(log_temperature)))
+        return -float(np.mean(np.log(probabilities[np.arange(len(truth)), truth] + 1e-12)))
+
+    low, high = np.log(0.25), np.log(8.0)
+    ratio = (np.sqrt(5.0) - 1) / 2
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return round(float(np.exp((low + high) / 2)), 4)
+
+
+def summary(logits: Floats, truth: Ints, classes: tuple[str, ...], temperature: float = 1.0) -> dict[str, Any]:
+    """All figures of one evaluation, ready for JSON; classes without a face count in none of the means.
+
+    Args:
+        logits: (n, classes).
+        truth: (n,) class indices.
+        classes: Class names in output order.
+        temperature: Divides the logits before the softmax; touches the calibration error only.
+    """
+    matrix = confusion(truth, logits.argmax(axis=1), len(classes))
+    recall = recalls(matrix)
+    present = ~np.isnan(recall)
+    return {
+        "n": len(truth),
+        "accuracy": round(float(matrix.trace() / max(len(truth), 1)), 6),
+        "balanced_accuracy": round(float(recall[present].mean()), 6) if present.any() else None,
+        "macro_f1": round(float(f1_scores(matrix)[present].mean()), 6) if present.any() else None,
+        "calibration_error": round(calibration_error(softmax(logits, temperature), truth), 6) if len(truth) else None,
+        "per_class": {
+            name: {"n": int(n), "recall": round(float(r), 6) if n else None}
+            for name, n, r in zip(classes, matrix.sum(axis=1), recall, strict=True)
+        },
+        "confusion": matrix.tolist(),
+    }

@@ -1,0 +1,1 @@
+"""Workstation side of fer-edge: data sets, splits, training and evaluation."""
