@@ -8,7 +8,7 @@ FerEdgeError                exit code 1
 ├── SourceError      (4)    no camera or source
 └── BenchmarkError   (5)    a benchmark assertion failed, or the run is invalid
 
-Only `fer_edge.cli` turns one into a line and an exit code. The message says what was wrong, where, and what to type next.
+Only `fer_edge.cli` turns one into a line and an exit code. A message says what was wrong, where, and what to type next.
 """
 
 from collections.abc import Iterator

@@ -76,6 +76,24 @@ class FaceSet:
         """Keep the faces that count under FER+'s `majority` protocol (an emotion has over half the votes), or all."""
         return self.take(self.agreed) if protocol == "majority" else self
 
+    @property
+    def voted(self) -> bool:
+        """Whether several people judged each face, so that the two protocols differ."""
+        return bool(len(self) and self.votes.sum(axis=1).max() > 1)
+
+    def with_classes(self, classes: tuple[str, ...]) -> "FaceSet":
+        """Arrange the votes in the order of `classes`; a class that this set lacks gets none.
+
+        Raises:
+            DataError: This set has a class that is not in `classes`.
+        """
+        strange = [name for name in self.classes if name not in classes]
+        if strange:
+            raise DataError(f"the data has {', '.join(strange)}, the model knows only {', '.join(classes)}")
+        votes = np.zeros((len(self), len(classes)), np.float32)
+        votes[:, [classes.index(name) for name in self.classes]] = self.votes
+        return replace(self, votes=votes, classes=classes)
+
     def counts(self) -> dict[str, int]:
         """Faces per class."""
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))

@@ -29,6 +29,15 @@ def read_picture(path: Path) -> Pixels:
     Raises:
         DataError: The file is missing, empty, cut short, no picture, or larger than OpenCV may open.
     """
+    return decode_picture(read_content(path), str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Read the bytes of a picture file, for whoever needs their digest too; `decode_picture` turns them into pixels.
+
+    Raises:
+        DataError: The file is missing, empty or cut short.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -37,7 +46,7 @@ def read_picture(path: Path) -> Pixels:
         raise DataError(f"{path}: the file is empty")
     if is_cut_short(content):
         raise DataError(f"{path}: the picture is cut short; copy it again")
-    return decode_picture(content, str(path))
+    return content
 
 
 def decode_picture(content: bytes, name: str) -> Pixels:

@@ -1,0 +1,138 @@
+"""What happens around an epoch: averaged weights, the run folder's files, early stopping, and what the user sees."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fer_edge.console import console
+from fer_edge.errors import DataError
+from fer_edge.files import replacing
+from fer_edge_train.batches import Batches
+from fer_edge_train.runs import Row, write_history
+from fer_edge_train.settings import TrainSettings
+
+Logs = dict[str, float] | None
+
+
+class Averaging(keras.callbacks.SwapEMAWeights):
+    """Puts the averaged weights in place while others look at the network: for validation and for the files."""
+
+    def __init__(self, *, resumed: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._ema_weights_in_model = resumed  # last.keras was written with the averaged weights in place
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes the run folder's files after each epoch, and stops when validation no longer gets better.
+
+    `last.keras` is written last and holds the step count: whatever else a kill leaves behind, the run goes on from
+    there, and the rows of `history.csv` that came after it are dropped.
+    """
+
+    def __init__(self, run: Path, batches: Batches, rows: list[Row], settings: TrainSettings) -> None:
+        super().__init__()
+        self.rows = rows
+        self._batches = batches
+        self._run, self._patience, self._batch, self._seed = run, settings.patience, settings.batch, settings.seed
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `patience` epochs have passed without a better validation accuracy."""
+        accuracies = [row["val_accuracy"] for row in self.rows]
+        return bool(self._patience and accuracies and len(accuracies) - 1 - np.argmax(accuracies) >= self._patience)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Shuffle and set the dropout's dice: Keras shuffles once too often, and its files hold no state of dropout."""
+        self._batches.start(epoch)
+        for number, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+                layer.seed_generator.state.assign([self._seed + number, epoch * len(self._batches)])
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write this epoch's files.
+
+        Raises:
+            DataError: The loss is no number any more; the files of the epoch before stay as they are.
+        """
+        logs = logs or {}
+        if not np.isfinite(logs["loss"]):
+            raise DataError(f"epoch {epoch + 1}: the loss is no number; start anew with a lower rate: --lr")
+        seconds = time.perf_counter() - self._started
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        row: Row = {
+            "epoch": epoch + 1,
+            **{name: round(float(logs[name]), 6) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+            "learning_rate": round(float(rate), 8),
+            "faces_per_s": round(self.params["steps"] * self._batch / seconds, 1),
+            "seconds": round(seconds, 2),
+        }
+        if row["val_accuracy"] > max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0):
+            save_network(self.model, self._run / "best.keras")
+        self.rows.append(row)
+        write_history(self._run / "history.csv", self.rows)
+        save_network(self.model, self._run / "last.keras")
+        self.model.stop_training = self.exhausted
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Write `network` with its optimizer to `path` (.keras), whole or not at all."""
+    with replacing(path) as temporary:
+        network.save(temporary)
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Shows loss, accuracy, faces/s and the time left; one line remains of each epoch."""
+
+    def __init__(self, epochs: int, batch: int) -> None:
+        super().__init__()
+        self._epochs, self._batch = epochs, batch
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TextColumn("all done in"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Show the bar, for all steps of all epochs."""
+        self._task = self._bar.add_task("", total=None, figures="")
+        self._bar.start()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+        steps = self.params["steps"]
+        self._bar.update(
+            self._task,
+            description=f"epoch {epoch + 1}/{self._epochs}",
+            total=self._epochs * steps,
+            completed=epoch * steps,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Move the bar on."""
+        self._bar.update(self._task, advance=1, figures=self._figures(batch + 1, logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Leave one line."""
+        logs = logs or {}
+        console.print(
+            f"epoch {epoch + 1}/{self._epochs}  {self._figures(self.params['steps'], logs)}"
+            f"  validation: loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.2%}"
+        )
+
+    def _figures(self, steps: int, logs: dict[str, float]) -> str:
+        rate = steps * self._batch / (time.perf_counter() - self._started)
+        return f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}, {rate:.0f} faces/s"
