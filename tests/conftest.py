@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+TINY = Path(__file__).parent / "data" / "tiny.tflite"
+"""A 32 px int8 model of drawn faces with a contract, made by make_tiny_model.py."""
 
 
 @pytest.fixture
@@ -13,3 +15,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (real photos and YuNet), which is not part of the repository")
     return SHARED
+
+
+@pytest.fixture
+def tiny() -> Path:
+    """Path of the tiny int8 model."""
+    return TINY

@@ -1,14 +1,16 @@
 """Writing that leaves nothing half-written: everything goes to a temporary name first and is renamed when whole."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import DataError, FerEdgeError
 
 
 @contextmanager
@@ -59,6 +61,32 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        path: The file.
+        remedy: What the user should type where it is missing.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; {remedy}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object")
+    return document
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write `document` to `path` as JSON, whole or not at all."""
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -131,14 +131,11 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of any known layout, or a prepared set (.npz).")],
     split: Annotated[
         Literal["training", "validation", "testing", "all"] | None,
-        typer.Option(help="Which faces; default: testing, or validation where there is no testing face."),
+        typer.Option(help="Which faces; default: those held out from training, all of an unknown data set."),
     ] = None,
     protocol: ProtocolOption = "majority",
     data_format: FormatOption = None,
     min_confidence: MinConfidenceOption = DataSettings.min_confidence,
-    group: GroupOption = "photo",
-    share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of testing faces that training had.")] = 0.2,
-    seed: SeedOption = 0,
     project: Annotated[Path, typer.Option(help="Folder of the evaluations.")] = Path("runs/evaluate"),
     name: Annotated[str, typer.Option(help="Name of this one; NAME2 where it is taken.")] = "exp",
     json: JsonOption = False,
@@ -149,12 +146,10 @@ def evaluate(
     """
     with needs("train"), quiet():
         from fer_edge_train import evaluate as judge
-        from fer_edge_train.prepare import load_faces
 
         judged = judge.load_judged(model)
-    settings = DataSettings(data_format, min_confidence, group, share, seed=seed)
-    faces = load_faces(data, size=judged.size, settings=settings)
-    figures = judge.evaluate(judged, *judge.choose_split(faces, split), protocol)
+    faces, part = judge.load_faces_for(judged, data, DataSettings(data_format, min_confidence), split)
+    figures = judge.evaluate(judged, faces, part, protocol)
     figures = {"data": str(data), **figures}
     folder = judge.write_evaluation(project, name, figures)
     judge.show(figures, folder)

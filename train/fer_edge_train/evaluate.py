@@ -15,11 +15,14 @@ from fer_edge.classify import Classifier
 from fer_edge.console import console
 from fer_edge.errors import DataError, ModelError
 from fer_edge.faceset import FaceSet, Protocol
+from fer_edge.files import read_json, write_json
 from fer_edge.images import Pixels
 from fer_edge.metrics import summary
 from fer_edge_train.batches import to_input
+from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.plots import draw_confusion
-from fer_edge_train.runs import new_run, read_config, read_json, write_json
+from fer_edge_train.prepare import load_faces
+from fer_edge_train.runs import new_run, read_config
 
 
 def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -51,6 +54,8 @@ class Judged:
     size: int
     """Side of the input in pixels."""
     temperature: float
+    source: dict[str, Any]
+    """The data set that it was trained on (`FaceSet.source`)."""
     logits: Callable[[Pixels], npt.NDArray[np.float32]]
     """From (n, size, size) uint8 grey to (n, classes)."""
 
@@ -66,27 +71,46 @@ def load_judged(path: Path) -> Judged:
     if path.suffix != ".keras":
         classifier = Classifier(path)
         contract = classifier.contract
-        return Judged(path, contract.labels, contract.size, contract.temperature, classifier.network.logits)
+        source = contract.data.get("training", {})
+        return Judged(path, contract.labels, contract.size, contract.temperature, source, classifier.network.logits)
     network = load_network(path)
-    classes = tuple(read_config(path.parent)["classes"])
+    config = read_config(path.parent)
     metrics = path.parent / "metrics.json"
-    temperature = read_json(metrics)["temperature"] if metrics.exists() else 1.0
-    return Judged(path, classes, int(network.input_shape[1]), temperature, partial(keras_logits, network))
+    temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
+    logits = partial(keras_logits, network)
+    return Judged(path, tuple(config["classes"]), int(network.input_shape[1]), temperature, config["source"], logits)
 
 
-def choose_split(faces: FaceSet, split: str | None) -> tuple[FaceSet, str]:
-    """Take the faces of `split`; without one those for testing, or for validation where there are none.
+def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str | None) -> tuple[FaceSet, str]:
+    """Read the faces of `data` to judge `model` on; what it was trained on is divided as it was then.
+
+    Args:
+        model: What will be judged.
+        data: Folder of any known layout, or a prepared set (.npz).
+        settings: How to read it.
+        split: Which part, or "all". None takes the testing part, or else the validation part, of the data set that
+            the model was trained on and of one that is divided by its makers, and all faces of any other.
+
+    Returns:
+        The faces, and the name of the part.
 
     Raises:
         DataError: There is no such face.
     """
+    faces = load_faces(data, size=model.size, settings=settings)
+    known = bool(faces.source) and faces.source.get("digest") == model.source.get("digest")
+    if known and faces.source.get("settings") != model.source.get("settings"):
+        faces = load_faces(data, size=model.size, settings=DataSettings(**model.source["settings"]))
+    if split is None:
+        divided = known or data.suffix == ".npz" or faces.source.get("split") == "own"
+        held_out = [name for name in ("testing", "validation") if (faces.split == name).any()]
+        split = held_out[0] if divided and held_out else "all"
     if split == "all":
         return faces, split
-    split = split or ("testing" if (faces.split == "testing").any() else "validation")
     part = faces.part(split)
     if len(part) == 0:
-        there = ", ".join(sorted(set(faces.split.tolist())))
-        raise DataError(f"the data set has no {split} face; it has {there}: --split {there.split(', ')[0]}")
+        there = sorted(set(faces.split.tolist()))
+        raise DataError(f"{data} has no {split} face; it has {', '.join(there)}: --split {there[0]}")
     return part, split
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fer_edge.console import console
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
+from fer_edge.files import read_json, write_json
 from fer_edge.metrics import fit_temperature, summary
 from fer_edge_train.batches import Batches, class_weights, targets, to_input
 from fer_edge_train.callbacks import Averaging, EpochProgress, Recorder
@@ -18,9 +19,10 @@ from fer_edge_train.evaluate import keras_logits
 from fer_edge_train.networks import make_network
 from fer_edge_train.plots import draw_confusion, draw_history
 from fer_edge_train.prepare import load_faces
-from fer_edge_train.runs import Row, new_run, read_config, read_history, read_json, write_json
+from fer_edge_train.runs import Row, new_run, read_config, read_history
 from fer_edge_train.settings import TrainSettings, settings_from
 
+TRAIN_ON = "finish the run: fer-edge train --resume {run}"
 CALIBRATION_FACES = 2000
 """Training faces that a run folder keeps for the export's calibration."""
 
@@ -169,12 +171,12 @@ def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> di
 
 def figures(run: Path) -> dict[str, Any]:
     """What a program wants to know of a finished run: its folder, and metrics.json."""
-    return {"run": str(run), **read_json(run / "metrics.json")}
+    return {"run": str(run), **read_json(run / "metrics.json", TRAIN_ON.format(run=run))}
 
 
 def show(run: Path) -> None:
     """Tell people how a finished run went, and what to type next."""
-    metrics = read_json(run / "metrics.json")
+    metrics = read_json(run / "metrics.json", TRAIN_ON.format(run=run))
     for split in ("validation", "testing"):
         if split in metrics:
             judged = metrics[split]

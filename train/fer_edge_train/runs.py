@@ -12,12 +12,11 @@ heldout.npz           validation and testing faces, likewise
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import DataError, FerEdgeError
-from fer_edge.files import write_text
+from fer_edge.files import read_json, write_text
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "faces_per_s", "seconds")
 Row = dict[str, float]
@@ -47,37 +46,13 @@ def new_run(project: Path, name: str, *, exist_ok: bool = False) -> Path:
             return run
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write `document` to `path`, whole or not at all."""
-    write_text(path, json.dumps(document, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a run folder.
-
-    Raises:
-        DataError: It is missing or damaged.
-    """
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; a run folder has it: fer-edge train --data DIR") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path} is damaged: not a JSON object")
-    return document
-
-
 def read_config(run: Path) -> dict[str, Any]:
     """Read a run's config.json.
 
     Raises:
         DataError: `run` is no run folder, or the file is damaged.
     """
-    if not (run / "config.json").is_file():
-        raise DataError(f"{run}: not a run folder (no config.json); make one: fer-edge train --data DIR")
-    config = read_json(run / "config.json")
+    config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
     if not {"settings", "classes", "source"} <= config.keys():
         raise DataError(f"{run}/config.json is not that of a training run")
     return config

@@ -1,0 +1,138 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from fer_edge.cli import app
+from fer_edge.contract import read_model, write_model
+from fer_edge.errors import BenchmarkError, ModelError
+from fer_edge.images import write_picture
+from fer_edge.render import draw_face
+from fer_edge_bench.benchmark import check, find_float
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
+SHORT = ("--detector", "none", "--warmup-runs", "1", "--num-runs", "4")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "face.png"
+    write_picture(path, draw_face("happiness", seed=1)[0])
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """The tiny int8 model with its float32 sibling in one folder, as fer-edge export leaves them."""
+    (tmp_path / "model_float32.tflite").write_bytes(TINY.with_name("tiny_float32.tflite").read_bytes())
+    (tmp_path / "model_int8.tflite").write_bytes(TINY.read_bytes())
+    return tmp_path / "model_int8.tflite"
+
+
+def benchmark(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["benchmark", *map(str, arguments)])
+
+
+def test_every_stage_is_timed_for_every_frame(picture: Path) -> None:
+    result = benchmark("--model", TINY, "--source", picture, *SHORT, "--json")
+
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert {stage: row["n"] for stage, row in report["ms"].items()} == {
+        "capture": 4,
+        "detect": 4,
+        "crop": 4,
+        "classify": 4,
+        "total": 4,
+    }
+    assert (report["threads"], report["num_runs"], report["detector"], report["faces_per_frame"]) == (1, 4, "none", 1.0)
+    assert report["memory_mb"] > 10
+    assert report["machine"]["packages"]["numpy"] == np.__version__
+
+
+def test_float_model_beside_it_is_timed_on_the_same_faces(pair: Path, picture: Path) -> None:
+    report = json.loads(benchmark("--model", pair, "--source", picture, *SHORT, "--json").stdout)
+
+    assert report["float_model"]["recipe"] == "float32"
+    assert report["ms"]["classify_float"]["n"] == report["float_over_int8"]["n"] == 4
+
+
+def test_people_read_a_table_on_stderr(pair: Path, picture: Path) -> None:
+    result = benchmark("--model", pair, "--source", picture, *SHORT)
+
+    assert result.stdout == ""
+    assert "classify (float32)" in result.stderr
+    assert "times as long as int8 on the same faces" in result.stderr
+
+
+def test_without_a_source_drawn_frames_are_used_and_capture_is_not_timed() -> None:
+    report = json.loads(benchmark("--model", TINY, *SHORT, "--json").stdout)
+
+    assert report["source"] == "drawn frames, 640x480"
+    assert report["ms"]["capture"] == {"n": 0}
+
+
+def test_fulfilled_assertion_exits_with_0_and_stands_in_the_file(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+
+    result = benchmark("--model", TINY, "--source", picture, *SHORT, "--assert", "total.p90<60000", "--out", out)
+
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(out.read_text())["assertions"][0]["passed"] is True
+
+
+def test_failed_assertion_exits_with_5_after_the_report(picture: Path) -> None:
+    result = benchmark("--model", TINY, "--source", picture, *SHORT, "--json", "--assert", "total.p90<0.0001")
+
+    assert result.exit_code == 5
+    assert "error: not fulfilled: total.p90<0.0001 (it is " in result.stderr
+    assert json.loads(result.stdout)["assertions"][0]["passed"] is False
+
+
+@pytest.mark.parametrize("condition", ["total.p90", "speed.p90<5"])
+def test_assertion_that_makes_no_sense_exits_with_2(condition: str) -> None:
+    assert benchmark("--model", TINY, *SHORT, "--assert", condition).exit_code == 2
+
+
+def test_frames_without_a_face_exit_with_5(tmp_path: Path) -> None:
+    write_picture(tmp_path / "wall.png", np.full((96, 96, 3), 128, np.uint8))
+
+    result = benchmark("--model", TINY, "--source", tmp_path / "wall.png", "--detector", "haar", "--num-runs", 2)
+
+    assert result.exit_code == 5
+    assert "haar found no face in 2 frames" in result.stderr
+
+
+def test_missing_source_exits_with_4(tmp_path: Path) -> None:
+    assert benchmark("--model", TINY, "--source", tmp_path / "none.png", *SHORT).exit_code == 4
+
+
+def test_missing_model_is_one_line(tmp_path: Path) -> None:
+    result = benchmark("--model", tmp_path / "none.tflite", *SHORT)
+
+    assert result.exit_code == 1
+    assert "none.tflite: No such file or directory; make one: fer-edge export RUN" in result.stderr
+
+
+def test_int8_model_as_float_is_refused() -> None:
+    with pytest.raises(ModelError, match="--float takes a float32 model"):
+        find_float(read_model(TINY), TINY)
+
+
+def test_float_model_with_other_classes_is_refused(tmp_path: Path) -> None:
+    tiny = read_model(TINY)
+    other = replace(tiny.contract, recipe="float32", labels=tiny.contract.labels[::-1])
+    write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, tiny.golden)
+
+    with pytest.raises(ModelError, match="has other classes or another input"):
+        find_float(tiny, tmp_path / "other.tflite")
+
+
+def test_run_on_a_throttled_machine_is_invalid() -> None:
+    with pytest.raises(BenchmarkError, match="the run is invalid: the processor was throttled 2 times") as refusal:
+        check({"invalid": "the processor was throttled 2 times during the run", "assertions": []})
+
+    assert refusal.value.exit_code == 5

@@ -1,0 +1,96 @@
+"""A network whose weights are set by hand and faces that it tells apart: nothing here has to be trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.faceset import FaceSet
+
+SIZE = 16
+CLASSES = ("flat", "lying", "standing")
+
+
+def draw_stripes(n: int, seed: int) -> FaceSet:
+    """n pictures of noise, of lying and of standing stripes, in turn; thirds are training, validation and testing."""
+    rng = np.random.default_rng(seed)
+    wave = np.where(np.arange(SIZE) // 2 % 2, 60, 0)
+    patterns = np.stack([np.zeros((SIZE, SIZE)), np.tile(wave[:, None], (1, SIZE)), np.tile(wave, (SIZE, 1))])
+    truth = np.arange(n) % 3
+    faces = patterns[truth] + rng.integers(60, 120, (n, 1, 1)) + rng.normal(0, 6, (n, SIZE, SIZE))
+    names = np.array([f"{row}.png" for row in range(n)])
+    return FaceSet(
+        faces=np.clip(faces, 0, 255).astype(np.uint8),
+        votes=np.eye(3, dtype=np.float32)[truth],
+        agreed=np.ones(n, bool),
+        split=np.array(["training", "validation", "testing"])[np.arange(n) // 3 % 3],
+        group=names,
+        names=names,
+        classes=CLASSES,
+        source={"data": "stripes"},
+    )
+
+
+def stripe_network(gain: float = 40.0) -> Any:
+    """Two edge filters, their mean strength, three logits: 29 parameters, and right on every picture of `draw_stripes`.
+
+    A flat picture, whether black or white, leaves both filters at their small bias, so that an int8 range calibrated
+    with nothing else is far too narrow for stripes.
+    """
+    import keras
+    from keras import layers
+
+    network = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 1)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ],
+        name="stripes",
+    )
+    sobel = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], np.float32)
+    strength = np.array([[0, 1, 0], [0, 0, 1]], np.float32) * gain
+    flat = np.array([gain / 4, 0, 0], np.float32)
+    network.set_weights([np.stack([sobel, sobel.T], -1)[:, :, None], np.full(2, 0.01, np.float32), strength, flat])
+    return network
+
+
+@pytest.fixture(scope="session", name="stripes")
+def stripes_fixture() -> FaceSet:
+    return draw_stripes(90, seed=0)
+
+
+@pytest.fixture(scope="session")
+def network() -> Any:
+    return stripe_network()
+
+
+@pytest.fixture(scope="session")
+def keras_file(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
+    path = tmp_path_factory.mktemp("network") / "stripes.keras"
+    network.save(path)
+    return path
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
+    """Makes a run folder as fer-edge train leaves it; a file named in `without` is missing."""
+
+    def make(*without: str, temperature: float | None = 0.5) -> Path:
+        run = tmp_path / "run"
+        run.mkdir()
+        (run / "config.json").write_text(json.dumps({"classes": CLASSES, "network": {"name": "stripes"}}))
+        (run / "metrics.json").write_text(json.dumps({} if temperature is None else {"temperature": temperature}))
+        for name in ("best.keras", "last.keras"):
+            (run / name).write_bytes(keras_file.read_bytes())
+        stripes.part("training").save(run / "calibration.npz")
+        stripes.take(stripes.split != "training").save(run / "heldout.npz")
+        for name in without:
+            (run / name).unlink()
+        return run
+
+    return make

@@ -1,0 +1,157 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from fer_edge.cli import app
+from fer_edge.contract import read_model
+from fer_edge.faceset import FaceSet
+from fer_edge_export.export import held_out
+
+FILES = ["export_report.json", "export_report.md", "labels.txt", "model_float32.tflite", "model_int8.tflite"]
+
+
+def fer_edge(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_run_folder_becomes_two_models_and_a_report(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--json")
+
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (run / "export").iterdir()) == FILES
+    report = json.loads(result.stdout)
+    assert report == json.loads((run / "export" / "export_report.json").read_text())
+    assert report["heldout"] == {"split": "testing", "protocol": "one label per face"}
+    assert report["comparison"]["float32"]["accuracy"] == report["comparison"]["int8"]["accuracy"] == 1.0
+    assert report["calibration"] == {"faces": 30, "seed": 0, "per_class": {"flat": 10, "lying": 10, "standing": 10}}
+    assert (run / "export" / "labels.txt").read_text() == "flat\nlying\nstanding\n"
+
+
+def test_people_read_the_comparison_on_stderr(make_run: Callable[..., Path]) -> None:
+    result = fer_edge("export", make_run())
+
+    assert result.stdout == ""
+    assert "testing faces, protocol: one label per face, n=30" in result.stderr
+    assert "recall standing" in result.stderr
+    assert "int8 drop 0.0000 (passed; allowed 0.01), agreement 100.0%" in result.stderr
+
+
+def test_both_models_carry_the_whole_contract(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+    fer_edge("export", run)
+
+    for recipe in ("float32", "int8"):
+        model = read_model(run / "export" / f"model_{recipe}.tflite")
+        contract = model.contract
+        assert (contract.recipe, contract.size, contract.temperature) == (recipe, 16, 0.5)
+        assert contract.labels == ("flat", "lying", "standing")
+        assert contract.network == {"name": "stripes", "parameters": 29, "macs": 3534}
+        assert contract.data["training"] == {"data": "stripes"}
+        assert contract.metrics["int8"]["accuracy"] == 1.0
+        assert model.golden.logits.shape == (16, 3)
+
+
+def test_exported_models_pass_their_own_selftest(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+    fer_edge("export", run)
+
+    for recipe in ("float32", "int8"):
+        assert fer_edge("selftest", run / "export" / f"model_{recipe}.tflite").exit_code == 0
+
+
+def test_temperature_is_fitted_on_validation_where_the_run_has_none(make_run: Callable[..., Path]) -> None:
+    report = json.loads(fer_edge("export", make_run(temperature=None), "--json").stdout)
+
+    assert report["temperature"] == 0.25  # every face is right: the colder the better
+
+
+def test_same_run_and_seed_give_the_same_bytes(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = make_run()
+    for name in ("one", "two"):
+        fer_edge("export", run, "--out", tmp_path / name, "--calib-samples", 9)
+
+    for file in FILES:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_one_black_picture_for_calibration_fails_the_gate(
+    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    black = stripes.take(np.flatnonzero(stripes.split != "training")[:40])
+    split = black.split.copy()
+    split[0] = "training"
+    faces = black.faces.copy()
+    faces[0] = 0
+    replace(black, split=split, faces=faces).save(tmp_path / "black.npz")
+
+    result = fer_edge("export", make_run(), "--data", tmp_path / "black.npz", "--json")
+
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["gate"] == {"max_drop": 0.01, "passed": False}
+    assert "error: int8 lost 0." in result.stderr
+    assert "Try: more calibration faces than 1" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "run" / "export").iterdir()) == FILES
+
+
+def test_keras_file_is_exported_with_a_set(keras_file: Path, stripes: FaceSet, tmp_path: Path) -> None:
+    stripes.save(tmp_path / "set.npz")
+
+    result = fer_edge("export", keras_file, "--data", tmp_path / "set.npz", "--out", tmp_path / "out", "--int8")
+
+    assert result.exit_code == 0, result.stderr
+    assert read_model(tmp_path / "out" / "model_int8.tflite").contract.network["name"] == "stripes"
+
+
+def test_keras_file_alone_says_what_to_type(keras_file: Path) -> None:
+    result = fer_edge("export", keras_file)
+
+    assert result.exit_code == 2
+    assert f"type: fer-edge export {keras_file} --data SET.npz" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [
+        ("calibration.npz", "holds no calibration.npz; give another set: fer-edge export"),
+        ("heldout.npz", "holds no heldout.npz"),
+        ("config.json", "is not a run folder; make one: fer-edge train"),
+        ("best.keras", "best.keras: no such file"),
+    ],
+)
+def test_incomplete_run_folder_is_one_clear_line(make_run: Callable[..., Path], missing: str, line: str) -> None:
+    result = fer_edge("export", make_run(missing))
+
+    assert result.exit_code == 1
+    assert line in result.stderr
+
+
+def test_set_with_other_classes_is_refused(make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path) -> None:
+    replace(stripes, classes=("flat", "lying", "smile")).save(tmp_path / "other.npz")
+
+    result = fer_edge("export", make_run(), "--data", tmp_path / "other.npz")
+
+    assert result.exit_code == 1
+    assert "the data has smile, the model knows only flat, lying, standing" in result.stderr
+
+
+def test_held_out_faces_are_the_testing_ones_where_there_are_any(stripes: FaceSet) -> None:
+    without = stripes.take(stripes.split != "testing")
+
+    assert held_out(stripes, "majority")[0] == "testing"
+    assert held_out(without, "majority")[0] == "validation"
+
+
+def test_majority_protocol_leaves_out_faces_without_a_majority(stripes: FaceSet) -> None:
+    agreed = stripes.agreed.copy()
+    agreed[np.flatnonzero(stripes.split == "testing")[:4]] = False
+    some = replace(stripes, agreed=agreed)
+
+    assert len(held_out(some, "majority")[1]) == 26
+    assert len(held_out(some, "all")[1]) == 30
