@@ -10,7 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 import fer_edge
+from fer_edge import commands
 from fer_edge.console import console
+from fer_edge.demo import cli as demo
 from fer_edge.errors import FerEdgeError
 
 
@@ -60,5 +62,7 @@ def _escape(text: str) -> str:
     return escape(text)
 
 
+app.add_typer(commands.app)
+app.add_typer(demo.app)
 for _entry in sorted(importlib.metadata.entry_points(group="fer_edge.commands"), key=lambda entry: entry.name):
     app.add_typer(_entry.load())

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from fer_edge.contract import ModelFile
 from fer_edge.errors import FerEdgeError, ModelError
 from fer_edge.images import Pixels
+from fer_edge.quiet import quiet
 
 RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
 """What can run a model, best first: tflite-runtime has had no wheel since Python 3.11 and needs numpy below 2."""
@@ -18,7 +19,7 @@ def load_runtime(choice: str | None = None) -> tuple[str, Any]:
     """Import the runtime named by `choice` or $FER_EDGE_RUNTIME (litert or tflite), else the first that is there.
 
     Returns:
-        Its package name and its Interpreter class.
+        Its package name and its module `interpreter`.
 
     Raises:
         FerEdgeError: None is installed, or the choice is unknown.
@@ -30,29 +31,40 @@ def load_runtime(choice: str | None = None) -> tuple[str, Any]:
     for package in [RUNTIMES[choice]] if choice else RUNTIMES.values():
         try:
             if package == "ai_edge_litert":
-                from ai_edge_litert.interpreter import Interpreter
+                from ai_edge_litert import interpreter
             else:
-                from tflite_runtime.interpreter import Interpreter
+                from tflite_runtime import interpreter
         except ImportError as error:  # also a wheel built for another numpy
             reasons.append(f"{package}: {error}")
         else:
-            return package, Interpreter
+            return package, interpreter
     raise FerEdgeError(f"no TFLite runtime ({'; '.join(reasons)}); type: pip install 'ai-edge-litert<2.2'")
 
 
 class Network:
     """A model on its interpreter, made once and used for every face. Not to be shared between threads."""
 
-    def __init__(self, model: ModelFile, threads: int = 1) -> None:
+    def __init__(self, model: ModelFile, threads: int = 1, *, reference: bool = False) -> None:
         """Load `model`.
+
+        Args:
+            model: What to run.
+            threads: How many the kernels may use.
+            reference: Use the built-in kernels, which round alike in every runtime and on every processor, instead of
+                the fastest (XNNPACK), which are up to some steps away in a deep int8 network.
 
         Raises:
             ModelError: The runtime refuses the model, or its tensors are not what the contract says.
         """
-        self.runtime, interpreter_class = load_runtime()
+        self.runtime, module = load_runtime()
+        kernels = module.OpResolverType
+        resolver = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES if reference else kernels.AUTO
         try:
-            self._interpreter = interpreter_class(model_content=model.flatbuffer, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with quiet():  # LiteRT tells of its delegates from C++
+                self._interpreter = module.Interpreter(
+                    model_content=model.flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
+                )
+                self._interpreter.allocate_tensors()
             self._input = self._interpreter.get_input_details()[0]
             self._output = self._interpreter.get_output_details()[0]
         except (ValueError, RuntimeError, IndexError) as error:
@@ -87,7 +99,7 @@ class Network:
 
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
         if self._input["dtype"] == np.float32:
-            return pixels.astype(np.float32) / np.float32(255)
+            return np.asarray(pixels.astype(np.float32) / np.float32(255))
         scale, zero_point = self._input["quantization"]
         if self._input["dtype"] == np.uint8 and zero_point == 0 and abs(scale * 255 - 1) < 1e-4:
             return pixels  # the camera's bytes are the quantised input

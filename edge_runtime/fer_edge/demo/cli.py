@@ -1,0 +1,43 @@
+"""The command `demo`; nothing heavy is imported before it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for everything it makes.  [default: runs/demo, demo2 ...]")
+    ] = None,
+    photo: Annotated[
+        list[Path] | None, typer.Option(help="A picture for the bundled model; may be given several times.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the drawn faces.")] = 10,
+    faces: Annotated[int, typer.Option(min=10, help="Drawn faces of each expression.")] = 150,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Show the whole loop in a few minutes, on faces that it draws itself, and leave a report to look at.
+
+    Example: fer-edge demo --photo me.jpg
+    """
+    from fer_edge import yunet
+    from fer_edge.console import console, print_json
+    from fer_edge.demo.loop import demo as show
+    from fer_edge.demo.loop import free_folder
+    from fer_edge.demo.steps import DemoSettings
+
+    detector = "yunet" if yunet.find() else "haar"  # auto would look for YuNet in the network; the demo stays offline
+    if detector == "haar":
+        console.print(
+            "YuNet is not on this machine; faces are found by OpenCV's Haar cascade, which will do for drawings, but "
+            f"misses a third of real faces. To get YuNet: {yunet.how_to_get()}",
+            markup=False,
+        )
+    settings = DemoSettings(out or free_folder(Path("runs/demo")), tuple(photo or ()), epochs, faces, detector=detector)
+    answer = show(settings)
+    if json:
+        print_json(answer)

@@ -1,0 +1,92 @@
+"""Pictures for the report: sheets of faces, frames of the annotated film, and how they get into the page."""
+
+import base64
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import DataError
+from fer_edge.images import Pixels, encode_picture, is_picture, read_picture, write_picture
+from fer_edge.labels import EXPRESSIONS
+
+VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+FACES_SHOWN = 8
+
+
+def face_sheet(folder: Path) -> Pixels:
+    """Lay out the first faces of each class folder, one class a row.
+
+    Args:
+        folder: Holds a folder for each of `EXPRESSIONS`.
+
+    Returns:
+        (height, width, 3) uint8 BGR.
+    """
+    rows = [
+        np.hstack([read_picture(path) for path in sorted((folder / name).iterdir())[:FACES_SHOWN]])
+        for name in EXPRESSIONS
+    ]
+    narrowest = min(row.shape[1] for row in rows)
+    return np.vstack([row[:, :narrowest] for row in rows])
+
+
+def annotated_frames(folder: Path, count: int) -> list[Pixels]:
+    """Take `count` frames of the video or the pictures that `fer-edge run --save` left in `folder`, evenly spread.
+
+    Raises:
+        DataError: There is neither.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        if path.suffix.lower() in VIDEOS:
+            return _video_frames(path, count)
+    pictures = [path for path in files if is_picture(path)]
+    if not pictures:
+        raise DataError(f"{folder}: no annotated video or picture; fer-edge run --save DIR makes one")
+    return [read_picture(pictures[i]) for i in _spread(len(pictures), count)]
+
+
+def write_readme_picture(out: Path) -> None:
+    """Write `out`/picture.png: frames of the annotated film side by side, as in the README (docs/demo.png)."""
+    frames = [no_wider_than(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
+    write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4: half the bytes
+
+
+def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
+    """Make a picture smaller where it is wider than `width` pixels."""
+    if frame_bgr.shape[1] <= width:
+        return frame_bgr
+    height = max(1, round(frame_bgr.shape[0] * width / frame_bgr.shape[1]))
+    return cast(Pixels, cv2.resize(frame_bgr, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """Write a file as a `data:` address, so that the page holds it; `kind` is its MIME type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def as_jpeg(frame_bgr: Pixels) -> str:
+    """Write a picture as a `data:` address."""
+    return data_address(encode_picture(frame_bgr, ".jpg"), "image/jpeg")
+
+
+def _video_frames(video: Path, count: int) -> list[Pixels]:
+    capture = cv2.VideoCapture(str(video))
+    frames: list[Pixels] = []
+    while True:
+        more, frame_bgr = capture.read()
+        if not more:
+            break
+        frames.append(cast(Pixels, frame_bgr))
+    capture.release()
+    if not frames:
+        raise DataError(f"{video}: no frame in it")
+    return [frames[i] for i in _spread(len(frames), count)]
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Indices of the middle ones of `count` equal parts of `length` items, or of all where there are fewer."""
+    count = min(count, length)
+    return [int((part + 0.5) * length / count) for part in range(count)]

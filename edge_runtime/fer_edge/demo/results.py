@@ -1,0 +1,70 @@
+"""What the commands left behind, read back for the report: every figure there comes from one of these files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.crop import Box, overlap
+from fer_edge.errors import DataError
+
+SAME_FACE = 0.4
+"""Overlap from which a found box counts as the drawn face."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """How `fer-edge run` did on the drawn film, whose faces are known."""
+
+    frames: int
+    drawn: int
+    """Faces that the film shows, over all frames."""
+    found: int
+    right: int
+    """Found faces with the right expression."""
+    uncertain: int
+    """Found faces that the model would not name."""
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file with one JSON object a line.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
+
+
+def judge_film(answers: list[dict[str, Any]], truth: list[list[dict[str, Any]]]) -> Film:
+    """Compare what `run` said of each frame with what was drawn.
+
+    Args:
+        answers: Its JSON, one object a frame.
+        truth: For each frame the drawn faces: expression and box.
+    """
+    found = right = uncertain = 0
+    for answer, drawn in zip(answers, truth, strict=False):
+        for face in drawn:
+            box = Box(*face["box"])
+            best = max(answer["faces"], key=lambda other: overlap(Box(*other["box"]), box), default=None)
+            if best is None or overlap(Box(*best["box"]), box) < SAME_FACE:
+                continue
+            found += 1
+            right += best["label"] == face["expression"]
+            uncertain += best["label"] == "uncertain"
+    return Film(len(answers), sum(len(faces) for faces in truth), found, right, uncertain)

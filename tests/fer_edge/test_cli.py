@@ -1,0 +1,237 @@
+"""The commands as a user types them; each `fer_edge` here is a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.contract import read_model, write_model
+from fer_edge.images import read_picture, write_picture
+from fer_edge.labels import EXPRESSIONS
+from fer_edge.render import clip, draw_face
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("tensorflow", "keras", "pandas", "matplotlib")
+
+FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def fer_edge(tmp_path: Path) -> FerEdge:
+    """Runs `fer-edge` with an empty home, and with nowhere to download from."""
+
+    def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "200"}
+        command = [sys.executable, "-m", "fer_edge", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two drawn faces and a broken picture."""
+    path = tmp_path / "faces"
+    for name in ("fear", "happiness"):
+        write_picture(path / f"{name}.png", draw_face(name, seed=3)[0])
+    (path / "broken.png").touch()
+    return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Twelve frames of two drawn people."""
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
+        writer.write(frame_bgr)
+    writer.release()
+    return path
+
+
+def test_run_prints_one_json_line_per_picture(fer_edge: FerEdge, tiny: Path, folder: Path) -> None:
+    finished = fer_edge("run", "--model", tiny, "--source", folder, "--detector", "none", "--json")
+
+    assert finished.returncode == 0
+    lines = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert [(line["source"], line["frame"]) for line in lines] == [("fear.png", 1), ("happiness.png", 2)]
+    assert set(lines[0]) == {"source", "t", "frame", "age_ms", "faces", "ms"}
+    assert list(lines[0]["ms"]) == ["capture", "detect", "crop", "classify", "total"]
+    (face,) = lines[0]["faces"]
+    assert (face["id"], face["box"]) == (0, [0, 0, 96, 96])
+    assert list(face["probs"]) == list(EXPRESSIONS)
+    assert face["stable"] is (face["label"] != "uncertain")
+    assert finished.stderr.splitlines()[-1] == "1 of 3 pictures could not be read"
+
+
+def test_run_prints_a_short_line_for_people(fer_edge: FerEdge, tiny: Path, folder: Path) -> None:
+    finished = fer_edge("run", "-m", tiny, "-s", folder / "happiness.png", "--detector", "none")
+
+    assert finished.stdout.startswith("happiness.png: ")
+    assert len(finished.stdout.splitlines()) == 1
+    assert finished.stderr == ""
+
+
+def test_run_saves_annotated_pictures_under_their_names(
+    fer_edge: FerEdge, tiny: Path, folder: Path, tmp_path: Path
+) -> None:
+    finished = fer_edge("run", "-m", tiny, "-s", folder, "--detector", "none", "--save", tmp_path / "out")
+
+    assert finished.returncode == 0
+    assert names(tmp_path / "out") == ["fear.png", "happiness.png"]
+    assert not np.array_equal(read_picture(tmp_path / "out" / "fear.png"), read_picture(folder / "fear.png"))
+
+
+def test_run_never_saves_over_its_source(fer_edge: FerEdge, tiny: Path, folder: Path) -> None:
+    before = (folder / "fear.png").read_bytes()
+
+    finished = fer_edge("run", "-m", tiny, "-s", folder, "--detector", "none", "--save", folder)
+
+    assert finished.returncode == 1
+    assert "would write over" in finished.stderr
+    assert (folder / "fear.png").read_bytes() == before
+
+
+def test_run_saves_every_second_frame_of_a_video(fer_edge: FerEdge, tiny: Path, video: Path, tmp_path: Path) -> None:
+    finished = fer_edge(
+        "run", "-m", tiny, "-s", video, "--detector", "none", "--vid-stride", 2, "--save", tmp_path / "out", "--json"
+    )
+
+    assert [json.loads(line)["t"] for line in finished.stdout.splitlines()] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    saved = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
+    assert (saved.get(cv2.CAP_PROP_FRAME_COUNT), saved.get(cv2.CAP_PROP_FPS)) == (6, 5)
+    assert names(tmp_path / "out") == ["clip.mp4"]
+
+
+def test_ctrl_c_leaves_a_whole_video(tiny: Path, tmp_path: Path) -> None:
+    source = tmp_path / "long.mp4"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for _ in range(3000):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    out = tmp_path / "out"
+    arguments = ["run", "-m", str(tiny), "-s", str(source), "--detector", "none", "--save", str(out)]
+    program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"from fer_edge.cli import app; app({arguments!r})"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        for _ in range(20):
+            running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert errors.decode().splitlines()[-1] == "stopped"
+    assert cv2.VideoCapture(str(out / "long.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 19  # the line comes first
+    assert names(out) == ["long.mp4"]
+
+
+def test_a_reader_that_goes_away_ends_run_quietly(tiny: Path, video: Path) -> None:
+    command = [sys.executable, "-m", "fer_edge", "run", "-m", str(tiny), "-s", str(video), "--detector", "none"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        errors = running.stderr.read()
+        running.wait(timeout=60)
+
+    assert errors == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["--source", "none.jpg"], 4, "no such file or folder"),
+        (["--source", "77"], 4, "camera 77 does not open"),
+        (["--source", "{folder}/broken.png"], 1, "the file is empty"),
+        (["--source", "{folder}/fear.png", "--model", "none.tflite"], 1, "No such file"),
+        (["--source", "{folder}/fear.png", "--model", "{folder}/fear.png"], 1, "not a TFLite model"),
+        (["--source", "{folder}/fear.png", "--detector-model", "none.onnx"], 1, "none.onnx: no such file"),
+        (["--source", "{folder}/fear.png", "--detector", "haar", "--detector-model", "x"], 2, "takes no file"),
+        (["--source", "{folder}/fear.png", "--detector", "none", "--save", "/proc/x"], 1, "cannot write"),
+    ],
+)
+def test_run_refuses_in_one_line(
+    fer_edge: FerEdge, tiny: Path, folder: Path, arguments: list[str], code: int, complaint: str
+) -> None:
+    finished = fer_edge("run", "--model", tiny, *[argument.format(folder=folder) for argument in arguments])
+
+    assert (finished.returncode, len(finished.stderr.splitlines())) == (code, 1)
+    assert finished.stderr.startswith("error: ")
+    assert complaint in finished.stderr
+
+
+@pytest.mark.parametrize("flag", [("--conf", "1.5"), ("--detector", "mtcnn"), ("--threads", "0"), ("--nonsense",)])
+def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
+    assert fer_edge("run", *flag).returncode == 2
+
+
+def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:
+    people, programs = fer_edge("info", tiny), fer_edge("info", tiny, "--json")
+
+    assert "32x32 grey" in people.stderr
+    document = json.loads(programs.stdout)
+    assert (document["labels"], document["size"], document["recipe"]) == (list(EXPRESSIONS), 32, "int8")
+    assert document["bytes"] == tiny.stat().st_size
+
+
+def test_selftest_passes_and_says_so(fer_edge: FerEdge, tiny: Path) -> None:
+    finished = fer_edge("selftest", tiny, "--json")
+
+    assert finished.returncode == 0
+    assert json.loads(finished.stdout)["passed"] is True
+    assert [line.split(":")[0] for line in finished.stderr.splitlines()] == ["crop", "network", "fast kernels"]
+
+
+def test_selftest_of_a_model_that_answers_otherwise_exits_1(fer_edge: FerEdge, tiny: Path, tmp_path: Path) -> None:
+    model = read_model(tiny)
+    golden = replace(model.golden, logits=model.golden.logits + 1)
+    write_model(tmp_path / "other.tflite", model.flatbuffer, model.contract, golden)
+
+    finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
+
+    assert finished.returncode == 1
+    assert json.loads(finished.stdout)["passed"] is False
+    assert "not as on the workstation: network, fast kernels" in finished.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], (*HEAVY, "cv2", "numpy", "ai_edge_litert")),
+        (["run", "--help"], (*HEAVY, "cv2", "numpy", "ai_edge_litert")),
+        (["run", "-m", "{tiny}", "-s", "{folder}", "--detector", "haar", "--json"], HEAVY),
+    ],
+)
+def test_nothing_heavy_is_imported(tiny: Path, folder: Path, arguments: list[str], unwanted: tuple[str, ...]) -> None:
+    typed = [argument.format(tiny=tiny, folder=folder) for argument in arguments]
+    program = (
+        "import sys\nfrom fer_edge.cli import app\n"
+        f"try:\n    app({typed!r})\nfinally:\n"
+        f"    sys.stderr.write(' '.join(sorted(set({unwanted!r}) & set(sys.modules))))"
+    )
+
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert finished.returncode == 0, finished.stderr
+    assert (finished.stderr.splitlines() or [""])[-1] in ("", "1 of 3 pictures could not be read")
+
+
+@pytest.mark.parametrize("command", ["run", "info", "selftest"])
+def test_every_command_has_an_example(fer_edge: FerEdge, command: str) -> None:
+    assert f"Example: fer-edge {command}" in fer_edge(command, "--help").stdout

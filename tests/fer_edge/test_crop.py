@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from fer_edge.crop import Box, crop_face, overlap, reframed, resize_face, whole
+from fer_edge.errors import DataError
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Grey picture whose value is its column."""
+    return np.repeat(np.tile(np.arange(width, dtype=np.uint8), (height, 1))[..., None], 3, axis=2)
+
+
+def test_the_crop_is_the_square_around_the_longer_side() -> None:
+    crop = crop_face(ramp(40, 40), Box(10, 10, 4, 8), size=8)
+
+    assert crop.tolist() == [list(range(8, 16))] * 8
+
+
+def test_scale_widens_the_square_about_the_same_centre() -> None:
+    crop = crop_face(ramp(40, 40), Box(18, 18, 4, 4), size=8, scale=2.0)
+
+    assert crop[0].tolist() == list(range(16, 24))
+
+
+def test_beyond_the_frame_its_border_is_repeated() -> None:
+    crop = crop_face(ramp(10, 10), Box(-3, 2, 6, 6), size=6)
+
+    assert crop[0].tolist() == [0, 0, 0, 0, 1, 2]
+
+
+def test_shrinking_averages_areas() -> None:
+    grey = np.array([[0, 100], [100, 200]], np.uint8).repeat(2, 0).repeat(2, 1)
+
+    assert resize_face(grey, 2).tolist() == [[0, 100], [100, 200]]
+    assert resize_face(grey, 1).tolist() == [[100]]
+
+
+def test_enlarging_is_linear() -> None:
+    assert resize_face(np.array([[0, 100], [0, 100]], np.uint8), 4)[0].tolist() == [0, 25, 75, 100]
+
+
+def test_a_face_of_the_right_size_is_not_touched() -> None:
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+
+    assert resize_face(grey, 4) is grey
+
+
+@pytest.mark.parametrize("box", [Box(50, 0, 10, 10), Box(-30, 0, 10, 10), Box(0, 41, 10, 10)])
+def test_a_box_outside_the_frame_is_refused(box: Box) -> None:
+    with pytest.raises(DataError, match="lies outside the 40x40 picture"):
+        crop_face(ramp(40, 40), box, size=8)
+
+
+def test_a_box_far_larger_than_the_frame_is_refused() -> None:
+    with pytest.raises(DataError, match="far larger than the 4x4 picture"):
+        crop_face(ramp(4, 4), Box(0, 0, 1000, 1000), size=8)
+
+
+def test_a_picture_of_one_pixel_is_a_face_of_one_colour() -> None:
+    frame_bgr = np.full((1, 1, 3), 9, np.uint8)
+
+    assert crop_face(frame_bgr, whole(frame_bgr), size=2).tolist() == [[9, 9], [9, 9]]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [(Box(0, 0, 4, 4), 1.0), (Box(4, 0, 4, 4), 0.0), (Box(0, 0, 2, 4), 0.5), (Box(9, 9, 1, 1), 0.0)],
+)
+def test_overlap_is_intersection_over_union(other: Box, expected: float) -> None:
+    assert overlap(Box(0, 0, 4, 4), other) == expected
+
+
+def test_reframing_there_and_back_changes_nothing() -> None:
+    assert reframed(reframed(Box(3, 4, 10, 20), 2.0), 0.5) == Box(3, 4, 10, 20)

@@ -1,0 +1,90 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.errors import DataError
+from fer_edge.faceset import FaceSet
+
+
+@pytest.fixture
+def faces() -> FaceSet:
+    """Four faces of 8x8; the third has a tie, the last is a testing face."""
+    return FaceSet(
+        faces=np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8),
+        votes=np.array([[8, 2], [1, 9], [5, 5], [0, 10]], np.float32),
+        agreed=np.array([True, True, False, True]),
+        split=np.array(["training", "training", "validation", "testing"]),
+        group=np.array(["a", "a", "b", "c"]),
+        names=np.array(["1.png", "2.png", "3.png", "4.png"]),
+        classes=("sadness", "happiness"),
+        source={"data": "made up"},
+    )
+
+
+def test_a_set_comes_back_as_it_was_saved(tmp_path: Path, faces: FaceSet) -> None:
+    faces.save(tmp_path / "set.npz")
+    loaded = FaceSet.load(tmp_path / "set.npz")
+
+    np.testing.assert_array_equal(loaded.faces, faces.faces)
+    np.testing.assert_array_equal(loaded.votes, faces.votes)
+    assert (loaded.classes, loaded.source) == (("sadness", "happiness"), {"data": "made up"})
+    assert loaded.names.tolist() == ["1.png", "2.png", "3.png", "4.png"]
+
+
+def test_the_first_of_equal_votes_is_the_label(faces: FaceSet) -> None:
+    assert faces.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_counts_are_per_class(faces: FaceSet) -> None:
+    assert faces.counts() == {"sadness": 2, "happiness": 2}
+
+
+def test_a_part_has_the_rows_of_its_split(faces: FaceSet) -> None:
+    assert faces.part("training").names.tolist() == ["1.png", "2.png"]
+    assert len(faces.part("nowhere")) == 0
+
+
+def test_votes_follow_their_class_into_another_order(faces: FaceSet) -> None:
+    wider = faces.with_classes(("neutral", "happiness", "sadness"))
+
+    assert wider.votes[0].tolist() == [0, 2, 8]
+    assert wider.classes == ("neutral", "happiness", "sadness")
+
+
+def test_a_class_that_the_model_lacks_is_refused(faces: FaceSet) -> None:
+    with pytest.raises(DataError, match="the data has sadness, the model knows only happiness"):
+        faces.with_classes(("happiness",))
+
+
+def test_only_agreed_faces_count_under_the_majority_protocol(faces: FaceSet) -> None:
+    assert (len(faces.under("majority")), len(faces.under("all"))) == (3, 4)
+
+
+def test_one_label_per_face_is_no_vote(faces: FaceSet) -> None:
+    assert faces.voted
+    assert not replace(faces, votes=np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]).voted
+
+
+def test_a_column_that_is_too_short_is_refused(faces: FaceSet) -> None:
+    with pytest.raises(DataError, match="a column of the prepared set is shorter"):
+        replace(faces, names=faces.names[:2])
+
+
+def test_faces_of_floats_are_refused(faces: FaceSet) -> None:
+    with pytest.raises(DataError, match=r"not .* float64"):
+        replace(faces, faces=faces.faces / 255)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 half a zip"])
+def test_another_file_is_refused_with_the_command_that_makes_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "set.npz").write_bytes(content)
+
+    with pytest.raises(DataError, match="not a prepared set; make one: fer-edge prepare"):
+        FaceSet.load(tmp_path / "set.npz")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        FaceSet.load(tmp_path / "set.npz")

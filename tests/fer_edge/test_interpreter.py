@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.contract import read_model
+from fer_edge.errors import FerEdgeError, ModelError
+from fer_edge.interpreter import Network, load_runtime
+
+
+@pytest.mark.parametrize("name", ["tiny.tflite", "tiny_float32.tflite"])
+def test_the_golden_faces_get_the_golden_answers(tiny: Path, name: str) -> None:
+    model = read_model(tiny.with_name(name))
+    network = Network(model, reference=True)
+
+    logits = network.logits(model.golden.pixels)
+
+    np.testing.assert_allclose(logits, model.golden.logits, rtol=0, atol=network.step * 1.001)
+
+
+def test_int8_answers_as_float_does_but_for_a_few_steps(tiny: Path) -> None:
+    model = read_model(tiny)
+    exact = Network(read_model(tiny.with_name("tiny_float32.tflite"))).logits(model.golden.pixels)
+    network = Network(model)
+
+    assert np.abs(network.logits(model.golden.pixels) - exact).max() < 8 * network.step
+
+
+def test_pixels_go_in_as_they_are(tiny: Path) -> None:
+    network = Network(read_model(tiny))
+    details = network._interpreter.get_input_details()[0]
+
+    assert details["dtype"] == np.uint8
+    assert details["quantization"] == (pytest.approx(1 / 255), 0)
+
+
+def test_no_face_gives_no_answer(tiny: Path) -> None:
+    assert Network(read_model(tiny)).logits(np.zeros((0, 32, 32), np.uint8)).shape == (0, 8)
+
+
+def test_a_step_is_the_distance_of_two_outputs(tiny: Path) -> None:
+    model = read_model(tiny)
+    network = Network(model)
+
+    steps = model.golden.logits / network.step
+
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+
+
+@pytest.mark.parametrize("changed", [{"size": 48}, {"labels": ("a", "b")}])
+def test_a_contract_of_another_network_is_refused(tiny: Path, changed: dict[str, object]) -> None:
+    model = read_model(tiny)
+    contract = replace(model.contract, **changed)
+
+    with pytest.raises(ModelError, match="its contract says"):
+        Network(replace(model, contract=contract))
+
+
+def test_bytes_that_no_runtime_takes_are_refused(tiny: Path) -> None:
+    model = read_model(tiny)
+
+    with pytest.raises(ModelError, match="cannot run it"):
+        Network(replace(model, flatbuffer=b"\0" * 100))
+
+
+def test_an_unknown_runtime_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_EDGE_RUNTIME", "onnx")
+
+    with pytest.raises(FerEdgeError, match="FER_EDGE_RUNTIME=onnx: unknown; choose one of: litert, tflite"):
+        load_runtime()

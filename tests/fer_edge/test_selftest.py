@@ -1,0 +1,59 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.contract import read_model
+from fer_edge.errors import ModelError
+from fer_edge.interpreter import Network
+from fer_edge.selftest import check, make_golden, selftest
+
+
+@pytest.mark.parametrize("name", ["tiny.tflite", "tiny_float32.tflite"])
+def test_the_model_passes_here(tiny: Path, name: str) -> None:
+    stages = selftest(read_model(tiny.with_name(name)))
+
+    assert [(stage.name, stage.passed) for stage in stages] == [
+        ("crop", True),
+        ("network", True),
+        ("fast kernels", True),
+    ]
+
+
+def test_a_crop_two_grey_levels_off_is_named(tiny: Path) -> None:
+    model = read_model(tiny)
+    pixels = model.golden.pixels.copy()
+    pixels[3, 5, 5] ^= 2
+
+    stages = selftest(replace(model, golden=replace(model.golden, pixels=pixels)))
+
+    assert not stages[0].passed
+    with pytest.raises(ModelError, match="workstation: crop;"):
+        check(model, stages[:1])
+
+
+def test_a_logit_two_steps_off_is_named(tiny: Path) -> None:
+    model = read_model(tiny)
+    logits = model.golden.logits.copy()
+    logits[0, 0] += 2 * Network(model).step
+
+    stages = selftest(replace(model, golden=replace(model.golden, logits=logits)))
+
+    assert [stage.passed for stage in stages] == [True, False, True]
+    with pytest.raises(ModelError, match=r"tiny\.tflite: not as on the workstation: network;"):
+        check(model, stages)
+
+
+def test_golden_vectors_are_the_same_each_time(tiny: Path) -> None:
+    first, second = make_golden(read_model(tiny)), make_golden(read_model(tiny))
+
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    np.testing.assert_array_equal(first.logits, second.logits)
+
+
+def test_golden_vectors_that_do_not_fit_are_refused(tiny: Path) -> None:
+    model = read_model(tiny)
+
+    with pytest.raises(ModelError, match="golden vectors do not fit"):
+        selftest(replace(model, golden=replace(model.golden, boxes=np.zeros((3, 4), np.float32))))
