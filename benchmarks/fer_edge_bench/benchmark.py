@@ -51,9 +51,10 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
         FerEdgeError: Model, detector or source cannot be used.
         BenchmarkError: No face was found, so that nothing was classified.
     """
+    model = read_model(settings.model or BUNDLED)
+    float_model = find_float(model, settings.float_model)
     detector = make_detector(settings.detector, settings.detector_model)
-    recognizer = Recognizer(settings.model, detector, settings.threads)
-    float_model = find_float(recognizer.classifier.model, settings.float_model)
+    recognizer = Recognizer(model, detector, settings.threads)
     float_classifier = Classifier(float_model, settings.threads) if float_model else None
     stages = Stages[Detection](
         capture=drawn_frames() if settings.source is None else frames_of(settings.source),

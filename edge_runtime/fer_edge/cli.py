@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs; `fer-edge --help` must answer at once on a Pi.
 """
 
+import errno
 import importlib.metadata
 from typing import Annotated, Any
 
@@ -26,6 +27,12 @@ class Commands(TyperGroup):
         except FerEdgeError as error:
             console.print(f"[red]error:[/] {_escape(str(error))}")
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `| head`: Typer ends quietly
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            console.print(f"[red]error:[/] {_escape(place)}{_escape(error.strerror or str(error))}")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             console.print("stopped")
             raise typer.Exit(130) from error

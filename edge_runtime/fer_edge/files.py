@@ -63,6 +63,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder `path` and those above it, where they are not there yet.
+
+    Raises:
+        FerEdgeError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import replacing
+from fer_edge.files import make_folder, replacing
 from fer_edge.images import Pixels, write_picture
 from fer_edge.recognizer import Result
 from fer_edge.sources import Frame
@@ -58,7 +58,7 @@ class Saver:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made when the first picture comes."""
+        """Take the folder; it is made when the block begins."""
         self._folder = folder
         self._stack = ExitStack()
         self._video: cv2.VideoWriter | None = None
@@ -66,6 +66,7 @@ class Saver:
         """Files written so far."""
 
     def __enter__(self) -> "Saver":
+        make_folder(self._folder)
         return self
 
     def __exit__(

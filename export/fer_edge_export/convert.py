@@ -61,10 +61,11 @@ def check_input(flatbuffer: bytes) -> None:
     Raises:
         ModelError: The runtime refuses the model, or its input is no uint8 tensor at scale 1/255, zero point 0.
     """
-    _, interpreter_class = load_runtime()
+    _, runtime = load_runtime()
     try:
-        interpreter = interpreter_class(model_content=flatbuffer)
-        interpreter.allocate_tensors()
+        with quiet():
+            interpreter = runtime.Interpreter(model_content=flatbuffer)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:  # so it ends where a tensor was the same for every calibration face
         raise ModelError(
             f"the int8 model does not run ({error}); are all calibration faces alike? Give others: --data SET.npz"

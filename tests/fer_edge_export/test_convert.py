@@ -22,7 +22,7 @@ def int8(network: Any, stripes: FaceSet) -> bytes:
 
 
 def tensors(flatbuffer: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    interpreter = load_runtime()[1](model_content=flatbuffer)
+    interpreter = load_runtime()[1].Interpreter(model_content=flatbuffer)
     return interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
 

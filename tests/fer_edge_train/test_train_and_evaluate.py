@@ -25,7 +25,7 @@ def fer_edge(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.Com
 
 
 def train_bars(bars: Path, name: str, epochs: int) -> list[str]:
-    settings = ["--imgsz", "24", "--epochs", str(epochs), "--batch", "32", "--lr", "0.01", "--ema", "0.9"]
+    settings = ["--imgsz", "24", "--epochs", str(epochs), "--batch", "8", "--lr", "0.005", "--ema", "0.9"]
     return ["train", "--data", str(bars), *settings, "--no-augment", "--name", name]
 
 

@@ -1,0 +1,123 @@
+"""The sheet of bad inputs: whatever a user hands over, one clear line on stderr, the right exit code, nothing left."""
+
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.images import write_picture
+from fer_edge.render import draw_face
+
+TINY = Path(__file__).parent / "data" / "tiny.tflite"
+
+
+def huge_png(side: int) -> bytes:
+    """A black PNG of side x side pixels that is small on disk, as a picture bomb is."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * (side + 1) * side, 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one of each."""
+    folder = tmp_path_factory.mktemp("bad")
+    face, _ = draw_face("happiness", seed=1)
+    write_picture(folder / "face.png", face)
+    write_picture(folder / "whole.jpg", face)
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("this is no picture\n")
+    jpeg = (folder / "whole.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (folder / "cut.png").write_bytes((folder / "face.png").read_bytes()[:-30])
+    (folder / "huge.png").write_bytes(huge_png(20_000))
+    (folder / "text.mp4").write_text("this is no video\n")
+    (folder / "notes.txt").write_text("neither\n")
+    (folder / "none").mkdir()
+    model = TINY.read_bytes()
+    tail = zipfile.ZipFile(TINY).infolist()[0].header_offset
+    (folder / "bare.tflite").write_bytes(model[:tail])
+    (folder / "cut.tflite").write_bytes(model[: len(model) // 2])
+    (folder / "text.tflite").write_text("this is no model\n")
+    (folder / "empty.tflite").write_bytes(b"")
+    (folder / "flipped.tflite").write_bytes(model[:5000] + bytes([model[5000] ^ 255]) + model[5001:])
+    (folder / "newer.tflite").write_bytes(model[:tail])
+    with zipfile.ZipFile(TINY) as old, zipfile.ZipFile(folder / "newer.tflite", "a") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'"version": 1', b'"version": 99'))
+    with zipfile.ZipFile(folder / "network.keras", "w") as keras_file:
+        keras_file.writestr("config.json", "{}")
+    expw = folder / "expw"
+    (expw / "origin").mkdir(parents=True)
+    (expw / "label.lst").write_text("photo.jpg 0 1 2 3\n")
+    shutil.copy(folder / "whole.jpg", expw / "origin" / "photo.jpg")
+    legend = folder / "legend"
+    (legend / "data").mkdir(parents=True)
+    (legend / "data" / "legend.csv").write_text("who,what\n1,2\n")
+    np.savez(folder / "other.npz", x=np.zeros(3))
+    return folder
+
+
+def run_on(picture: str) -> list[str]:
+    return ["run", "--model", str(TINY), "--detector", "none", "--source", picture]
+
+
+SHEET = [
+    (run_on("empty.jpg"), 1, "empty.jpg: the file is empty"),
+    (run_on("text.jpg"), 1, "text.jpg: not a picture that OpenCV can read"),
+    (run_on("cut.jpg"), 1, "cut.jpg: the picture is cut short; copy it again"),
+    (run_on("cut.png"), 1, "cut.png: the picture is cut short; copy it again"),
+    (run_on("huge.png"), 1, "huge.png: more than 64 million pixels; make it smaller first"),
+    (run_on("text.mp4"), 1, "OpenCV cannot read this video; convert it: ffmpeg"),
+    (run_on("notes.txt"), 4, "neither a picture nor a video; --source takes"),
+    (run_on("missing.jpg"), 4, "missing.jpg: no such file or folder; --source takes"),
+    (run_on("none"), 4, "none: no picture in this folder"),
+    (run_on("97"), 4, "camera 97 does not open;"),
+    (["run", "--model", "network.keras", "--source", "face.png"], 1, "a Keras file runs on the workstation only"),
+    (["run", "--model", "missing.tflite", "--source", "face.png", "--detector", "none"], 1, "fer-edge export RUN"),
+    (["run", "--model", str(TINY), "--source", "face.png", "--detector-model", "no.onnx"], 1, "no such file; get Yu"),
+    ([*run_on("face.png"), "--save", "/proc/nowhere"], 1, "cannot write /proc/nowhere"),
+    (["info", "bare.tflite"], 1, "no fer-edge contract in it"),
+    (["info", "cut.tflite"], 1, "cut short; make one: fer-edge export RUN"),
+    (["info", "text.tflite"], 1, "not a TFLite model; make one: fer-edge export RUN"),
+    (["info", "empty.tflite"], 1, "the file is empty; copy it again"),
+    (["selftest", "flipped.tflite"], 1, "the model is damaged (its sha256 differs); copy it again"),
+    (["selftest", "newer.tflite"], 1, "contract version 99, this fer-edge reads 1; update fer-edge"),
+    (["benchmark", "--model", "bare.tflite"], 1, "no fer-edge contract in it"),
+    (["benchmark", "--model", str(TINY), "--assert", "speed<1"], 2, "--assert"),
+    (["prepare", "--data", "missing", "--out", "out"], 1, "missing: no such folder; --data takes"),
+    (["prepare", "--data", "none", "--out", "out"], 1, "is no data set that fer-edge knows; it knows"),
+    (["prepare", "--data", "expw", "--out", "out"], 1, "label.lst:1: too few columns: 5 instead of 8"),
+    (["prepare", "--data", "legend", "--out", "out"], 1, "legend.csv:1: the heading is"),
+    (["prepare", "--data", "expw", "--out", "out", "--format", "excel"], 2, "--format excel: unknown; take one of"),
+    (["export", "none"], 1, "not a run folder; make one: fer-edge train --data DIR"),
+    (["export", "network.keras", "--data", "other.npz"], 1, "not a prepared set; make one: fer-edge prepare"),
+    (["export", "network.keras"], 2, "comes without faces; type: fer-edge export network.keras --data SET.npz"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), SHEET, ids=[" ".join(row[0]).replace(str(TINY), "tiny") for row in SHEET]
+)
+def test_bad_input_gets_one_clear_line(bad: Path, arguments: list[str], code: int, message: str) -> None:
+    before = sorted(bad.rglob("*"))
+
+    command = [sys.executable, "-m", "fer_edge", *arguments]
+    finished = subprocess.run(command, cwd=bad, capture_output=True, text=True, timeout=120, check=False)
+
+    lines = finished.stderr.strip().splitlines()
+    assert (finished.returncode, len(lines)) == (code, 1), finished.stderr
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert finished.stdout == ""
+    assert sorted(bad.rglob("*")) == before

@@ -1,0 +1,115 @@
+"""The front door to data sets: `load_faces` gives faces to `train` and `evaluate`, `prepare` writes them to disk."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer_edge.console import console
+from fer_edge.errors import DataError, UsageError
+from fer_edge.faceset import FaceSet
+from fer_edge_train.class_folders import write_class_folders
+from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.memory import crop_faces
+from fer_edge_train.readers import read_table
+from fer_edge_train.report import Report, count_kinds, counts_by_split, torn_line
+from fer_edge_train.split import torn_groups
+from fer_edge_train.table import Table
+
+__all__ = ["DataSettings", "load_faces", "prepare"]
+
+DEFAULTS = DataSettings()
+SIZE = 48
+"""Side of a face in a prepared set, in pixels, where nobody says."""
+
+
+def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS) -> FaceSet:
+    """Read a data set of any layout, or a prepared set, as cropped and split faces.
+
+    Args:
+        data: Folder of a data set, or a prepared set (.npz), which is taken as it is.
+        size: Side of a face in pixels.
+        settings: How to read and split it.
+
+    Raises:
+        DataError: The layout is unknown, no face is left, or a prepared set has faces of another size.
+    """
+    if data.suffix == ".npz":
+        faces = FaceSet.load(data)
+        if faces.size != size:
+            raise DataError(f"{data} holds faces of {faces.size} pixels, not {size}; prepare it again: --size {size}")
+        return faces
+    table = read_table(data, settings)
+    faces, skipped = crop_faces(table, size, settings)
+    unusable = sum(row.kind == "unusable" for row in [*table.skipped, *skipped])
+    if unusable:
+        console.print(f"{unusable:,} rows of {data} skipped; to see why: fer-edge prepare --data {data} --out DIR")
+    if torn := torn_groups(faces.group, faces.split):
+        console.print(f"[yellow]warning:[/] {torn_line(torn)}")
+    return faces
+
+
+def prepare(
+    data: Path, out: Path, settings: DataSettings = DEFAULTS, *, size: int | None = None, link: bool = False
+) -> Report:
+    """Write a data set as class folders, or, where `out` ends in .npz, as a prepared set; whole or not at all.
+
+    Args:
+        data: Folder of a data set.
+        out: Folder or prepared set to make.
+        settings: How to read and split it.
+        size: Side of a face in pixels; None keeps the pixels, or takes 48 for a prepared set.
+        link: Hard-link whole pictures instead of copying them.
+
+    Raises:
+        DataError: The layout is unknown, or no face is left.
+        UsageError: `link` is asked for where nothing can be linked.
+        FerEdgeError: `out` is there already, or cannot be written.
+    """
+    if link and (out.suffix == ".npz" or size is not None):
+        raise UsageError("--link takes pictures as they are; leave out --size and name a folder with --out")
+    with stopped_by_terminate():
+        table = read_table(data, settings)
+        if out.suffix == ".npz":
+            return write_prepared_set(table, out, settings, size=size or SIZE)
+        return write_class_folders(table, out, settings, size=size, link=link)
+
+
+def write_prepared_set(table: Table, out: Path, settings: DataSettings, *, size: int) -> Report:
+    """Write every face of `table` to the prepared set `out` (.npz).
+
+    Args:
+        table: The data set.
+        out: File to write.
+        settings: How to split.
+        size: Side of each face in pixels.
+
+    Raises:
+        DataError: No face is left.
+        FerEdgeError: `out` cannot be written.
+    """
+    faces, skipped = crop_faces(table, size, settings)
+    faces.save(out)
+    everything = [*table.skipped, *skipped]
+    labels = [faces.classes[index] for index in faces.labels]
+    return Report(
+        out=str(out),
+        source=faces.source,
+        faces=counts_by_split(faces.split.tolist(), labels, faces.classes),
+        total=len(faces),
+        dropped=table.dropped,
+        skipped=count_kinds(everything),
+        skipped_rows=everything,
+        torn_groups=torn_groups(faces.group, faces.split),
+        notes=[],
+    )
+
+
+@contextmanager
+def stopped_by_terminate() -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,110 @@
+"""Dividing faces into training and testing: by class in the same share, by group never on both sides."""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fer_edge_train.data_settings import DataSettings
+
+Labels = npt.NDArray[np.str_]
+
+
+def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
+    """Put every face into training, validation or testing.
+
+    Splits that the data set brings stay as they are. Where it brings none, testing faces are drawn first; where it
+    brings no validation split, validation faces are then drawn from the training faces.
+
+    Args:
+        rows: Rows of a table: label, group and split.
+        settings: Shares and seed.
+
+    Returns:
+        (n,) training, validation or testing.
+    """
+    labels, groups = rows["label"].to_numpy(np.str_), rows["group"].to_numpy(np.str_)
+    split = rows["split"].to_numpy("U10")
+    if not split.astype(bool).any():
+        split = np.where(draw(labels, groups, settings.split, settings.seed), "testing", "training").astype("U10")
+    if "validation" not in split:
+        training = np.flatnonzero(split == "training")
+        drawn = draw(labels[training], groups[training], settings.validation, settings.seed)
+        split[training[drawn]] = "validation"
+    return split
+
+
+def torn_groups(groups: Labels, split: Labels) -> int:
+    """Count the groups that stand in several splits; only a data set's own splits can do that.
+
+    >>> torn_groups(np.array(["a", "a", "b"]), np.array(["training", "testing", "testing"]))
+    1
+    """
+    pairs = set(zip(groups.tolist(), split.tolist(), strict=True))
+    return len(pairs) - len({group for group, _ in pairs})
+
+
+def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw `share` of the faces, as near as whole groups allow in every class.
+
+    The order of drawing is a hash of seed and group name: it depends on neither the order of the faces nor on the
+    version of numpy, whose generators may change their streams.
+
+    Args:
+        labels: (n,) class names.
+        groups: (n,) group names; a group is drawn whole or not at all.
+        share: 0 to 1.
+        seed: Another seed draws other groups.
+
+    Returns:
+        (n,) true for the faces drawn. A class with two groups or more has a face on either side where groups allow.
+    """
+    drawn = np.zeros(len(labels), bool)
+    if share <= 0 or len(labels) == 0:
+        return drawn
+    _, label_index = np.unique(labels, return_inverse=True)
+    names, group_index = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), label_index.max() + 1), np.int64)
+    np.add.at(counts, (group_index, label_index), 1)
+    order = np.array(sorted(range(len(names)), key=lambda i: hashlib.sha256(f"{seed}/{names[i]}".encode()).digest()))
+    return np.asarray(_draw_groups(counts, order, _targets(counts, share))[group_index], np.bool_)
+
+
+def _targets(counts: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
+    """Faces to draw per class, (classes,): they sum to the share of all faces, but a class never ends up bare."""
+    wanted = counts.sum(axis=0) * share
+    targets = np.floor(wanted).astype(np.int64)
+    remainder = round(wanted.sum()) - targets.sum()
+    targets[np.argsort(targets - wanted, kind="stable")[:remainder]] += 1
+    several_groups = (counts > 0).sum(axis=0) >= 2
+    return np.where(several_groups, np.clip(targets, 1, counts.sum(axis=0) - 1), 0)
+
+
+def _draw_groups(
+    counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Draw groups until each class has its target, the rarest class first, because it has the least choice.
+
+    Args:
+        counts: (groups, classes) faces.
+        order: (groups,) in which to try them.
+        targets: (classes,) faces to draw.
+    """
+    drawn = np.zeros(len(counts), bool)
+    missing = targets.copy()
+    for label in np.argsort(targets, kind="stable"):
+        candidates = [group for group in order if counts[group, label] and not drawn[group]]
+        for group in candidates:
+            if missing[label] <= 0:
+                break
+            if not drawn[group] and (counts[group] <= np.maximum(missing, 0)).all():
+                drawn[group] = True
+                missing -= counts[group]
+        if (
+            missing[label] == targets[label] > 0 and len(candidates) >= 2
+        ):  # no group fits: take the one that overshoots least
+            group = min(candidates, key=lambda g: np.maximum(counts[g] - np.maximum(missing, 0), 0).sum())
+            drawn[group] = True
+            missing -= counts[group]
+    return drawn
