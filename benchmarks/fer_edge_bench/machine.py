@@ -6,21 +6,13 @@ import re
 import resource
 import shutil
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fer_edge.versions import RUNTIME, installed
+
 SYSTEM = Path("/sys")
-PACKAGES = (
-    "fer-edge",
-    "numpy",
-    "opencv-python-headless",
-    "opencv-python",
-    "ai-edge-litert",
-    "tflite-runtime",
-)
 NOW, SINCE_BOOT = 0x0000F, 0xF0000
 """Bits of `vcgencmd get_throttled`: under-voltage, frequency capped, throttled, soft temperature limit."""
 
@@ -36,7 +28,7 @@ def describe(system: Path = SYSTEM) -> dict[str, Any]:
         "os": _os_name(),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": installed(RUNTIME),
     }
 
 
@@ -121,11 +113,3 @@ def _os_name() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return platform.platform()
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed[package] = version(package)
-    return installed

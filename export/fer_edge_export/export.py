@@ -1,8 +1,6 @@
 """From a run to two model files and a proof: convert, compare on held-out faces, write, report."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import write_json, write_text
 from fer_edge.metrics import fit_temperature
 from fer_edge.selftest import make_golden
+from fer_edge.versions import RUNTIME, installed
 from fer_edge_export.calibrate import choose
 from fer_edge_export.compare import compare
 from fer_edge_export.convert import to_float32, to_int8
@@ -23,7 +22,7 @@ from fer_edge_export.inputs import Inputs, Weights, read_inputs
 from fer_edge_export.network import facts, load_network
 from fer_edge_export.report import as_markdown
 
-PACKAGES = ("fer-edge", "tensorflow", "keras", "ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless")
+PACKAGES = ("tensorflow", "keras", *RUNTIME)
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _convert(network: Any, name: str, calibration: FaceSet, folder: Path) -> dic
         size=calibration.size,
         recipe="",
         network=facts(network, name),
-        made_with=_versions(),
+        made_with=installed(PACKAGES),
     )
     empty = np.zeros((0, 0, 0), np.uint8)
     golden = Golden(empty, np.zeros((0, 4), np.float32), empty, np.zeros((0, 0), np.float32))
@@ -161,11 +160,3 @@ def _write(models: dict[str, ModelFile], report: dict[str, Any], sources: dict[s
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in models["int8"].contract.labels))
     write_json(folder / "export_report.json", report)
     write_text(folder / "export_report.md", as_markdown(report))
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed[package] = version(package)
-    return installed

@@ -32,7 +32,7 @@ def finished(tmp_path: Path) -> DemoSettings:
     settings = DemoSettings(tmp_path / "<demo>", photos=(tmp_path / "me.jpg",), per_class=2)
     out, per_class = settings.out, {name: {"n": 1, "recall": 1.0} for name in EXPRESSIONS}
     write_faces(out / "drawn", 2)
-    write_clip(out / "clip.mp4", out / "clip.json", frames=6)
+    write_clip(out / "clip.mp4", out / "clip_drawn.jsonl", frames=6)
     grey = np.full((48, 64, 3), 128, np.uint8)
     write_picture(out / "annotated" / "frame.png", grey)
     write_picture(out / "photo1" / "me.jpg", grey)
@@ -174,10 +174,10 @@ def test_class_folders_hold_one_drawn_face_per_seed(tmp_path):
 
 
 def test_the_film_can_be_read_back_and_says_what_it_shows(tmp_path):
-    write_clip(tmp_path / "clip.mp4", tmp_path / "clip.json", frames=6)
+    write_clip(tmp_path / "clip.mp4", tmp_path / "drawn.jsonl", frames=6)
     capture = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 6
-    assert [len(faces) for faces in json.loads((tmp_path / "clip.json").read_text())] == [1, 1, 2, 2, 2, 2]
+    assert [len(frame["faces"]) for frame in read_lines(tmp_path / "drawn.jsonl")] == [1, 1, 2, 2, 2, 2]
     assert [frame.shape for frame in annotated_frames(tmp_path, 3)] == [(480, 640, 3)] * 3
 
 
@@ -189,9 +189,9 @@ def test_a_folder_without_annotated_pictures_is_an_error(tmp_path):
 def test_the_film_is_judged_face_by_face():
     box, elsewhere = [10, 10, 20, 20], [300, 10, 20, 20]
     truth = [
-        [{"expression": "fear", "box": box}],
-        [{"expression": "anger", "box": box}],
-        [{"expression": "fear", "box": box}],
+        {"faces": [{"expression": "fear", "box": box}]},
+        {"faces": [{"expression": "anger", "box": box}]},
+        {"faces": [{"expression": "fear", "box": box}]},
     ]
     answers = [
         {"faces": [{"label": "fear", "box": box}, {"label": "anger", "box": elsewhere}]},

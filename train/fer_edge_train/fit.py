@@ -1,7 +1,6 @@
 """Fit a network on faces, epoch by epoch, so that a run killed at any moment goes on where it stood."""
 
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json, write_json
 from fer_edge.metrics import fit_temperature, summary
+from fer_edge.versions import installed
 from fer_edge_train.batches import Batches, class_weights, targets, to_input
 from fer_edge_train.callbacks import Averaging, EpochProgress, Recorder
 from fer_edge_train.evaluate import keras_logits
@@ -165,7 +165,7 @@ def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> di
         "network": {"name": settings.network, "parameters": network.count_params(), "size": settings.size},
         "faces": {split: faces.part(split).counts() for split in sorted(set(faces.split.tolist()))},
         "source": faces.source,
-        "made_with": {package: version(package) for package in ("fer-edge", "keras", keras.backend.backend())},
+        "made_with": installed(("fer-edge", "keras", keras.backend.backend())),
     }
 
 

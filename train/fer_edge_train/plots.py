@@ -16,7 +16,7 @@ def draw_history(path: Path, rows: list[Row]) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, [row[name] for row in rows], label="training (augmented faces)")
+        axes.plot(epochs, [row[name] for row in rows], label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in rows], label="validation")
         axes.set(xlabel="epoch", ylabel=name)
         axes.grid(alpha=0.3)

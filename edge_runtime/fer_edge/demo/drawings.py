@@ -30,7 +30,7 @@ def write_faces(folder: Path, per_class: int) -> None:
 
 
 def write_clip(video: Path, truth: Path, frames: int = CLIP_FRAMES) -> None:
-    """Draw a film, and write what it shows as JSON: for each frame a list of {expression, box}.
+    """Draw a film, and write what it shows as JSON, one line a frame: {"faces": [{"expression", "box"}]}.
 
     Raises:
         FerEdgeError: OpenCV cannot write the video.
@@ -45,7 +45,7 @@ def write_clip(video: Path, truth: Path, frames: int = CLIP_FRAMES) -> None:
         task = bar.add_task("drawing a film", total=frames)
         for frame_bgr, faces in clip(frames, CLIP_SEED):
             writer.write(frame_bgr)
-            shown.append([{"expression": expression, "box": list(box)} for expression, box in faces])
+            shown.append({"faces": [{"expression": expression, "box": list(box)} for expression, box in faces]})
             bar.advance(task)
         writer.release()
-    write_text(truth, json.dumps(shown) + "\n")
+    write_text(truth, "".join(json.dumps(frame) + "\n" for frame in shown))

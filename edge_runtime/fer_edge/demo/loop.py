@@ -29,7 +29,7 @@ def demo(settings: DemoSettings) -> dict[str, Any]:
     start = time.monotonic()
     console.print(f"[bold]Draw {settings.per_class} faces of each expression, and a film[/]\nThey are nobody's faces.")
     write_faces(settings.out / "drawn", settings.per_class)
-    write_clip(settings.out / "clip.mp4", settings.out / "clip.json")
+    write_clip(settings.out / "clip.mp4", settings.out / "clip_drawn.jsonl")
     ran = [run_step(step) for step in steps(settings)]
     seconds = time.monotonic() - start
     report = write_report(settings, ran, seconds)

@@ -8,13 +8,14 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.demo.pictures import annotated_frames, as_jpeg, data_address, face_sheet, no_wider_than
-from fer_edge.demo.results import judge_film, read_json, read_lines
+from fer_edge.demo.results import judge_film, read_lines
 from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
-from fer_edge.files import write_text
+from fer_edge.files import read_json, write_text
 from fer_edge.images import Pixels
 from fer_edge.labels import EXPRESSIONS
 
+AGAIN = "start the demo again: fer-edge demo"
 TEMPLATE = Path(__file__).with_name("report.html")
 NEXT = (
     "fer-edge prepare --data photos --out master_data",
@@ -36,7 +37,7 @@ def write_report(settings: DemoSettings, ran: list[Ran], seconds: float) -> Path
     Raises:
         DataError: One of those files is missing or damaged.
     """
-    prepared = read_json(settings.out / "prepare.json")
+    prepared = read_json(settings.out / "prepare.json", AGAIN)
     page = string.Template(TEMPLATE.read_text()).substitute(
         minutes=duration(seconds),
         drawn=f"{prepared['total']:,}",
@@ -77,7 +78,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _tiles(settings: DemoSettings, seconds: float) -> str:
-    export, benchmark = _export(settings), read_json(settings.out / "benchmark.json")
+    export, benchmark = _export(settings), read_json(settings.out / "benchmark.json", AGAIN)
     comparison, ms = export["comparison"], benchmark["ms"]
     kilobytes = {recipe: f"{file['bytes'] / 1000:,.0f} KB" for recipe, file in export["files"].items()}
     tiles = [
@@ -102,7 +103,7 @@ def _section(number: int, done: Ran, settings: DemoSettings) -> str:
 
 
 def _prepared(settings: DemoSettings) -> str:
-    faces = read_json(settings.out / "prepare.json")["faces"]
+    faces = read_json(settings.out / "prepare.json", AGAIN)["faces"]
     rows = [[split, *(f"{n:,}" for n in counts.values())] for split, counts in faces.items()]
     sheet = as_jpeg(face_sheet(settings.out / "drawn"))
     picture = f"<img src='{sheet}' alt='Drawn faces, one expression a row: {', '.join(EXPRESSIONS)}'>"
@@ -110,7 +111,7 @@ def _prepared(settings: DemoSettings) -> str:
 
 
 def _trained(settings: DemoSettings) -> str:
-    metrics, config = read_json(settings.run / "metrics.json"), read_json(settings.run / "config.json")
+    metrics, config = read_json(settings.run / "metrics.json", AGAIN), read_json(settings.run / "config.json", AGAIN)
     text = (
         f"{config['network']['parameters']:,} parameters. The best of {metrics['epochs']} epochs was "
         f"number {metrics['best_epoch']}, with {metrics['validation']['accuracy']:.1%} of "
@@ -120,7 +121,7 @@ def _trained(settings: DemoSettings) -> str:
 
 
 def _evaluated(settings: DemoSettings) -> str:
-    figures = read_json(settings.out / "evaluate.json")
+    figures = read_json(settings.out / "evaluate.json", AGAIN)
     plot = _plot(settings.out / "evaluate" / "drawn" / "confusion_matrix.png", "Confusion matrix", "narrow")
     text = f"{figures['accuracy']:.1%} of {figures['n']} faces; macro-F1 {figures['macro_f1']:.3f}."
     return f"<p>{text}</p>{plot}"
@@ -148,7 +149,7 @@ def _exported(settings: DemoSettings) -> str:
 
 
 def _self_tested(settings: DemoSettings) -> str:
-    answer = read_json(settings.out / "selftest.json")
+    answer = read_json(settings.out / "selftest.json", AGAIN)
     rows = [
         [stage["name"], f"{stage['worst']:.4g}", f"{stage['allowed']:.4g}", "passed" if stage["passed"] else "failed"]
         for stage in answer["stages"]
@@ -158,7 +159,7 @@ def _self_tested(settings: DemoSettings) -> str:
 
 
 def _benchmarked(settings: DemoSettings) -> str:
-    report = read_json(settings.out / "benchmark.json")
+    report = read_json(settings.out / "benchmark.json", AGAIN)
     names = {"classify": f"classify ({report['model']['recipe']})", "classify_float": "classify (float32)"}
     percentiles = ("p50", "p90", "p99")
     rows = [
@@ -175,7 +176,7 @@ def _benchmarked(settings: DemoSettings) -> str:
 
 
 def _filmed(settings: DemoSettings) -> str:
-    film = judge_film(read_lines(settings.out / "clip.jsonl"), read_json(settings.out / "clip.json"))
+    film = judge_film(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
     text = (
         f"{film.frames} frames show {film.drawn} faces. The detector ({settings.detector}) found {film.found}; of "
         f"those the model named {film.right} as they were drawn and called {film.uncertain} uncertain. "
@@ -210,7 +211,7 @@ def _footer(settings: DemoSettings) -> str:
 
 
 def _export(settings: DemoSettings) -> dict[str, Any]:
-    report: dict[str, Any] = read_json(settings.run / "export" / "export_report.json")
+    report: dict[str, Any] = read_json(settings.run / "export" / "export_report.json", AGAIN)
     return report
 
 

@@ -26,18 +26,6 @@ class Film:
     """Found faces that the model would not name."""
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: It is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
-
-
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a file with one JSON object a line.
 
@@ -50,16 +38,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
 
 
-def judge_film(answers: list[dict[str, Any]], truth: list[list[dict[str, Any]]]) -> Film:
+def judge_film(answers: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Film:
     """Compare what `run` said of each frame with what was drawn.
 
     Args:
         answers: Its JSON, one object a frame.
-        truth: For each frame the drawn faces: expression and box.
+        truth: What was drawn, one object a frame: its faces with expression and box.
     """
     found = right = uncertain = 0
     for answer, drawn in zip(answers, truth, strict=False):
-        for face in drawn:
+        for face in drawn["faces"]:
             box = Box(*face["box"])
             best = max(answer["faces"], key=lambda other: overlap(Box(*other["box"]), box), default=None)
             if best is None or overlap(Box(*best["box"]), box) < SAME_FACE:
@@ -67,4 +55,4 @@ def judge_film(answers: list[dict[str, Any]], truth: list[list[dict[str, Any]]])
             found += 1
             right += best["label"] == face["expression"]
             uncertain += best["label"] == "uncertain"
-    return Film(len(answers), sum(len(faces) for faces in truth), found, right, uncertain)
+    return Film(len(answers), sum(len(drawn["faces"]) for drawn in truth), found, right, uncertain)
