@@ -94,16 +94,21 @@ def history(run: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.genfromtxt(run / "history.csv", delimiter=",", names=True)[["epoch", "loss", "val_loss", "val_accuracy"]]
 
 
-def test_a_run_that_was_killed_goes_on_where_it_stood(run: Path, bars: Path, folder: Path) -> None:
-    killed = folder / "runs/train/killed"
-    process = subprocess.Popen(
-        [*FER_EDGE, *train_bars(bars, "killed", 6)], cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_run_that_was_stopped_goes_on_where_it_stood(
+    run: Path, bars: Path, folder: Path, sent: signal.Signals, code: int
+) -> None:
+    killed = folder / f"runs/train/{sent.name}"
+    command = [*FER_EDGE, *train_bars(bars, sent.name, 6)]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (killed / "last.keras").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(process.pid, sent)
+    told = process.communicate()[1]
+    assert process.returncode == code
+    assert "Traceback" not in told
+    assert (f"fer-edge train --resume runs/train/{sent.name}" in told) == (sent == signal.SIGINT)
     assert len(np.atleast_1d(history(killed))) < 6, "killed too late to show anything"
     fer_edge("train", "--resume", killed, cwd=folder)
     for name in ("epoch", "loss", "val_loss", "val_accuracy"):

@@ -85,7 +85,7 @@ def save_network(network: keras.Model, path: Path) -> None:
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """Shows loss, accuracy, faces/s and the time left; one line remains of each epoch."""
+    """Shows loss, accuracy, faces/s and the time left, as long as its `with` block lasts; a line remains per epoch."""
 
     def __init__(self, epochs: int, batch: int) -> None:
         super().__init__()
@@ -101,14 +101,13 @@ class EpochProgress(keras.callbacks.Callback):
             disable=not console.is_terminal,
         )
 
-    def on_train_begin(self, logs: Logs = None) -> None:
-        """Show the bar, for all steps of all epochs."""
+    def __enter__(self) -> "EpochProgress":
         self._task = self._bar.add_task("", total=None, figures="")
         self._bar.start()
+        return self
 
-    def on_train_end(self, logs: Logs = None) -> None:
-        """Take the bar away."""
-        self._bar.stop()
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()  # also after Ctrl-C, which Keras tells no callback of: the cursor must come back
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clock."""

@@ -30,8 +30,8 @@ def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32
     return np.asarray(network.predict(to_input(pixels), batch_size=512, verbose=0), np.float32)
 
 
-def load_network(path: Path) -> keras.Model:
-    """Read a `.keras` file.
+def load_network(path: Path, *, to_train: bool = False) -> keras.Model:
+    """Read a `.keras` file; `to_train` with its optimizer.
 
     Raises:
         ModelError: The file is missing or damaged, or runs code of its own.
@@ -39,7 +39,7 @@ def load_network(path: Path) -> keras.Model:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; a run folder holds best.keras and last.keras")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, compile=to_train, safe_mode=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a Keras model that can be read; train again: fer-edge train") from error
 

@@ -15,7 +15,7 @@ from fer_edge.metrics import fit_temperature, summary
 from fer_edge.versions import installed
 from fer_edge_train.batches import Batches, class_weights, targets, to_input
 from fer_edge_train.callbacks import Averaging, EpochProgress, Recorder
-from fer_edge_train.evaluate import keras_logits
+from fer_edge_train.evaluate import keras_logits, load_network
 from fer_edge_train.networks import make_network
 from fer_edge_train.plots import draw_confusion, draw_history
 from fer_edge_train.prepare import load_faces
@@ -63,7 +63,7 @@ def resume(run: Path) -> Path:
     if faces.source.get("digest") != config["source"].get("digest"):
         raise DataError(f"{settings.data} has changed since {run} was started; start a new run without --resume")
     if (run / "last.keras").exists():
-        network = keras.models.load_model(run / "last.keras")
+        network = load_network(run / "last.keras", to_train=True)
     else:
         keras.utils.set_random_seed(settings.seed)
         network = make_network(settings.network, len(faces.classes), settings.size)
@@ -120,22 +120,27 @@ def _fit(run: Path, network: keras.Model, faces: FaceSet, settings: TrainSetting
     if epoch < settings.epochs and not recorder.exhausted:
         truth = np.eye(len(faces.classes), dtype=np.float32)[validation.labels]
         averaging = [Averaging(resumed=epoch > 0)] if settings.ema > 0 else []  # first: the others see its weights
-        network.fit(
-            batches,
-            validation_data=(to_input(validation.faces), truth),
-            validation_batch_size=512,
-            epochs=settings.epochs,
-            initial_epoch=epoch,
-            callbacks=[*averaging, recorder, EpochProgress(settings.epochs, settings.batch)],
-            shuffle=False,  # Batches shuffles, by the seed
-            verbose=0,
-        )
+        try:
+            with EpochProgress(settings.epochs, settings.batch) as shown:
+                network.fit(
+                    batches,
+                    validation_data=(to_input(validation.faces), truth),
+                    validation_batch_size=512,
+                    epochs=settings.epochs,
+                    initial_epoch=epoch,
+                    callbacks=[*averaging, recorder, shown],
+                    shuffle=False,  # Batches shuffles, by the seed
+                    verbose=0,
+                )
+        except KeyboardInterrupt:
+            console.print(f"to go on with this run: fer-edge train --resume {run}")
+            raise
     _report(run, faces, recorder.rows, settings)
 
 
 def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings) -> None:
     """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
-    network = keras.models.load_model(run / "best.keras", compile=False)
+    network = load_network(run / "best.keras")
     validation = faces.part("validation").under(settings.protocol)
     logits = keras_logits(network, validation.faces)
     temperature = fit_temperature(logits, validation.labels)
