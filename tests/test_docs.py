@@ -1,0 +1,34 @@
+"""The README and the help texts keep up with the commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from fer_edge.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"fer-edge {name}\b", README), f"README.md shows no `fer-edge {name}`"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_an_example(name: str) -> None:
+    assert f"Example: fer-edge {name}" in COMMANDS[name].help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_speaks_json(name: str) -> None:
+    assert "--json" in {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(rf"fer-edge (?:{'|'.join(COMMANDS)}) [^\n`#]+", README))))
+def test_every_command_line_in_the_readme_can_be_typed(line: str) -> None:
+    name = line.split()[1]
+    flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(re.findall(r"(?<=\s)--[a-z][a-z-]+", line)) <= flags
