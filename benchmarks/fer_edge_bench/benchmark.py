@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from fer_edge.classify import BUNDLED, Classifier
 from fer_edge.console import progress
 from fer_edge.contract import ModelFile, read_model
@@ -51,6 +53,7 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
         FerEdgeError: Model, detector or source cannot be used.
         BenchmarkError: No face was found, so that nothing was classified.
     """
+    cv2.setNumThreads(settings.threads)  # as `fer-edge run` does
     model = read_model(settings.model or BUNDLED)
     float_model = find_float(model, settings.float_model)
     detector = make_detector(settings.detector, settings.detector_model)

@@ -20,7 +20,7 @@ def benchmark_command(
     source: Annotated[
         str | None, typer.Option(help="Picture, folder, video or camera number.", show_default="drawn frames")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the network.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
     warmup_runs: Annotated[int, typer.Option(min=0, help="Frames that are not counted.")] = 10,
     num_runs: Annotated[int, typer.Option(min=1, help="Frames that are.")] = 200,
     detector: Annotated[Literal["auto", "yunet", "haar", "none"], typer.Option(help="Face detector.")] = "auto",

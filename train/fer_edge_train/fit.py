@@ -37,7 +37,7 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
     faces = load_faces(Path(settings.data), size=settings.size, settings=settings.reading)
-    settings = replace(settings, size=faces.size)
+    settings = replace(settings, data=str(Path(settings.data).resolve()))  # --resume may be typed elsewhere
     keras.utils.set_random_seed(settings.seed)
     network = make_network(settings.network, len(faces.classes), settings.size)
     _compile(network, settings, _training_batches(faces, settings))
