@@ -82,6 +82,7 @@ SHEET = [
     (run_on("notes.txt"), 4, "neither a picture nor a video; --source takes"),
     (run_on("missing.jpg"), 4, "missing.jpg: no such file or folder; --source takes"),
     (run_on("none"), 4, "none: no picture in this folder"),
+    (run_on("[/red]gone.jpg"), 4, "[/red]gone.jpg: no such file or folder"),
     (run_on("97"), 4, "camera 97 does not open;"),
     (["run", "--model", "network.keras", "--source", "face.png"], 1, "a Keras file runs on the workstation only"),
     (["run", "--model", "missing.tflite", "--source", "face.png", "--detector", "none"], 1, "fer-edge export RUN"),

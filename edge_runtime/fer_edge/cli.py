@@ -8,6 +8,7 @@ import importlib.metadata
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 from typer.core import TyperGroup
 
 import fer_edge
@@ -25,17 +26,21 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except FerEdgeError as error:
-            console.print(f"[red]error:[/] {_escape(str(error))}")
+            _show_error(str(error))
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `| head`: Typer ends quietly
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            console.print(f"[red]error:[/] {_escape(place)}{_escape(error.strerror or str(error))}")
+            _show_error(f"{place}{error.strerror or error}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             console.print("stopped")
             raise typer.Exit(130) from error
+
+
+def _show_error(message: str) -> None:
+    console.print(Text.assemble(("error: ", "red"), message))
 
 
 app = typer.Typer(
@@ -61,12 +66,6 @@ def main(
     ] = False,
 ) -> None:
     """Hold the options that stand before the command."""
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 app.add_typer(commands.app)

@@ -84,7 +84,7 @@ def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
     found = read_model(model or BUNDLED)
     stages = repeat(found)
     for stage in stages:
-        console.print(as_text(stage), markup=False)
+        console.print(as_text(stage))
     if json:
         print_json(as_json(found, stages))
     check(found, stages)

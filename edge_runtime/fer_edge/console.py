@@ -6,9 +6,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Everything meant for a person goes through here, to stderr."""
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+"""Everything meant for a person goes through here, to stderr; a path with [brackets] is shown as it is."""
+
+
+def warn(message: str) -> None:
+    """Tell a person what may spoil the result; the command goes on."""
+    console.print(Text.assemble(("warning: ", "yellow"), message))
 
 
 def print_json(document: Any, *, indent: int | None = 1) -> None:

@@ -143,7 +143,6 @@ def make_detector(choice: Choice = "auto", model_path: Path | None = None, confi
         console.print(
             f"{error}; using OpenCV's Haar cascade, which finds 59 of 100 faces where YuNet finds 94. "
             f"To get YuNet, type where there is a network: {yunet.how_to_get()}",
-            markup=False,
         )
         return haar
     return Yunet(path, confidence)

@@ -60,4 +60,4 @@ def run(settings: RunSettings, *, json: bool = False) -> None:
                 saver.write(frame, annotated(frame.bgr, result.faces), settings.vid_stride)
     if saver:
         count = len(saver.written)
-        console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {settings.save}", markup=False)
+        console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {settings.save}")

@@ -90,13 +90,13 @@ def _pictures(folder: Path, paths: list[Path]) -> Iterator[Frame]:
             frame = _picture(path, index)
         except DataError as error:
             unreadable += 1
-            console.print(f"left out: {error}", markup=False)
+            console.print(f"left out: {error}")
             continue
         yield frame
     if unreadable == len(paths):
         raise DataError(f"{folder}: none of its {len(paths)} pictures can be read")
     if unreadable:
-        console.print(f"{unreadable} of {len(paths)} pictures could not be read", markup=False)
+        console.print(f"{unreadable} of {len(paths)} pictures could not be read")
 
 
 def _video(path: Path, stride: int) -> Iterator[Frame]:

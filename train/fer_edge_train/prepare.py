@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fer_edge.console import console
+from fer_edge.console import console, warn
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge_train.class_folders import write_class_folders
@@ -45,7 +45,7 @@ def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS) -> F
     if unusable:
         console.print(f"{unusable:,} rows of {data} skipped; to see why: fer-edge prepare --data {data} --out DIR")
     if torn := torn_groups(faces.group, faces.split):
-        console.print(f"[yellow]warning:[/] {torn_line(torn)}")
+        warn(torn_line(torn))
     return faces
 
 

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table as Grid
 
-from fer_edge.console import console
+from fer_edge.console import console, warn
 from fer_edge.faceset import SPLITS
 from fer_edge_train.table import Skipped
 
@@ -61,12 +60,12 @@ def count_kinds(skipped: list[Skipped]) -> dict[str, int]:
 
 def show(report: Report) -> None:
     """Print the report for a person, on stderr."""
-    grid = Grid(title=f"{report.total:,} faces of {escape(str(report.source['name']))} ({report.source['format']})")
+    grid = Grid(title=f"{report.total:,} faces of {report.source['name']!s} ({report.source['format']})")
     grid.add_column("class")
     for split in report.faces:
         grid.add_column(split, justify="right")
     for name in next(iter(report.faces.values())):
-        grid.add_row(escape(name), *(f"{counts[name]:,}" for counts in report.faces.values()))
+        grid.add_row(name, *(f"{counts[name]:,}" for counts in report.faces.values()))
     grid.add_section()
     grid.add_row("all", *(f"{sum(counts.values()):,}" for counts in report.faces.values()))
     console.print(grid)
@@ -77,12 +76,12 @@ def show(report: Report) -> None:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.skipped.items() if count)
         console.print(f"skipped: {kinds}; the first of them:")
         for row in sorted(report.skipped_rows, key=lambda row: row.kind == "repeated")[:SHOWN]:  # harmless ones last
-            console.print(f"  {escape(row.origin)}: {escape(row.reason)}")
+            console.print(f"  {row.origin}: {row.reason}")
     if report.torn_groups:
-        console.print(f"[yellow]warning:[/] {torn_line(report.torn_groups)}")
+        warn(torn_line(report.torn_groups))
     for note in report.notes:
-        console.print(escape(note))
-    console.print(f"wrote {escape(str(Path(report.out)))}")
+        console.print(note)
+    console.print(f"wrote {Path(report.out)!s}")
 
 
 def torn_line(groups: int) -> str:

@@ -35,7 +35,6 @@ def demo(
         console.print(
             "YuNet is not on this machine; faces are found by OpenCV's Haar cascade, which will do for drawings, but "
             f"misses two of five real faces. To get YuNet: {yunet.how_to_get()}",
-            markup=False,
         )
     settings = DemoSettings(out or free_folder(Path("runs/demo")), tuple(photo or ()), epochs, faces, detector=detector)
     answer = show(settings)

@@ -27,14 +27,15 @@ def demo(settings: DemoSettings) -> dict[str, Any]:
     """
     check_before(settings)
     start = time.monotonic()
-    console.print(f"[bold]Draw {settings.per_class} faces of each expression, and a film[/]\nThey are nobody's faces.")
+    console.print(f"Draw {settings.per_class} faces of each expression, and a film", style="bold")
+    console.print("They are nobody's faces.")
     write_faces(settings.out / "drawn", settings.per_class)
     write_clip(settings.out / "clip.mp4", settings.out / "clip_drawn.jsonl")
     ran = [run_step(step) for step in steps(settings)]
     seconds = time.monotonic() - start
     report = write_report(settings, ran, seconds)
     write_readme_picture(settings.out)
-    console.print(f"\n[bold green]Done.[/] Open the report in a browser: {report}", soft_wrap=True)
+    console.print(f"\nDone. Open the report in a browser: {report}", style="bold")
     commands = [{"command": done.step.command, "seconds": round(done.seconds, 1)} for done in ran]
     return {"report": str(report), "steps": commands, "seconds": round(seconds, 1)}
 

@@ -151,8 +151,9 @@ def run_step(step: Step) -> Ran:
     Raises:
         FerEdgeError: It ended with another exit code than 0, which becomes the demo's own.
     """
-    console.print(f"\n[bold]{step.title}[/]\n{step.why}")
-    console.print(f"$ {step.command}", style="cyan", markup=False)
+    console.print(f"\n{step.title}", style="bold")
+    console.print(step.why)
+    console.print(f"$ {step.command}", style="cyan")
     start = time.monotonic()
     with _answer_of(step) as stdout:
         command = [sys.executable, "-m", "fer_edge", *step.arguments]
