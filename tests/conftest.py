@@ -9,7 +9,7 @@ TINY = Path(__file__).parent / "data" / "tiny.tflite"
 """A 32 px int8 model of drawn faces with a contract, made by make_tiny_model.py."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with the real photos and YuNet; a clone outside the workplace has none."""
     if not SHARED.is_dir():

@@ -1,0 +1,82 @@
+"""What fer-edge promises about real photos, on the archives of ../shared; nothing of them is kept."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fer_edge.classify import Classifier
+from fer_edge.crop import Box, overlap
+from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.prepare import load_faces
+from fer_edge_train.readers import read_table
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def unpacked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpacks an archive once and gives the data set's folder."""
+    folders: dict[str, Path] = {}
+
+    def unpack(name: str) -> Path:
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            subprocess.run(["tar", "-xzf", shared / "data" / f"{name}.tar.gz", "-C", folder], check=True)
+            folders[name] = folder / name
+        return folders[name]
+
+    return unpack
+
+
+def test_the_bundled_model_is_as_good_as_the_readme_says(unpacked: Callable[[str], Path]) -> None:
+    faces = load_faces(unpacked("ferplus"), size=48).part("validation").under("majority")
+
+    logits = Classifier().network.logits(faces.faces)
+
+    assert len(faces) == 3191
+    assert (logits.argmax(axis=1) == faces.labels).mean() >= 0.855
+
+
+def test_ferplus_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -> None:
+    rows = read_table(unpacked("ferplus"), DataSettings()).rows
+
+    assert Counter(rows["split"]) == {"training": 28_556, "validation": 3_579}  # two have no vote for an emotion
+    assert Counter(rows["split"][rows["agreed"]]) == {"training": 25_045, "validation": 3_191}
+
+
+def test_legend_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -> None:
+    table = read_table(unpacked("muxspace"), DataSettings(group="person"))
+
+    assert (len(table.rows), len(table.skipped)) == (11_512, 8)
+    assert Counter(table.rows["label"])["contempt"] == 7
+    assert Counter(table.rows["group"]).most_common(1)[0][1] > 100
+
+
+def test_expw_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -> None:
+    rows = read_table(unpacked("expw"), DataSettings(min_confidence=0)).rows
+
+    assert (len(rows), rows["group"].nunique()) == (1_565, 1_483)
+
+
+@pytest.mark.parametrize(("detector", "least"), [("yunet", 0.93), ("haar", 0.55)])
+def test_run_finds_the_labelled_faces(
+    unpacked: Callable[[str], Path], shared: Path, detector: str, least: float
+) -> None:
+    expw = unpacked("expw")
+    file = ["--detector-model", str(shared / "models/face_detection_yunet_2023mar.onnx")] if detector == "yunet" else []
+    command = [sys.executable, "-m", "fer_edge", "run", "--source", str(expw / "origin"), "--detector", detector, *file]
+
+    finished = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+
+    lines = [json.loads(line) for line in finished.stdout.splitlines()]
+    found = {f"origin/{line['source']}": [Box(*face["box"]) for face in line["faces"]] for line in lines}
+    rows = read_table(expw, DataSettings(min_confidence=0)).rows
+    labelled = rows[["picture", "x", "y", "w", "h"]].itertuples(index=False)
+    hits = [any(overlap(Box(*box), other) >= 0.4 for other in found[picture]) for picture, *box in labelled]
+    assert len(found) == 1_483
+    assert sum(hits) / len(hits) >= least
