@@ -6,6 +6,14 @@ from rich.table import Table
 
 from fer_edge.contract import ModelFile
 
+NETWORK = "{name}, {parameters:,} parameters, {macs:,} multiply-accumulates"
+TRAINED = "{training[name]}: {training[licence]}; sha256 {training[digest]:.12}"
+JUDGED = "{n:,} {judged_on[split]} faces, protocol: {judged_on[protocol]}"
+ACCURACY = (
+    "float32 {float32[accuracy]:.2%}, int8 {int8[accuracy]:.2%}, drop {drop:.2%}, same answer {agreement:.1%}, "
+    "int8 balanced {int8[balanced_accuracy]:.2%}"
+)
+
 
 def as_json(model: ModelFile) -> dict[str, Any]:
     """Everything in the contract, and where the file is."""
@@ -30,29 +38,27 @@ def as_json(model: ModelFile) -> dict[str, Any]:
 def as_table(model: ModelFile) -> Table:
     """Lay the contract out for people."""
     contract = model.contract
-    table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
     rows = {
         "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
         "labels": ", ".join(contract.labels),
         "input": f"{contract.size}x{contract.size} grey, crop {contract.crop_scale:g} x the face box's longer side",
         "answer": f"softmax at temperature {contract.temperature:g}; below {contract.uncertain_below:g}: uncertain",
-        "golden faces": f"{len(model.golden.frames)}; repeat them here: fer-edge selftest {model.path}",
-        **{f"network {key}": str(value) for key, value in contract.network.items()},
-        **{key: str(value) for key, value in _figures(contract.metrics).items()},
+        "network": _told(NETWORK, contract.network),
+        "trained on": _told(TRAINED, contract.data),
+        "judged on": _told(JUDGED, {**contract.data, **contract.metrics}),
+        "accuracy": _told(ACCURACY, contract.metrics),
         "made with": ", ".join(f"{package} {version}" for package, version in contract.made_with.items()),
+        "golden faces": f"{len(model.golden.frames)}; repeat them here: fer-edge selftest {model.path}",
     }
+    table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
     for name, value in rows.items():
-        if value:
-            table.add_row(name, value)
+        table.add_row(name, value)
     return table
 
 
-def _figures(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The single figures among nested metrics, two levels deep; tables such as a confusion matrix are for --json."""
-    flat: dict[str, Any] = {}
-    for key, value in metrics.items():
-        if isinstance(value, dict) and not prefix:
-            flat |= _figures(value, f"{key} ")
-        elif not isinstance(value, dict | list):
-            flat[prefix + key] = value
-    return flat
+def _told(sentence: str, facts: dict[str, Any]) -> str:
+    """Fill `sentence` with what the contract says; "not stated" where it lacks something: files come from anywhere."""
+    try:
+        return sentence.format_map(facts)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        return "not stated"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,6 +186,8 @@ def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:
     people, programs = fer_edge("info", tiny), fer_edge("info", tiny, "--json")
 
     assert "32x32 grey" in people.stderr
+    assert "tiny, 5,624 parameters, 131,072 multiply-accumulates" in people.stderr
+    assert re.search(r"trained on +not stated", people.stderr)
     document = json.loads(programs.stdout)
     assert (document["labels"], document["size"], document["recipe"]) == (list(EXPRESSIONS), 32, "int8")
     assert document["bytes"] == tiny.stat().st_size
