@@ -90,6 +90,17 @@ def test_what_cannot_be_done_is_one_line(arguments: list[str], message: str, cod
     assert not list(tmp_path.iterdir())
 
 
+def test_faces_without_validation_are_refused_before_there_is_a_run(bars: Path, tmp_path: Path) -> None:
+    from fer_edge.faceset import FaceSet
+
+    FaceSet.load(bars).part("training").save(tmp_path / "part.npz")
+
+    done = fer_edge("train", "--data", "part.npz", "--imgsz", "24", cwd=tmp_path, code=1)
+
+    assert "part.npz has no validation face; make another: fer-edge prepare" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["part.npz"]
+
+
 def history(run: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.genfromtxt(run / "history.csv", delimiter=",", names=True)[["epoch", "loss", "val_loss", "val_accuracy"]]
 

@@ -41,6 +41,7 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
     keras.utils.set_random_seed(settings.seed)
     network = make_network(settings.network, len(faces.classes), settings.size)
     _compile(network, settings, _training_batches(faces, settings))
+    _validation(faces, settings)  # refused before there is a folder
     run = new_run(project, name, exist_ok=exist_ok)
     for leftover in ("history.csv", "last.keras", "best.keras"):
         (run / leftover).unlink(missing_ok=True)
@@ -89,6 +90,15 @@ def _training_batches(faces: FaceSet, settings: TrainSettings) -> Batches:
     return Batches(kept.faces, chosen, weights, settings.batch, settings.seed, settings.augmentation)
 
 
+def _validation(faces: FaceSet, settings: TrainSettings) -> FaceSet:
+    validation = faces.part("validation").under(settings.protocol)
+    if len(validation) == 0:
+        raise DataError(
+            f"{settings.data} has no validation face; prepare it again: fer-edge prepare --data DIR --out SET.npz"
+        )
+    return validation
+
+
 def _compile(network: keras.Model, settings: TrainSettings, batches: Batches) -> None:
     steps = len(batches) * settings.epochs
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -113,9 +123,7 @@ def _fit(run: Path, network: keras.Model, faces: FaceSet, settings: TrainSetting
     batches = _training_batches(faces, settings)
     epoch = int(network.optimizer.iterations) // len(batches)
     rows = read_history(run / "history.csv")[:epoch]
-    validation = faces.part("validation").under(settings.protocol)
-    if len(validation) == 0:
-        raise DataError(f"{settings.data} has no validation face; give prepare or train another --split")
+    validation = _validation(faces, settings)
     recorder = Recorder(run, batches, rows, settings)
     if epoch < settings.epochs and not recorder.exhausted:
         truth = np.eye(len(faces.classes), dtype=np.float32)[validation.labels]
@@ -141,7 +149,7 @@ def _fit(run: Path, network: keras.Model, faces: FaceSet, settings: TrainSetting
 def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings) -> None:
     """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
     network = load_network(run / "best.keras")
-    validation = faces.part("validation").under(settings.protocol)
+    validation = _validation(faces, settings)
     logits = keras_logits(network, validation.faces)
     temperature = fit_temperature(logits, validation.labels)
     best = max(rows, key=lambda row: row["val_accuracy"])
