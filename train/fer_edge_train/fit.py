@@ -94,7 +94,7 @@ def _validation(faces: FaceSet, settings: TrainSettings) -> FaceSet:
     validation = faces.part("validation").under(settings.protocol)
     if len(validation) == 0:
         raise DataError(
-            f"{settings.data} has no validation face; prepare it again: fer-edge prepare --data DIR --out SET.npz"
+            f"{settings.data} has no validation face; make another: fer-edge prepare --data DIR --out SET.npz"
         )
     return validation
 
