@@ -1,8 +1,11 @@
 """What several tests stand on."""
 
+import importlib
 from pathlib import Path
 
 import pytest
+
+importlib.import_module("fer_edge")  # before any test loads OpenCV, which then reads the limits that fer_edge sets
 
 SHARED = Path(__file__).parents[2] / "shared"
 TINY = Path(__file__).parent / "data" / "tiny.tflite"

@@ -1,5 +1,6 @@
 """The sheet of bad inputs: whatever a user hands over, one clear line on stderr, the right exit code, nothing left."""
 
+import os
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.images import write_picture
+from fer_edge.images import encode_picture, write_picture
 from fer_edge.render import draw_face
 
 TINY = Path(__file__).parent / "data" / "tiny.tflite"
@@ -41,6 +42,9 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (folder / "cut.png").write_bytes((folder / "face.png").read_bytes()[:-30])
     (folder / "huge.png").write_bytes(huge_png(20_000))
+    (folder / "cut.bmp").write_bytes(encode_picture(face, ".bmp")[:-30])
+    write_picture(folder / "row.png", np.zeros((1, 999_999), np.uint8))
+    os.mkfifo(folder / "pipe.png")
     (folder / "text.mp4").write_text("this is no video\n")
     (folder / "notes.txt").write_text("neither\n")
     (folder / "none").mkdir()
@@ -84,6 +88,10 @@ SHEET = [
     (run_on("none"), 4, "none: no picture in this folder"),
     (run_on("[/red]gone.jpg"), 4, "[/red]gone.jpg: no such file or folder"),
     (run_on("97"), 4, "camera 97 does not open;"),
+    (run_on("99999999999"), 4, "99999999999: no such file or folder"),
+    (run_on("pipe.png"), 4, "pipe.png: neither a file nor a folder"),
+    (run_on("cut.bmp"), 1, "cut.bmp: not a picture that OpenCV can read"),
+    (run_on("row.png"), 1, "is too large for the 999999x1 picture"),
     (["run", "--model", "network.keras", "--source", "face.png"], 1, "a Keras file runs on the workstation only"),
     (["run", "--model", "missing.tflite", "--source", "face.png", "--detector", "none"], 1, "fer-edge export RUN"),
     (["run", "--model", str(TINY), "--source", "face.png", "--detector-model", "no.onnx"], 1, "no such file; get Yu"),

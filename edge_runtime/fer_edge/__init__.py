@@ -7,9 +7,12 @@ nowhere else; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import it
 import os
 from typing import TYPE_CHECKING, Any
 
-# OpenCV reads this once, when it is loaded: a picture above it is refused before its pixels are allocated. The
-# default, 2**30 pixels, is 3 GB of memory: more than a Pi has.
+# OpenCV reads these once, when it is loaded. A picture above the limit is refused before its pixels are allocated: the
+# default, 2**30 pixels, is 3 GB of memory, more than a Pi has. And of a file that cannot be read, or a camera that does
+# not open, it tells in many lines what fer-edge says in one.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
     from fer_edge.recognizer import Face, Recognizer

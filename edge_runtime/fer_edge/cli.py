@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs; `fer-edge --help` must answer a
 
 import errno
 import importlib.metadata
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,7 @@ class Commands(TyperGroup):
             _show_error(f"{place}{error.strerror or error}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once, not in a traceback
             console.print("stopped")
             raise typer.Exit(130) from error
 

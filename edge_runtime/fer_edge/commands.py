@@ -32,7 +32,7 @@ def run(
         float, typer.Option(min=0, max=1, help="YuNet's score from which on something counts as a face.")
     ] = 0.6,
     vid_stride: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a video or camera.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the detector and the classifier.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write annotated pictures, or an .mp4, into this folder.")
     ] = None,

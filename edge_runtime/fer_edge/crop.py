@@ -16,6 +16,9 @@ import numpy as np
 from fer_edge.errors import DataError
 from fer_edge.images import Pixels, to_grey
 
+LONGEST_SIDE = 1 << 14
+"""Pixels of the square's side beyond the frame: a picture 1,000,000 wide and 1 high would become a square of 1 TB."""
+
 
 class Box(NamedTuple):
     """A rectangle in pixels of its frame; may reach over the frame's edge."""
@@ -72,7 +75,7 @@ def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pix
         (size, size) uint8 grey.
 
     Raises:
-        DataError: Nothing of the square lies inside the frame.
+        DataError: Nothing of the square lies inside the frame, or it is too large to be filled up beyond the frame.
     """
     height, width = frame_bgr.shape[:2]
     side = max(1, round(box.longer * scale))
@@ -84,8 +87,9 @@ def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pix
     grey = to_grey(np.ascontiguousarray(frame_bgr[y0:y1, x0:x1]))
     if (x0, y0, x1, y1) != (left, top, left + side, top + side):
         edges = (y0 - top, top + side - y1, x0 - left, left + side - x1)
-        if side > 4 * max(height, width):
-            raise DataError(f"box {tuple(round(v) for v in box)} is far larger than the {width}x{height} picture")
+        if side > min(4 * max(height, width), LONGEST_SIDE):
+            box_xywh = tuple(round(v) for v in box)
+            raise DataError(f"box {box_xywh} is too large for the {width}x{height} picture; cut the face out first")
         grey = cast(Pixels, cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE))
     return resize_face(grey, size)
 

@@ -1,5 +1,7 @@
 """Draw faces and their expressions onto a frame."""
 
+import unicodedata
+from collections.abc import Iterable
 from typing import cast
 
 import cv2
@@ -55,12 +57,32 @@ def colour(face: Face) -> Colour:
     return PALETTE[list(face.probabilities).index(face.label) % len(PALETTE)]
 
 
+def drawn_name(label: str, labels: Iterable[str]) -> str:
+    """Name a class in ASCII, which is all that OpenCV draws: without accents, or else by its number in `labels`.
+
+    >>> drawn_name("Überraschung", ["Überraschung", "悲しみ"]), drawn_name("悲しみ", ["Überraschung", "悲しみ"])
+    ('Uberraschung', 'class 1')
+    """
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", label) if not unicodedata.combining(letter))
+    return plain if plain.isascii() and plain.isprintable() else f"class {list(labels).index(label)}"
+
+
+def legend(labels: tuple[str, ...]) -> str:
+    """Say which class each drawn number stands for; empty where all names can be drawn.
+
+    >>> legend(("Überraschung", "悲しみ"))
+    'class 1 is 悲しみ'
+    """
+    numbers = {f"class {number}": label for number, label in enumerate(labels)}
+    return ", ".join(f"{name} is {label}" for name, label in numbers.items() if drawn_name(label, labels) == name)
+
+
 def _draw(canvas: Pixels, face: Face, factor: int) -> None:
     """Draw one face; text grows with the canvas and stays inside it."""
     height, width = canvas.shape[:2]
     longer = max(height, width)
     line, stroke, scale = max(2, round(longer / 320)), max(1, round(longer / 700)), max(0.45, longer / 1100)
-    text = f"{face.label} {face.score:.2f}"
+    text = f"{drawn_name(face.label, face.probabilities)} {face.score:.2f}"
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, stroke)
     margin = line + 2
     x, y, w, h = (value * factor for value in face.box)

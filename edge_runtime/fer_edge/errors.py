@@ -11,6 +11,9 @@ FerEdgeError                exit code 1
 Only `fer_edge.cli` turns one into a line and an exit code. A message says what was wrong, where, and what to type next.
 """
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,6 +54,22 @@ class BenchmarkError(FerEdgeError):
     """A benchmark's assertion failed, or the run cannot be trusted."""
 
     exit_code = 5
+
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+"""What zip, JSON, numpy and Keras raise on a file that is damaged: each was seen when bytes of one were changed."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import DataError, FerEdgeError
+
+TEMPORARY = ".writing-"
+"""How the name of everything begins that is not whole yet."""
 
 
 @contextmanager
@@ -24,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -46,11 +50,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         FerEdgeError: `path` is there already and not empty, or cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FerEdgeError(f"{path} is there already; name another folder, or remove it: rm -r '{path}'")
+    must_be_free(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
@@ -61,6 +64,22 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def must_be_free(path: Path) -> None:
+    """Refuse to write over what is there; an empty folder is nothing.
+
+    Raises:
+        FerEdgeError: A file, or a folder with something in it, is at `path`.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FerEdgeError(f"{path} is there already; name another, or remove it: rm -r {shlex.quote(str(path))}")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed writers left half-written in `folder`; nobody may be writing there."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
@@ -124,4 +143,5 @@ def _umask() -> int:
 
 
 def _cannot_write(path: Path, error: OSError) -> FerEdgeError:
-    return FerEdgeError(f"cannot write {path}: {error.strerror or error}; name another folder, or mend its rights")
+    reason = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
+    return FerEdgeError(f"cannot write {path}: {reason}; name another folder, or mend its rights")

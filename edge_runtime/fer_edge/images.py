@@ -1,5 +1,6 @@
 """Reading and writing pictures, and the one conversion from colour to grey."""
 
+import stat
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,8 @@ from fer_edge.files import write_bytes
 Pixels = npt.NDArray[np.uint8]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+GREY_ONLY = frozenset({".pgm"})
+"""Those of `SUFFIXES` that hold no colour."""
 
 
 def is_picture(path: Path) -> bool:
@@ -36,9 +39,11 @@ def read_content(path: Path) -> bytes:
     """Read the bytes of a picture file, for whoever needs their digest too; `decode_picture` turns them into pixels.
 
     Raises:
-        DataError: The file is missing, empty or cut short.
+        DataError: The file is missing, empty, cut short, or a folder, pipe or device.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe named face.png would be waited for, without end
+            raise DataError(f"{path}: not a file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
@@ -75,10 +80,39 @@ def is_cut_short(content: bytes) -> bool:
     >>> is_cut_short(bytes.fromhex("ffd8ffda0000")), is_cut_short(bytes.fromhex("ffd8ffda0000ffd9"))
     (True, False)
     """
-    if content.startswith(b"\xff\xd8"):  # look behind the last scan: a thumbnail has an end mark of its own
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    if content.startswith(b"\xff\xd8"):
+        scan = _first_scan(content)
+        return scan is None or content.find(b"\xff\xd9", scan) < 0
     if content.startswith(b"\x89PNG"):
-        return b"IEND" not in content[-64:]
+        return not _has_last_chunk(content)
+    return False
+
+
+def _first_scan(jpeg: bytes) -> int | None:
+    """Find where a JPEG's pixels begin; a thumbnail in a segment before that has an end mark of its own."""
+    position = 2
+    while True:
+        position = jpeg.find(b"\xff", position)
+        if not 0 <= position < len(jpeg) - 3:
+            return None
+        marker = jpeg[position + 1]
+        if marker == 0xDA:
+            return position
+        if marker == 0xFF:  # filling
+            position += 1
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD9:  # marks without a segment
+            position += 2
+        else:
+            position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+
+
+def _has_last_chunk(png: bytes) -> bool:
+    """Walk a PNG's chunks until its last one; what other programs append behind that is none of its own."""
+    position = 8
+    while position + 8 <= len(png):
+        if png[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + int.from_bytes(png[position : position + 4], "big")  # length, name, content, checksum
     return False
 
 

@@ -1,5 +1,6 @@
 """`fer-edge info`: what a model file promises."""
 
+import shlex
 from typing import Any
 
 from rich.table import Table
@@ -38,6 +39,7 @@ def as_json(model: ModelFile) -> dict[str, Any]:
 def as_table(model: ModelFile) -> Table:
     """Lay the contract out for people."""
     contract = model.contract
+    repeat = f"fer-edge selftest {shlex.quote(str(model.path))}"
     rows = {
         "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
         "labels": ", ".join(contract.labels),
@@ -48,7 +50,7 @@ def as_table(model: ModelFile) -> Table:
         "judged on": _told(JUDGED, {**contract.data, **contract.metrics}),
         "accuracy": _told(ACCURACY, contract.metrics),
         "made with": ", ".join(f"{package} {version}" for package, version in contract.made_with.items()),
-        "golden faces": f"{len(model.golden.frames)}; repeat them here: fer-edge selftest {model.path}",
+        "golden faces": f"{len(model.golden.frames)}; repeat them here: {repeat}",
     }
     table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
     for name, value in rows.items():

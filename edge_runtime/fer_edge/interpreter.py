@@ -1,6 +1,7 @@
-"""The one place that picks LiteRT or tflite-runtime, and the one that knows how pixels become a tensor."""
+"""The one place that picks LiteRT or tflite-runtime, and the one that knows how pixels become a tensor and back."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,61 +42,61 @@ def load_runtime(choice: str | None = None) -> tuple[str, Any]:
     raise FerEdgeError(f"no TFLite runtime ({'; '.join(reasons)}); type: pip install 'ai-edge-litert<2.2'")
 
 
-class Network:
-    """A model on its interpreter, made once and used for every face. Not to be shared between threads."""
+class Engine:
+    """A flatbuffer on its interpreter, made once and used for every picture. Not to be shared between threads."""
 
-    def __init__(self, model: ModelFile, threads: int = 1, *, reference: bool = False) -> None:
-        """Load `model`.
+    def __init__(self, path: Path, flatbuffer: bytes, threads: int = 1, *, reference: bool = False) -> None:
+        """Load a network that takes one grey picture.
 
         Args:
-            model: What to run.
+            path: Stands for the model in messages.
+            flatbuffer: The TFLite model.
             threads: How many the kernels may use.
             reference: Use the built-in kernels, which round alike in every runtime and on every processor, instead of
                 the fastest (XNNPACK), which are up to some steps away in a deep int8 network.
 
         Raises:
-            ModelError: The runtime refuses the model, or its tensors are not what the contract says.
+            ModelError: The runtime refuses the model.
         """
+        self._path = path
         self.runtime, module = load_runtime()
         kernels = module.OpResolverType
         resolver = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES if reference else kernels.AUTO
         try:
             with quiet():  # LiteRT tells of its delegates from C++
                 self._interpreter = module.Interpreter(
-                    model_content=model.flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
+                    model_content=flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
                 )
                 self._interpreter.allocate_tensors()
             self._input = self._interpreter.get_input_details()[0]
-            self._output = self._interpreter.get_output_details()[0]
+            self._outputs = self._interpreter.get_output_details()
         except (ValueError, RuntimeError, IndexError) as error:
-            raise ModelError(f"{model.path}: {self.runtime} cannot run it: {error}") from error
-        contract = model.contract
-        expected = ((1, contract.size, contract.size, 1), (1, len(contract.labels)))
-        found = (tuple(self._input["shape"]), tuple(self._output["shape"]))
-        if found != expected:
-            raise ModelError(f"{model.path}: tensors are {found}, its contract says {expected}; export it again")
+            raise ModelError(f"{path}: {self.runtime} cannot run it: {error}") from error
 
-    @property
-    def step(self) -> float:
-        """Distance between two neighbouring output values; for a float model a tolerance of 0.001."""
-        return float(self._output["quantization"][0]) or 1e-3
-
-    def logits(self, pixels: Pixels) -> npt.NDArray[np.float32]:
-        """Run the network on faces one by one, as a device does.
+    def expect(self, *shapes: tuple[int, ...]) -> None:
+        """Make sure that the tensors are what the contract says, and put the outputs in its order.
 
         Args:
-            pixels: (n, size, size) uint8 grey.
+            shapes: Of the input, then of each output; no two outputs may have the same.
 
-        Returns:
-            (n, classes) float32.
+        Raises:
+            ModelError: They are not.
         """
-        count = int(self._output["shape"][1])
-        answers = np.empty((len(pixels), count), np.float32)
-        for row, face in enumerate(pixels):
-            self._interpreter.set_tensor(self._input["index"], self._encode(face[None, :, :, None]))
-            self._interpreter.invoke()
-            answers[row] = self._decode(self._interpreter.get_tensor(self._output["index"])[0])
-        return answers
+        found = [tuple(int(side) for side in tensor["shape"]) for tensor in (self._input, *self._outputs)]
+        if found[0] != shapes[0] or sorted(found[1:]) != sorted(shapes[1:]):
+            raise ModelError(f"{self._path}: tensors are {found}, its contract says {list(shapes)}; export it again")
+        self._outputs = [self._outputs[found[1:].index(shape)] for shape in shapes[1:]]
+
+    @property
+    def steps(self) -> list[float]:
+        """Distance between two neighbouring values of each output; for a float model a tolerance of 0.001."""
+        return [float(output["quantization"][0]) or 1e-3 for output in self._outputs]
+
+    def run(self, pixels: Pixels) -> list[npt.NDArray[np.float32]]:
+        """Run the network on one (height, width) uint8 grey picture; returns each output without its batch axis."""
+        self._interpreter.set_tensor(self._input["index"], self._encode(pixels[None, :, :, None]))
+        self._interpreter.invoke()
+        return [_decode(self._interpreter.get_tensor(output["index"])[0], output) for output in self._outputs]
 
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
         if self._input["dtype"] == np.float32:
@@ -107,8 +108,44 @@ class Network:
         steps = np.round(pixels.astype(np.float32) / np.float32(255 * scale)) + zero_point
         return np.asarray(np.clip(steps, limits.min, limits.max), self._input["dtype"])  # a bare cast would wrap
 
-    def _decode(self, output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        if output.dtype == np.float32:
-            return np.asarray(output)
-        scale, zero_point = self._output["quantization"]
-        return np.asarray((output.astype(np.float32) - zero_point) * scale, np.float32)
+
+class Network:
+    """An expression model on its engine. Not to be shared between threads."""
+
+    def __init__(self, model: ModelFile, threads: int = 1, *, reference: bool = False) -> None:
+        """Load `model`; the other arguments are `Engine`'s.
+
+        Raises:
+            ModelError: The runtime refuses the model, or its tensors are not what the contract says.
+        """
+        contract = model.contract
+        self._classes = len(contract.labels)
+        self._engine = Engine(model.path, model.flatbuffer, threads, reference=reference)
+        self._engine.expect((1, contract.size, contract.size, 1), (1, self._classes))
+        self.runtime = self._engine.runtime
+
+    @property
+    def step(self) -> float:
+        """Distance between two neighbouring output values; for a float model a tolerance of 0.001."""
+        return self._engine.steps[0]
+
+    def logits(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Run the network on faces one by one, as a device does.
+
+        Args:
+            pixels: (n, size, size) uint8 grey.
+
+        Returns:
+            (n, classes) float32.
+        """
+        answers = np.empty((len(pixels), self._classes), np.float32)
+        for row, face in enumerate(pixels):
+            answers[row] = self._engine.run(face)[0]
+        return answers
+
+
+def _decode(values: npt.NDArray[Any], output: dict[str, Any]) -> npt.NDArray[np.float32]:
+    if values.dtype == np.float32:
+        return np.asarray(values)
+    scale, zero_point = output["quantization"]
+    return np.asarray((values.astype(np.float32) - zero_point) * scale, np.float32)

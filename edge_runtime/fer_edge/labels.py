@@ -32,13 +32,19 @@ def fold(name: str) -> str | None:
     return name if name in EXPRESSIONS else None
 
 
-def class_list(names: Iterable[str]) -> tuple[str, ...]:
+def class_list(names: Iterable[str], known: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Name the classes of a data set whose labels are `names`: the eight, or, if one does not fold, its own, sorted.
+
+    Those that are `known`, to a model, stay as they are.
 
     >>> class_list(["Happy", "sad"]) == EXPRESSIONS
     True
     >>> class_list(["smile", "frown"])
     ('frown', 'smile')
+    >>> class_list(["happy"], known=("happy", "tongue"))
+    ('happy', 'tongue')
     """
     own = {name.strip() for name in names}
+    if own <= set(known):
+        return known
     return EXPRESSIONS if all(fold(name) for name in own) else tuple(sorted(own))

@@ -11,7 +11,7 @@ from fer_edge.classify import BUNDLED
 from fer_edge.console import console, print_json
 from fer_edge.contract import read_model
 from fer_edge.detect import CONFIDENCE, Choice, make_detector
-from fer_edge.draw import annotated
+from fer_edge.draw import annotated, legend
 from fer_edge.recognizer import Recognizer
 from fer_edge.sinks import Saver, as_json, as_text
 from fer_edge.sources import open_source
@@ -48,6 +48,8 @@ def run(settings: RunSettings, *, json: bool = False) -> None:
     model = read_model(settings.model or BUNDLED)  # before the detector, which may be downloaded
     detector = make_detector(settings.detector, settings.detector_model, settings.conf)
     recognizer = Recognizer(model, detector, settings.threads)
+    if settings.save and (told := legend(model.contract.labels)):
+        console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
     with ExitStack() as stack:
         saver = stack.enter_context(Saver(settings.save)) if settings.save else None
         for frame in frames:

@@ -1,7 +1,8 @@
 """Where results go: a line for people, a line of JSON for programs, annotated pictures and videos."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,9 +11,9 @@ import cv2
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import make_folder, replacing
-from fer_edge.images import Pixels, write_picture
+from fer_edge.images import GREY_ONLY, Pixels, write_picture
 from fer_edge.recognizer import Result
-from fer_edge.sources import Frame
+from fer_edge.sources import SLOWEST_FPS, Frame, require_utf8
 
 
 def as_text(frame: Frame, result: Result) -> str:
@@ -54,7 +55,8 @@ def as_json(frame: Frame, result: Result) -> dict[str, Any]:
 class Saver:
     """Writes pictures under their own names, and the frames of a video or camera as one .mp4, into a folder.
 
-    However the block ends, also by Ctrl-C, the video holds what was written until then.
+    However the block ends, also by Ctrl-C, the video holds what was written until then; an older one of the same name
+    gives way only to one that can be played. A picture whose format holds no colour, a.pgm, becomes a.pgm.png.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,35 +74,62 @@ class Saver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._video is not None:
-            self._video.release()
         self._stack.close()
 
     def write(self, frame: Frame, picture: Pixels, stride: int = 1) -> None:
         """Write `picture`, the annotated `frame`; every `stride`-th frame of a video comes here.
 
         Raises:
-            FerEdgeError: The file cannot be written, or would replace its own source.
+            FerEdgeError: The file cannot be written, or the folder is that of the source.
         """
-        video = frame.fps is not None
-        name = frame.name.replace(" ", "-") if frame.path is None else frame.name
-        path = self._folder / (f"{Path(name).stem}.mp4" if video else name)
-        if frame.path is not None and path.exists() and path.samefile(frame.path):
-            raise FerEdgeError(f"--save {self._folder} would write over {frame.path}; name another folder")
-        self.written.add(path)
-        if not video:
+        if frame.path is not None and _lies_in(self._folder, frame.path):
+            raise FerEdgeError(
+                f"--save {self._folder} is the folder of {frame.path} and would write over what it holds; name another"
+            )
+        path = self._folder / _name(frame)
+        if frame.fps is None:
             write_picture(path, picture)
-            return
-        if self._video is None:
-            self._video = self._open_video(path, picture, (frame.fps or 25.0) / stride)
-        self._video.write(picture)
+        else:
+            if self._video is None:
+                self._video = self._stack.enter_context(new_video(path, picture, frame.fps / stride))
+            self._video.write(picture)
+        self.written.add(path)
 
-    def _open_video(self, path: Path, picture: Pixels, fps: float) -> cv2.VideoWriter:
-        temporary = self._stack.enter_context(replacing(path))
-        size_wh = (picture.shape[1], picture.shape[0])
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, size_wh)
+
+def _lies_in(folder: Path, file: Path) -> bool:
+    """Tell whether `file`, or what it links to, lies in `folder`, which may have many names itself."""
+    return any(folder.samefile(parent) for parent in (file.parent, file.resolve().parent))
+
+
+def _name(frame: Frame) -> str:
+    """File name for an annotated frame."""
+    if frame.path is None:
+        return f"{frame.name.replace(' ', '-')}.mp4"
+    if frame.fps is not None:
+        return f"{frame.path.stem}.mp4"
+    return f"{frame.name}.png" if frame.path.suffix.lower() in GREY_ONLY else frame.name
+
+
+@contextmanager
+def new_video(path: Path, picture: Pixels, fps: float) -> Iterator[cv2.VideoWriter]:
+    """Open an .mp4 for frames like `picture`; when the block ends, it takes the place of `path` if it can be played.
+
+    Raises:
+        FerEdgeError: OpenCV cannot open it, or what it wrote holds no frame.
+    """
+    size_wh = (picture.shape[1], picture.shape[0])
+    rate = float(f"{max(fps, SLOWEST_FPS):.4g}")  # MPEG-4 counts time in at most 65,535 parts of a second
+    require_utf8(path.parent)
+    with replacing(path) as temporary:
+        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, size_wh)
         if not writer.isOpened():
             raise FerEdgeError(
-                f"cannot write {path}: this OpenCV has no mp4 encoder; pip install opencv-python-headless"
+                f"cannot write {path}: OpenCV makes no .mp4 of {size_wh[0]}x{size_wh[1]} pixels; between 2 and 8,191 "
+                "of them a side, type: pip install 'opencv-python-headless<5'"
             )
-        return writer
+        try:
+            yield writer
+        finally:
+            writer.release()
+        if not cv2.VideoCapture(str(temporary)).grab():  # OpenCV does not tell of a full disk
+            raise FerEdgeError(f"cannot write {path}: no frame of it arrived; is the disk full? (df -h)")

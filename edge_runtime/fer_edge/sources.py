@@ -3,8 +3,8 @@
 What is not there at all is a SourceError; what is there but cannot be read is a DataError.
 """
 
-import os
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from fer_edge.images import Pixels, is_picture, read_picture
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
 KINDS = "a picture, a folder of pictures, a video file or a camera number"
-
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read when the first video is opened
+SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
+"""A frame rate outside these is no frame rate: files without one say 0, 90000 (the clock of MPEG) or what they like."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,34 @@ class Frame:
     path: Path | None = None
     """Its file; None for a camera."""
     fps: float | None = None
-    """Frames per second of the video or camera; None for a picture."""
+    """Frames per second of the video or camera, a believable number; None for a picture."""
 
 
 def open_source(text: str, stride: int = 1) -> Iterator[Frame]:
     """Open a source at once, and read its frames one by one.
 
     Args:
-        text: Path of a picture, a folder or a video file, or the number of a camera (also /dev/videoN).
+        text: Path of a picture, a folder or a video file, or the number of a camera (also /dev/videoN). What is there
+            goes first: a camera beside a folder named 0 is /dev/video0.
         stride: Take every stride-th frame of a video or camera.
 
     Raises:
         SourceError: There is no such thing.
         DataError: It cannot be read. From the iterator: the picture, or none of a folder's pictures, can be read.
     """
-    camera = re.fullmatch(r"(?:/dev/video)?(\d+)", text.strip())
+    camera = re.fullmatch(r"(?:/dev/video)?([0-9]{1,4})", text.strip())
     path = Path(text)
-    if camera and not path.is_file():
-        return _camera(int(camera[1]), stride)
     if path.is_dir():
         pictures = sorted(entry for entry in path.iterdir() if is_picture(entry) and not entry.name.startswith("."))
         if not pictures:
             raise SourceError(f"{text}: no picture in this folder; name one that holds .jpg or .png files")
         return _pictures(path, pictures)
+    if camera and not path.is_file():
+        return _camera(int(camera[1]), stride)
     if not path.exists():
         raise SourceError(f"{text}: no such file or folder; --source takes {KINDS}")
+    if not path.is_file():  # a pipe would be waited for, without end
+        raise SourceError(f"{text}: neither a file nor a folder; --source takes {KINDS}")
     if is_picture(path):
         return iter([_picture(path, 0)])
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -100,18 +103,20 @@ def _pictures(folder: Path, paths: list[Path]) -> Iterator[Frame]:
 
 
 def _video(path: Path, stride: int) -> Iterator[Frame]:
-    capture = _open(str(path))
+    require_utf8(path)
+    capture = cv2.VideoCapture(str(path))
     if not capture.isOpened() or not capture.grab():
-        raise DataError(f"{path}: OpenCV cannot read this video; convert it: ffmpeg -i {path} converted.mp4")
-    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        command = f"ffmpeg -i {shlex.quote(str(path))} converted.mp4"
+        raise DataError(f"{path}: OpenCV cannot read this video; convert it: {command}")
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
     return _frames(capture, path.name, fps, stride, path)
 
 
 def _camera(number: int, stride: int) -> Iterator[Frame]:
-    capture = _open(number)
+    capture = cv2.VideoCapture(number)
     if not capture.isOpened() or not capture.grab():
         raise SourceError(f"camera {number} does not open; {_camera_hint(number)}")
-    fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 30)
     return _frames(capture, f"camera {number}", fps, stride, None)
 
 
@@ -148,11 +153,22 @@ def _frames(capture: cv2.VideoCapture, name: str, fps: float, stride: int, path:
         capture.release()
 
 
-def _open(target: str | int) -> cv2.VideoCapture:
-    """Open a video or camera without OpenCV's own lines on stderr; ours says what to do."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def believable_fps(stated: float, otherwise: float) -> float:
+    """Take the frame rate that a file or camera states, or, where it cannot be one, `otherwise`.
+
+    >>> believable_fps(29.97, 25), believable_fps(0, 25), believable_fps(float("nan"), 25)
+    (29.97, 25, 25)
+    """
+    return stated if SLOWEST_FPS <= stated <= FASTEST_FPS else otherwise
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a path on which OpenCV's videos would crash the whole process.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
     try:
-        return cv2.VideoCapture(target)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8; rename it") from error

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import urllib.request
 from pathlib import Path
 
@@ -52,4 +53,4 @@ def download(url: str | None = None, digest: str = SHA256) -> Path:
 def how_to_get() -> str:
     """Say how a person fetches the file on a machine that has a network."""
     target = folders()[0]
-    return f"mkdir -p {target} && curl -L -o {target / FILE_NAME} {URL}"
+    return f"mkdir -p {shlex.quote(str(target))} && curl -L -o {shlex.quote(str(target / FILE_NAME))} {URL}"

@@ -1,5 +1,6 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ def export_command(
     int8: Annotated[bool, typer.Option("--int8", help="Full int8, which is what export always makes.")] = True,
     calib_samples: Annotated[int, typer.Option(min=1, help="Training faces that set the int8 ranges.")] = 500,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy int8 may lose; more exits with 3.")] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the calibration faces.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Chooses the calibration faces.")] = 0,
     use_weights: Annotated[Literal["best", "last"], typer.Option(help="Weights of the run.")] = "best",
     protocol: Annotated[
         Literal["majority", "all"], typer.Option(help="Held-out faces that count, where people voted (FER+).")
@@ -37,7 +38,7 @@ def export_command(
     settings = ExportSettings(data, calib_samples, max_drop, seed, use_weights, protocol)
     folder, report = export(run, settings, out)
     console.print(as_table(report))
-    console.print(f"wrote {folder}; try it: fer-edge selftest {folder / 'model_int8.tflite'}")
+    console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(folder / 'model_int8.tflite'))}")
     if json:
         print_json(report)
     check(report, folder)

@@ -12,6 +12,7 @@ from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import write_json, write_text
 from fer_edge.metrics import fit_temperature
+from fer_edge.seen import write_seen
 from fer_edge.selftest import make_golden
 from fer_edge.versions import RUNTIME, installed
 from fer_edge_export.calibrate import choose
@@ -45,7 +46,7 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
     """Export `run` and write both models, labels.txt and the report, whether or not the gate passes.
 
     Args:
-        run: A run folder, or a `.keras` file (then `settings.data` is needed).
+        run: A run folder, or a `.keras` file (outside a run folder, `settings.data` is needed).
         settings: What decides the export.
         out: Folder for the files; by default `export` in the run folder.
 
@@ -72,15 +73,20 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         "weights": inputs.network.name,
         "network": models["int8"].contract.network,
         "heldout": {"split": split, "protocol": settings.protocol if judged.voted else "one label per face"},
-        "calibration": {"faces": len(calibration), "seed": settings.seed, "per_class": calibration.counts()},
+        "calibration": {
+            "faces": len(calibration),
+            "seed": settings.seed,
+            "per_class": calibration.counts(),
+            "source": calibration.source,
+        },
         "temperature": temperature,
         "uncertain_below": models["int8"].contract.uncertain_below,
         "gate": {"max_drop": settings.max_drop, "passed": passes(comparison["drop"], settings.max_drop)},
         "comparison": comparison,
         "made_with": models["int8"].contract.made_with,
     }
-    sources = {"training": inputs.training.source, "heldout": inputs.heldout.source}
-    _write(models, report, sources, folder)
+    _write(models, report, {"training": inputs.source, "heldout": inputs.heldout.source}, folder)
+    write_seen(folder, inputs.seen, inputs.source)
     return folder, report
 
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fer_edge.errors import ModelError, needs
+from fer_edge.errors import DAMAGE, ModelError, needs
 from fer_edge.quiet import quiet
 
 
@@ -24,7 +24,7 @@ def load_network(path: Path) -> Any:
 
         try:
             network = keras.models.load_model(path, compile=False)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             raise ModelError(f"{path}: not a Keras model that can be read; copy it again, or fer-edge train") from error
     shape = network.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] != shape[2] or shape[1] is None or shape[3] != 1:

@@ -95,6 +95,22 @@ def test_run_saves_annotated_pictures_under_their_names(
     assert not np.array_equal(read_picture(tmp_path / "out" / "fear.png"), read_picture(folder / "fear.png"))
 
 
+def test_run_tells_once_which_class_a_drawn_number_is(
+    fer_edge: FerEdge, tiny: Path, folder: Path, tmp_path: Path
+) -> None:
+    model = read_model(tiny)
+    contract = replace(model.contract, labels=("中立", "喜び", *model.contract.labels[2:]))
+    write_model(tmp_path / "other.tflite", model.flatbuffer, contract, model.golden)
+
+    finished = fer_edge(
+        "run", "-m", tmp_path / "other.tflite", "-s", folder, "--detector", "none", "--save", tmp_path / "out"
+    )
+
+    assert finished.returncode == 0
+    assert "in what is saved, class 0 is 中立, class 1 is 喜び" in finished.stderr.splitlines()[0]
+    assert finished.stderr.count("class 0 is") == 1
+
+
 def test_run_never_saves_over_its_source(fer_edge: FerEdge, tiny: Path, folder: Path) -> None:
     before = (folder / "fear.png").read_bytes()
 
@@ -177,7 +193,10 @@ def test_run_refuses_in_one_line(
     assert complaint in finished.stderr
 
 
-@pytest.mark.parametrize("flag", [("--conf", "1.5"), ("--detector", "mtcnn"), ("--threads", "0"), ("--nonsense",)])
+@pytest.mark.parametrize(
+    "flag",
+    [("--conf", "1.5"), ("--detector", "mtcnn"), ("--threads", "0"), ("--threads", "99999999999"), ("--nonsense",)],
+)
 def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
     assert fer_edge("run", *flag).returncode == 2
 
@@ -238,3 +257,19 @@ def test_nothing_heavy_is_imported(tiny: Path, folder: Path, arguments: list[str
 @pytest.mark.parametrize("command", ["run", "info", "selftest"])
 def test_every_command_has_an_example(fer_edge: FerEdge, command: str) -> None:
     assert f"Example: fer-edge {command}" in fer_edge(command, "--help").stdout
+
+
+def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
+    program = (
+        "import atexit, os, signal\n"
+        "import fer_edge.contract\n"
+        "from fer_edge.cli import app\n"
+        "fer_edge.contract.read_model = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "app(['info'])"
+    )
+
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert finished.stderr == "stopped\n"
+    assert finished.returncode == -signal.SIGINT

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.contract import MAX_TAIL_MEMBER, read_model, write_model
+from fer_edge.contract import read_model, write_model
 from fer_edge.errors import ModelError
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.model_file import MAX_TAIL_MEMBER
 
 
 def with_metadata(tiny: Path, path: Path, **changed: Any) -> Path:

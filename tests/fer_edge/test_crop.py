@@ -52,8 +52,15 @@ def test_a_box_outside_the_frame_is_refused(box: Box) -> None:
 
 
 def test_a_box_far_larger_than_the_frame_is_refused() -> None:
-    with pytest.raises(DataError, match="far larger than the 4x4 picture"):
+    with pytest.raises(DataError, match="too large for the 4x4 picture"):
         crop_face(ramp(4, 4), Box(0, 0, 1000, 1000), size=8)
+
+
+def test_a_picture_of_a_million_pixels_in_one_row_is_refused() -> None:
+    frame_bgr = np.zeros((1, 1_000_000, 3), np.uint8)
+
+    with pytest.raises(DataError, match="too large for the 1000000x1 picture"):
+        crop_face(frame_bgr, whole(frame_bgr), size=8)
 
 
 def test_a_picture_of_one_pixel_is_a_face_of_one_colour() -> None:

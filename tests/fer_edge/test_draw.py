@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fer_edge.draw import PALETTE, UNCERTAIN_COLOUR, annotated, colour
+from fer_edge.draw import PALETTE, UNCERTAIN_COLOUR, annotated, colour, drawn_name, legend
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.recognizer import Face
 
@@ -42,6 +42,27 @@ def test_every_expression_has_its_own_colour() -> None:
 
     assert colours == list(PALETTE)
     assert min(np.abs(np.subtract(a, b)).sum() for a, b in itertools.combinations(colours, 2)) > 60
+
+
+@pytest.mark.parametrize(
+    ("label", "drawn"), [("fear", "fear"), ("Überraschung", "Uberraschung"), ("悲しみ", "class 2"), ("a\nb", "class 3")]
+)
+def test_names_are_drawn_in_ascii_or_as_a_number(label: str, drawn: str) -> None:
+    assert drawn_name(label, ["fear", "Überraschung", "悲しみ", "a\nb"]) == drawn
+
+
+def test_a_name_that_cannot_be_drawn_is_drawn_as_its_number() -> None:
+    frame_bgr = np.zeros((400, 400, 3), np.uint8)
+    pictures = [
+        annotated(frame_bgr, [Face((20, 99, 9, 9), name, 0.9, {name: 1.0}, 1.0)]) for name in ("喜び", "class 0")
+    ]
+
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def test_only_numbers_are_explained() -> None:
+    assert legend(("fear", "Überraschung", "悲しみ")) == "class 2 is 悲しみ"
+    assert legend(EXPRESSIONS) == ""
 
 
 def test_uncertain_is_grey() -> None:

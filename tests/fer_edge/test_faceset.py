@@ -20,6 +20,7 @@ def faces() -> FaceSet:
         names=np.array(["1.png", "2.png", "3.png", "4.png"]),
         classes=("sadness", "happiness"),
         source={"data": "made up"},
+        photos=np.array([7, 7, 2**64 - 1, 0], np.uint64),
     )
 
 
@@ -31,6 +32,20 @@ def test_a_set_comes_back_as_it_was_saved(tmp_path: Path, faces: FaceSet) -> Non
     np.testing.assert_array_equal(loaded.votes, faces.votes)
     assert (loaded.classes, loaded.source) == (("sadness", "happiness"), {"data": "made up"})
     assert loaded.names.tolist() == ["1.png", "2.png", "3.png", "4.png"]
+    assert loaded.photos.tolist() == [7, 7, 2**64 - 1, 0]
+
+
+def test_a_set_of_an_older_fer_edge_does_not_tell_its_photos(tmp_path: Path, faces: FaceSet) -> None:
+    faces.save(tmp_path / "set.npz")
+    with np.load(tmp_path / "set.npz") as columns:
+        older = {name: columns[name] for name in columns if name != "photos"}
+    np.savez(tmp_path / "old.npz", **older)
+
+    loaded = FaceSet.load(tmp_path / "old.npz")
+
+    assert faces.tells_photos
+    assert not loaded.tells_photos
+    assert loaded.part("training").names.tolist() == ["1.png", "2.png"]
 
 
 def test_the_first_of_equal_votes_is_the_label(faces: FaceSet) -> None:
@@ -58,6 +73,12 @@ def test_a_class_that_the_model_lacks_is_refused(faces: FaceSet) -> None:
         faces.with_classes(("happiness",))
 
 
+def test_a_class_that_nobody_voted_for_is_no_hindrance(faces: FaceSet) -> None:
+    happy = faces.part("testing").with_classes(("happiness", "tongue"))
+
+    assert happy.votes.tolist() == [[10, 0]]
+
+
 def test_only_agreed_faces_count_under_the_majority_protocol(faces: FaceSet) -> None:
     assert (len(faces.under("majority")), len(faces.under("all"))) == (3, 4)
 
@@ -70,6 +91,8 @@ def test_one_label_per_face_is_no_vote(faces: FaceSet) -> None:
 def test_a_column_that_is_too_short_is_refused(faces: FaceSet) -> None:
     with pytest.raises(DataError, match="a column of the prepared set is shorter"):
         replace(faces, names=faces.names[:2])
+    with pytest.raises(DataError, match="a column of the prepared set is shorter"):
+        replace(faces, photos=faces.photos[:2])
 
 
 def test_faces_of_floats_are_refused(faces: FaceSet) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import replacing, replacing_folder, sha256, write_bytes, write_text
+from fer_edge.files import remove_temporaries, replacing, replacing_folder, sha256, write_bytes, write_text
 
 
 def fail_half_way(writing: AbstractContextManager[Path]) -> None:
@@ -46,10 +46,19 @@ def test_a_written_file_can_be_read_by_the_team(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
 
 
+def test_what_a_kill_left_half_written_can_be_removed(tmp_path: Path) -> None:
+    (tmp_path / ".mine").touch()
+    replacing(tmp_path / "a.txt").__enter__()
+
+    remove_temporaries(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [".mine"]
+
+
 def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(FerEdgeError, match=r"cannot write .*file/a\.txt: .*; name another folder"):
+    with pytest.raises(FerEdgeError, match=r"cannot write .*file/a\.txt: .*file is no folder; name another folder"):
         write_text(tmp_path / "file" / "a.txt", "x")
 
 

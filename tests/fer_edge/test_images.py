@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import DataError, FerEdgeError
-from fer_edge.images import is_picture, read_picture, to_grey, write_picture
+from fer_edge.images import is_cut_short, is_picture, read_picture, to_grey, write_picture
 
 RED = np.full((4, 6, 3), (0, 0, 255), np.uint8)
 
@@ -49,6 +50,42 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, content: bytes, complaint
 
     with pytest.raises(DataError, match=rf"bad\.jpg: .*{complaint}"):
         read_picture(path)
+
+
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """Put a whole small JPEG, its end mark included, into a segment at the beginning of `jpeg`, as cameras do."""
+    small = cv2.imencode(".jpg", RED[:2])[1].tobytes()
+    return jpeg[:2] + b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small + jpeg[2:]
+
+
+JPEG, PNG = (cv2.imencode(suffix, np.zeros((40, 60, 3), np.uint8))[1].tobytes() for suffix in (".jpg", ".png"))
+PROGRESSIVE = cv2.imencode(".jpg", np.zeros((40, 60, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+WHOLE = [JPEG, PNG, PROGRESSIVE, with_thumbnail(JPEG), JPEG[:2] + b"\xff\xff" + JPEG[2:]]
+IDS = ["jpeg", "png", "progressive", "thumbnail", "filled"]
+
+
+@pytest.mark.parametrize("appended", [b"", b"x" * 500, b"\xff\xda\0" * 99], ids=["nothing", "text", "scan"])
+@pytest.mark.parametrize("content", WHOLE, ids=IDS)
+def test_what_is_appended_to_a_whole_picture_does_not_matter(content: bytes, appended: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(content + appended)
+
+    assert read_picture(tmp_path / "a.jpg").shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("content", WHOLE, ids=IDS)
+def test_a_picture_is_cut_short_wherever_it_is_cut(content: bytes) -> None:
+    behind_the_name = 4 if content == PNG else 0  # the checksum of the last chunk, which is empty
+    kept = [length for length in range(4, len(content) - behind_the_name) if not is_cut_short(content[:length])]
+
+    assert kept == []
+    assert not is_cut_short(content)
+
+
+def test_a_pipe_named_as_a_picture_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+
+    with pytest.raises(DataError, match=r"pipe\.png: not a file"):
+        read_picture(tmp_path / "pipe.png")
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

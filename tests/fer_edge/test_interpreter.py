@@ -29,7 +29,7 @@ def test_int8_answers_as_float_does_but_for_a_few_steps(tiny: Path) -> None:
 
 def test_pixels_go_in_as_they_are(tiny: Path) -> None:
     network = Network(read_model(tiny))
-    details = network._interpreter.get_input_details()[0]
+    details = network._engine._interpreter.get_input_details()[0]
 
     assert details["dtype"] == np.uint8
     assert details["quantization"] == (pytest.approx(1 / 255), 0)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,7 @@ import pytest
 
 from fer_edge.errors import DataError, SourceError
 from fer_edge.images import write_picture
-from fer_edge.sources import open_source
+from fer_edge.sources import believable_fps, open_source
 
 GREY = np.full((48, 64, 3), 100, np.uint8)
 
@@ -86,12 +87,39 @@ def test_stride_keeps_the_numbers_and_times_of_a_video(video: Path) -> None:
     ]
 
 
-def test_a_text_file_named_mp4_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.mp4").write_text("hello")
+def test_a_frame_rate_that_cannot_be_one_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5000, (64, 48))
+    for _ in range(2):
+        writer.write(GREY)
+    writer.release()
 
-    with pytest.raises(DataError, match=r"a\.mp4: OpenCV cannot read this video"):
-        open_source(str(tmp_path / "a.mp4"))
+    assert [(frame.t, frame.fps) for frame in open_source(str(path))] == [(0, 25), (0.04, 25)]
+
+
+@pytest.mark.parametrize("stated", [0, -1, 0.01, 90_000, float("nan"), float("inf")])
+def test_only_a_believable_frame_rate_is_taken(stated: float) -> None:
+    assert believable_fps(stated, 30) == 30
+    assert believable_fps(0.5, 30) == 0.5
+
+
+def test_a_text_file_named_mp4_is_refused_with_a_line_that_can_be_typed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my film.mp4").write_text("hello")
+
+    with pytest.raises(
+        DataError, match=r"OpenCV cannot read this video; convert it: ffmpeg -i '/.*/my film\.mp4' conv"
+    ):
+        open_source(str(tmp_path / "my film.mp4"))
     assert capfd.readouterr().err == ""
+
+
+def test_a_video_whose_name_opencv_would_crash_on_is_refused(video: Path) -> None:
+    path = video.rename(video.with_name("clip\udcff.mp4"))  # the byte 0xff, which is not UTF-8
+
+    with pytest.raises(DataError, match="not UTF-8; rename it"):
+        open_source(str(path))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +129,16 @@ def test_a_text_file_named_mp4_is_refused(tmp_path: Path, capfd: pytest.CaptureF
         ("notes.txt", "neither a picture nor a video"),
         ("best.keras", "a model goes behind --model"),
         ("empty", "no picture in this folder"),
+        ("pipe.png", "neither a file nor a folder"),
+        ("pipe.mp4", "neither a file nor a folder"),
     ],
 )
 def test_what_is_no_source_is_refused(tmp_path: Path, name: str, complaint: str) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "best.keras").touch()
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe.mp4")
 
     with pytest.raises(SourceError, match=complaint) as refused:
         open_source(str(tmp_path / name))
@@ -118,3 +150,16 @@ def test_a_camera_that_is_not_there_is_refused_quietly(text: str, capfd: pytest.
     with pytest.raises(SourceError, match="camera 77 does not open"):
         open_source(text)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["99999999999", "12345", "/dev/video99999999999", "\u0663", "-1"])
+def test_a_number_that_no_camera_has_is_no_such_file(text: str) -> None:
+    with pytest.raises(SourceError, match="no such file or folder"):
+        open_source(text)
+
+
+def test_a_folder_named_as_a_number_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "2024" / "a.png", GREY)
+    monkeypatch.chdir(tmp_path)
+
+    assert [frame.name for frame in open_source("2024")] == ["a.png"]

@@ -1,5 +1,6 @@
 """The download, against a server on this machine."""
 
+import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -75,6 +76,16 @@ def test_fer_edge_home_comes_before_the_cache(cache: Path, tmp_path: Path, monke
         (folder / yunet.FILE_NAME).touch()
 
     assert yunet.find() == tmp_path / "home" / yunet.FILE_NAME
+
+
+def test_the_line_for_people_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "my models"
+    monkeypatch.setenv("FER_EDGE_HOME", str(home))
+
+    words = shlex.split(yunet.how_to_get())
+
+    assert words[:7] == ["mkdir", "-p", str(home), "&&", "curl", "-L", "-o"]
+    assert words[7] == str(home / yunet.FILE_NAME)
 
 
 def test_the_line_for_people_names_the_address_and_the_place(cache: Path) -> None:

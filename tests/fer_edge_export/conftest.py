@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from fer_edge.faceset import FaceSet
+from fer_edge.seen import Seen, write_seen
 
 SIZE = 16
 CLASSES = ("flat", "lying", "standing")
+SOURCE = {"name": "stripes", "digest": "5" * 64}
 
 
 def draw_stripes(n: int, seed: int) -> FaceSet:
@@ -30,7 +32,8 @@ def draw_stripes(n: int, seed: int) -> FaceSet:
         group=names,
         names=names,
         classes=CLASSES,
-        source={"data": "stripes"},
+        source=SOURCE,
+        photos=np.arange(n, dtype=np.uint64) + 1000 * seed,
     )
 
 
@@ -83,7 +86,9 @@ def make_run(tmp_path: Path, keras_file: Path, stripes: FaceSet) -> Callable[...
     def make(*without: str, temperature: float | None = 0.5) -> Path:
         run = tmp_path / "run"
         run.mkdir()
-        (run / "config.json").write_text(json.dumps({"classes": CLASSES, "network": {"name": "stripes"}}))
+        config = {"classes": CLASSES, "network": {"name": "stripes"}, "source": SOURCE}
+        (run / "config.json").write_text(json.dumps(config))
+        write_seen(run, Seen.of(stripes), SOURCE)
         (run / "metrics.json").write_text(json.dumps({} if temperature is None else {"temperature": temperature}))
         for name in ("best.keras", "last.keras"):
             (run / name).write_bytes(keras_file.read_bytes())

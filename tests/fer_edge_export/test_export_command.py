@@ -12,7 +12,15 @@ from fer_edge.contract import read_model
 from fer_edge.faceset import FaceSet
 from fer_edge_export.export import held_out
 
-FILES = ["export_report.json", "export_report.md", "labels.txt", "model_float32.tflite", "model_int8.tflite"]
+FILES = [
+    "export_report.json",
+    "export_report.md",
+    "labels.txt",
+    "model_float32.tflite",
+    "model_int8.tflite",
+    "seen.npz",
+]
+STRIPES = {"name": "stripes", "digest": "5" * 64}
 
 
 def fer_edge(*arguments: object) -> Result:
@@ -30,7 +38,8 @@ def test_run_folder_becomes_two_models_and_a_report(make_run: Callable[..., Path
     assert report == json.loads((run / "export" / "export_report.json").read_text())
     assert report["heldout"] == {"split": "testing", "protocol": "one label per face"}
     assert report["comparison"]["float32"]["accuracy"] == report["comparison"]["int8"]["accuracy"] == 1.0
-    assert report["calibration"] == {"faces": 30, "seed": 0, "per_class": {"flat": 10, "lying": 10, "standing": 10}}
+    per_class = {"flat": 10, "lying": 10, "standing": 10}
+    assert report["calibration"] == {"faces": 30, "seed": 0, "per_class": per_class, "source": STRIPES}
     assert (run / "export" / "labels.txt").read_text() == "flat\nlying\nstanding\n"
 
 
@@ -53,7 +62,7 @@ def test_both_models_carry_the_whole_contract(make_run: Callable[..., Path]) -> 
         assert (contract.recipe, contract.size, contract.temperature) == (recipe, 16, 0.5)
         assert contract.labels == ("flat", "lying", "standing")
         assert contract.network == {"name": "stripes", "parameters": 29, "macs": 3534}
-        assert contract.data["training"] == {"data": "stripes"}
+        assert contract.data["training"] == STRIPES
         assert contract.metrics["int8"]["accuracy"] == 1.0
         assert model.golden.logits.shape == (16, 3)
 
@@ -64,6 +73,12 @@ def test_exported_models_pass_their_own_selftest(make_run: Callable[..., Path]) 
 
     for recipe in ("float32", "int8"):
         assert fer_edge("selftest", run / "export" / f"model_{recipe}.tflite").exit_code == 0
+
+
+def test_the_command_that_export_names_can_be_typed(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    result = fer_edge("export", make_run(), "--out", tmp_path / "my models")
+
+    assert f"; try it: fer-edge selftest '{tmp_path}/my models/model_int8.tflite'" in result.stderr
 
 
 def test_temperature_is_fitted_on_validation_where_the_run_has_none(make_run: Callable[..., Path]) -> None:
@@ -155,3 +170,95 @@ def test_majority_protocol_leaves_out_faces_without_a_majority(stripes: FaceSet)
 
     assert len(held_out(some, "majority")[1]) == 26
     assert len(held_out(some, "all")[1]) == 30
+
+
+def other_stripes(stripes: FaceSet, **changed: object) -> FaceSet:
+    """The same pictures as another data set, all of other photos."""
+    source = {"name": "others", "digest": "7" * 64}
+    return replace(stripes, **{"source": source, "photos": stripes.photos + np.uint64(500), **changed})
+
+
+def test_a_set_to_calibrate_with_is_not_what_it_was_trained_on(
+    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    other_stripes(stripes).save(tmp_path / "other.npz")
+    run = make_run()
+
+    result = fer_edge("export", run, "--data", tmp_path / "other.npz")
+
+    assert result.exit_code == 0, result.stderr
+    data = read_model(run / "export" / "model_int8.tflite").contract.data
+    assert data["training"] == STRIPES
+    assert data["calibration"]["source"] == data["heldout"] == {"name": "others", "digest": "7" * 64}
+
+
+def test_int8_is_not_judged_on_faces_that_the_run_was_trained_on(
+    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    other = np.roll(stripes.split, 3)  # what was training is validation now, and so on
+    other_stripes(stripes, split=other, photos=stripes.photos).save(tmp_path / "again.npz")
+    trained = other_stripes(stripes, split=np.where(stripes.split == "training", "testing", "training"))
+    replace(trained, photos=stripes.photos).save(tmp_path / "trained.npz")
+    run = make_run()
+
+    result = fer_edge("export", run, "--data", tmp_path / "again.npz", "--json")
+    refused = fer_edge("export", run, "--data", tmp_path / "trained.npz")
+
+    assert json.loads(result.stdout)["comparison"]["n"] == 30  # of testing, which was validation
+    assert "left out 30 held-out faces of" in result.stderr
+    assert refused.exit_code == 1
+    assert "the network was trained on every held-out face of" in refused.stderr
+    assert "leave out --data" in refused.stderr
+
+
+def test_a_set_that_does_not_tell_its_photos_is_judged_on_with_a_warning(
+    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    other_stripes(stripes, photos=np.zeros(0, np.uint64)).save(tmp_path / "old.npz")
+
+    result = fer_edge("export", make_run(), "--data", tmp_path / "old.npz")
+
+    assert result.exit_code == 0, result.stderr
+    assert "warning: cannot tell whether the network was trained on the held-out faces of" in result.stderr
+
+
+def test_keras_file_in_a_run_folder_is_that_run(
+    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    turned = other_stripes(stripes).with_classes(("standing", "flat", "lying"))
+    turned.save(tmp_path / "other.npz")
+    run = make_run()
+
+    with_set = fer_edge("export", run / "best.keras", "--data", tmp_path / "other.npz", "--json")
+    alone = fer_edge("export", run / "last.keras", "--out", tmp_path / "alone", "--json")
+
+    assert json.loads(with_set.stdout)["comparison"]["int8"]["accuracy"] == 1.0
+    contract = read_model(run / "export" / "model_int8.tflite").contract
+    assert contract.labels == ("flat", "lying", "standing")
+    assert (contract.data["training"], contract.temperature) == (STRIPES, 0.5)
+    assert alone.exit_code == 0, alone.stderr
+    assert json.loads(alone.stdout)["temperature"] == 0.25  # the run's is that of its best weights
+
+
+def test_what_a_keras_file_outside_a_run_was_trained_on_is_not_stated(
+    keras_file: Path, stripes: FaceSet, tmp_path: Path
+) -> None:
+    stripes.save(tmp_path / "set.npz")
+
+    fer_edge("export", keras_file, "--data", tmp_path / "set.npz", "--out", tmp_path / "out")
+
+    assert read_model(tmp_path / "out" / "model_int8.tflite").contract.data["training"] == {}
+    assert not (tmp_path / "out" / "seen.npz").exists()
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_a_damaged_keras_file_is_one_line(make_run: Callable[..., Path], place: float, tmp_path: Path) -> None:
+    run = make_run()
+    content = bytearray((run / "best.keras").read_bytes())
+    content[int(place * len(content))] ^= 255
+    (run / "best.keras").write_bytes(content)
+
+    result = fer_edge("export", run)
+
+    assert result.exit_code == 1
+    assert "best.keras: not a Keras model that can be read" in result.stderr

@@ -21,5 +21,6 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     votes = np.eye(3, dtype=np.float32)[labels]
     source = {"name": "bars", "digest": "0" * 64, "licence": "made by a test"}
     path = tmp_path_factory.mktemp("bars") / "bars.npz"
-    FaceSet(faces, votes, np.ones(240, bool), split, names, names, ("high", "middle", "low"), source).save(path)
+    photos, classes = np.arange(240, dtype=np.uint64), ("high", "middle", "low")
+    FaceSet(faces, votes, np.ones(240, bool), split, names, names, classes, source, photos).save(path)
     return path

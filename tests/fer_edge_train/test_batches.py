@@ -101,4 +101,5 @@ def test_fewer_faces_than_a_batch_make_one_batch() -> None:
         np.zeros((3, 8, 8), np.uint8), np.eye(3, dtype=np.float32), np.ones(3, np.float32), 8, 0, NO_AUGMENTATION
     )
     assert len(batches) == 1
+    assert batches.batch == 3
     assert batches[0][0].shape == (3, 8, 8, 1)

@@ -247,6 +247,49 @@ def test_folder_that_is_there_is_never_touched(tmp_path: Path) -> None:
     assert files(tmp_path / "out") == ["mine.txt"]
 
 
+def test_prepared_set_that_is_there_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "my set.npz").write_text("mine")
+    with pytest.raises(FerEdgeError, match=r"set\.npz is there already; name another, or remove it: rm -r '.*\.npz'"):
+        prepare(legend(tmp_path / "data", expressions(2)), tmp_path / "my set.npz")
+    assert (tmp_path / "my set.npz").read_text() == "mine"
+
+
+def frames(root: Path, names: str, count: int = 20) -> Path:
+    """A legend.csv data set of two classes whose pictures are named by `names`, "frame_{:03}.jpg"."""
+    return legend(root, [f"1,{names.format(i)},{('anger', 'fear')[i % 2]}" for i in range(count)])
+
+
+@pytest.mark.parametrize("out", ["out", "set.npz"])
+def test_one_person_cannot_be_divided_by_person(tmp_path: Path, out: str) -> None:
+    root = frames(tmp_path / "data", "frame_{:03}.jpg")
+    with pytest.raises(DataError, match=r"takes all 20 faces for one person by their file names, frame, .*leave out"):
+        prepare(root, tmp_path / out, DataSettings(group="person"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert prepare(root, tmp_path / out).notes == []
+
+
+@pytest.mark.parametrize("out", ["out", "set.npz"])
+def test_splits_that_mislead_are_told(tmp_path: Path, out: str) -> None:
+    rows = [f"1,frame_{i:03}.jpg,{('anger', 'fear')[i % 2]}" for i in range(20)]
+    root = legend(tmp_path / "data", [*rows, "1,Ann_Lee_0001.jpg,anger", "1,Bo_Li_0001.jpg,disgust"])
+    notes = prepare(root, tmp_path / out, DataSettings(group="person")).notes
+    assert notes[0] == (
+        "20 of 22 faces are of one person by their file names, frame; if that is no person, leave out --group person"
+    )
+    assert "no testing face of disgust, fear: how well they are recognised cannot be told" in notes
+
+
+def test_command_warns_of_what_misleads(tmp_path: Path) -> None:
+    root = frames(tmp_path / "data", "holiday{}.jpg")
+    arguments = ["prepare", "--data", str(root), "--out", str(tmp_path / "out"), "--group", "person"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert (
+        "warning: --group person changed nothing: the file names tell no persons, as First_Last_0001.jpg"
+        in result.stderr
+    )
+
+
 def test_equal_names_from_different_folders_both_survive(tmp_path: Path) -> None:
     root = tmp_path / "data"
     for seed, name in enumerate(["Sad/a.jpg", "sadness/a.jpg", "happy/a.jpg"]):
@@ -365,3 +408,24 @@ def test_command_turns_an_unknown_layout_into_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_cut_from_a_cut_folder_still_names_the_photos(tmp_path: Path) -> None:
+    rows = [f"{i}.png {face} {10 + face} 10 {40 + face} 50 60 {face}" for i in range(10) for face in range(2)]
+    root = expw(tmp_path / "data", rows)
+    prepare(root, tmp_path / "once", size=48)
+    prepare(tmp_path / "once", tmp_path / "twice", size=32)
+    photos = {sha256(path.read_bytes()) for path in (root / "origin").iterdir()}
+    for out in ("once", "twice"):
+        assert {row["digest"] for row in manifest(tmp_path / out)} == photos
+    loaded = [load_faces(tmp_path / name, size=24) for name in ("data", "once", "twice", "twice/training")]
+    assert len({frozenset(faces.photos.tolist()) for faces in loaded[:3]}) == 1
+    assert set(loaded[3].photos) < set(loaded[0].photos)
+
+
+def test_a_damaged_manifest_tells_no_photos(tmp_path: Path) -> None:
+    prepare(legend(tmp_path / "data", expressions(2)), tmp_path / "out", size=24)
+    listed = (tmp_path / "out/manifest.csv").read_text()
+    for changed in (listed.replace(manifest(tmp_path / "out")[0]["digest"], "?"), "file,group\n", "", "\0"):
+        (tmp_path / "out/manifest.csv").write_text(changed)
+        assert len(load_faces(tmp_path / "out", size=24).photos) == 6

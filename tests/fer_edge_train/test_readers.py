@@ -85,13 +85,13 @@ def test_legend_picture_listed_twice_with_one_label_counts_once(tmp_path: Path) 
     table = read_table(legend(tmp_path, ["1,a.jpg,ANGER", "2,a.jpg,anger"]), ANY)
     assert list(table.rows["picture"]) == ["images/a.jpg"]
     assert table.skipped == (
-        Skipped("data/legend.csv:3", "a.jpg is listed already, with the same label, in line 2", "repeated"),
+        Skipped("data/legend.csv:3", "images/a.jpg is listed already, with the same label, in line 2", "repeated"),
     )
 
 
 def test_legend_picture_with_contradictory_labels_is_left_out(tmp_path: Path) -> None:
     table = read_table(legend(tmp_path, ["1,a.jpg,anger", "1,b.jpg,fear", "2,a.jpg,disgust"]), ANY)
-    reason = "a.jpg has contradictory labels (anger in line 2, disgust in line 4); it is left out"
+    reason = "images/a.jpg has contradictory labels (anger in line 2, disgust in line 4); it is left out"
     assert list(table.rows["picture"]) == ["images/b.jpg"]
     assert table.skipped == (
         Skipped("data/legend.csv:2", reason, "contradictory"),
@@ -277,3 +277,16 @@ def test_one_label_is_one_vote(tmp_path: Path) -> None:
     votes = read_table(legend(tmp_path, ["1,a.jpg,surprise"]), ANY).votes
     assert votes.dtype == np.float32
     assert votes.tolist() == [[0, 0, 1, 0, 0, 0, 0, 0]]
+
+
+def test_one_class_folder_is_read_if_it_is_named_like_an_expression(tmp_path: Path) -> None:
+    table = read_table(class_folders(tmp_path / "one", {"test/Happy": 2}), ANY)
+    assert list(table.rows["label"]) == ["happiness", "happiness"]
+    with pytest.raises(DataError, match="no data set that fer-edge knows"):
+        read_table(class_folders(tmp_path / "holidays", {"beach": 2}), ANY)
+
+
+def test_class_folders_with_names_that_a_model_knows_keep_them(tmp_path: Path) -> None:
+    table = read_table(class_folders(tmp_path, {"happy": 1, "calm": 1}), ANY, known=("calm", "happy", "tongue"))
+    assert table.classes == ("calm", "happy", "tongue")
+    assert list(table.rows["label"]) == ["calm", "happy"]

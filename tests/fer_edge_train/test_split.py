@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_edge_train.data_settings import DataSettings
-from fer_edge_train.split import assign, draw, torn_groups
+from fer_edge_train.split import assign, doubts, draw, torn_groups
 
 Labels = npt.NDArray[np.str_]
 
@@ -105,3 +105,39 @@ def test_no_testing_is_drawn_where_training_and_validation_are_brought() -> None
     labels, groups = faces({"neutral": 4})
     brought = ["training", "training", "training", "validation"]
     assert "testing" not in assign(rows(labels, groups, brought), DataSettings())
+
+
+def told(labels: list[str], groups: list[str], settings: DataSettings, brought: list[str] | None = None) -> list[str]:
+    table = rows(np.array(labels), np.array(groups), brought or [""] * len(labels))
+    table["picture"] = [f"{i}.jpg" for i in range(len(labels))]
+    return doubts(table, assign(table, settings), settings)
+
+
+def test_good_split_raises_no_doubt() -> None:
+    labels, groups = faces({"anger": 20, "neutral": 40})
+    assert told(labels.tolist(), groups.tolist(), DataSettings()) == []
+
+
+def test_split_that_stays_empty_is_told() -> None:
+    assert told(["anger"] * 9, ["one photo"] * 9, DataSettings()) == [
+        "no validation face: the faces of a class are all of one photo, and stay together",
+        "no testing face: the faces of a class are all of one photo, and stay together",
+    ]
+
+
+def test_class_that_a_split_lacks_is_told() -> None:
+    labels, groups = faces({"fear": 1, "contempt": 2, "neutral": 40})
+    assert told(labels.tolist(), groups.tolist(), DataSettings()) == [
+        "no validation face of contempt, fear: how well they are recognised cannot be told",
+        "no testing face of fear: how well they are recognised cannot be told",
+    ]
+
+
+def test_splits_that_the_data_brings_need_not_be_all_three() -> None:
+    labels = ["anger", "neutral"] * 20
+    groups = [f"photo{i}" for i in range(40)]
+    assert told(labels, groups, DataSettings(), ["training"] * 20 + ["validation"] * 20) == []
+    assert told(labels, groups, DataSettings(), ["testing"] * 40) == []
+    assert told([*labels, "fear"], [*groups, "x"], DataSettings(), ["training"] * 20 + ["testing"] * 21)[0] == (
+        "no training face of fear: they cannot be learnt"
+    )

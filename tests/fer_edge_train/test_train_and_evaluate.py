@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,8 +44,8 @@ def run(bars: Path, folder: Path) -> Path:
 
 
 def test_a_run_leaves_every_file_that_it_promises(run: Path) -> None:
-    expected = "best.keras calibration.npz config.json confusion_matrix.png heldout.npz history.csv history.png"
-    assert sorted(path.name for path in run.iterdir()) == [*expected.split(), "last.keras", "metrics.json"]
+    expected = ".lock best.keras calibration.npz config.json confusion_matrix.png heldout.npz history.csv history.png"
+    assert sorted(path.name for path in run.iterdir()) == [*expected.split(), "last.keras", "metrics.json", "seen.npz"]
 
 
 def test_bars_are_learnt(run: Path) -> None:
@@ -67,9 +68,27 @@ def test_evaluate_gives_the_figures_of_the_run_again(run: Path, bars: Path, fold
     document = json.loads(done.stdout)
     trained = json.loads((run / "metrics.json").read_text())["testing"]
     assert document["split"] == "testing"
+    assert (document["trained_on"], document["chosen_on"]) == (0, 0)
     assert {key: document[key] for key in trained} == trained
     assert (folder / "runs/evaluate/exp/confusion_matrix.png").stat().st_size > 5000
     assert json.loads((folder / "runs/evaluate/exp/metrics.json").read_text()) == document
+
+
+def test_evaluate_says_how_many_faces_of_the_split_were_trained_on(run: Path, bars: Path, folder: Path) -> None:
+    done = fer_edge("evaluate", "--model", run, "--data", bars, "--split", "all", cwd=folder)
+
+    assert "of these 240 faces the model was trained on 150, and its best epoch chosen on 45\n" in done.stderr
+
+
+def test_evaluate_makes_its_folder_before_it_works(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = fer_edge("evaluate", "--model", run, "--data", "nowhere", "--project", "file", cwd=tmp_path, code=1)
+    again = fer_edge("evaluate", "--model", run, "--data", "nowhere", cwd=tmp_path, code=1)
+
+    assert "cannot write file" in done.stderr
+    assert "nowhere: no such folder" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +98,8 @@ def test_evaluate_gives_the_figures_of_the_run_again(run: Path, bars: Path, fold
         (["train", "--data", "nowhere"], "nowhere", 1),
         (["train", "--data", "nowhere.npz"], "fer-edge prepare", 1),
         (["train", "--resume", "nowhere"], "not a run folder", 1),
+        (["train", "--resume", "nowhere", "--epochs", "60"], "--epochs cannot be changed by --resume", 2),
+        (["train", "--resume", "nowhere", "--no-flip"], "--no-flip cannot be changed by --resume", 2),
         (["evaluate", "--model", "no.keras", "--data", "nowhere"], "no such file", 1),
         (["evaluate", "--model", "no.tflite", "--data", "nowhere"], "fer-edge export", 1),
     ],
@@ -101,6 +122,77 @@ def test_faces_without_validation_are_refused_before_there_is_a_run(bars: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["part.npz"]
 
 
+def test_faces_without_a_training_split_are_refused_with_what_to_type(bars: Path, tmp_path: Path) -> None:
+    from fer_edge.faceset import FaceSet
+
+    FaceSet.load(bars).part("testing").save(tmp_path / "part.npz")
+
+    done = fer_edge("train", "--data", "part.npz", "--imgsz", "24", cwd=tmp_path, code=1)
+
+    assert "part.npz has no training face, only testing ones; give class folders without splits" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prepare", "--data", "nowhere", "--out", "out", "--seed", "4294967296"],
+        ["train", "--data", "nowhere", "--seed", "4294967296"],
+        ["export", "nowhere", "--seed", "4294967296"],
+        ["train", "--data", "nowhere", "--epochs", "99999999999999999999"],
+        ["train", "--data", "nowhere", "--lr", "inf"],
+        ["train", "--data", "nowhere", "--weight-decay", "inf"],
+        ["train", "--data", "nowhere", "--min-confidence", "nan"],
+    ],
+)
+def test_a_number_that_no_training_can_use_is_refused_at_once(arguments: list[str], tmp_path: Path) -> None:
+    assert "Invalid value" in fer_edge(*arguments, cwd=tmp_path, code=2).stderr
+
+
+def test_the_highest_seed_trains(bars: Path, tmp_path: Path) -> None:
+    from fer_edge_train import fit
+    from fer_edge_train.runs import read_history
+    from fer_edge_train.settings import TrainSettings
+
+    settings = TrainSettings(str(bars), network="expw-cnn", epochs=1, batch=1000, size=24, seed=2**32 - 1)
+    [row] = read_history(fit.train(settings, tmp_path, "exp") / "history.csv", fit.SCORE)
+    assert row["faces_per_s"] * row["seconds"] == pytest.approx(150, rel=0.05)  # the set is smaller than a batch
+
+
+def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_edge.errors import DataError
+    from fer_edge.faceset import FaceSet
+    from fer_edge_train import fit
+    from fer_edge_train.settings import TrainSettings
+
+    settings, save = TrainSettings(str(bars), network="expw-cnn", epochs=1, size=24), FaceSet.save
+
+    def stop_at_heldout(faces: FaceSet, path: Path) -> None:
+        if path.name == "heldout.npz":
+            raise KeyboardInterrupt
+        save(faces, path)
+
+    monkeypatch.setattr(FaceSet, "save", stop_at_heldout)
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(settings, tmp_path, "exp")
+    with pytest.raises(DataError, match="exp is not a run folder; make one: fer-edge train"):
+        fit.resume(tmp_path / "exp")
+    monkeypatch.undo()
+    assert fit.train(settings, tmp_path, "exp", exist_ok=True) == tmp_path / "exp"
+    assert len(FaceSet.load(tmp_path / "exp" / "heldout.npz")) == 90
+
+
+def test_a_history_shorter_than_the_weights_is_one_clear_error(run: Path, tmp_path: Path) -> None:
+    from fer_edge.errors import DataError
+    from fer_edge_train import fit
+
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / "history.csv").unlink()
+    with pytest.raises(DataError, match=r"history\.csv lacks epochs"):
+        fit.resume(copy)
+
+
 def history(run: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.genfromtxt(run / "history.csv", delimiter=",", names=True)[["epoch", "loss", "val_loss", "val_accuracy"]]
 
@@ -109,8 +201,9 @@ def history(run: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
 def test_a_run_that_was_stopped_goes_on_where_it_stood(
     run: Path, bars: Path, folder: Path, sent: signal.Signals, code: int
 ) -> None:
-    killed = folder / f"runs/train/{sent.name}"
-    command = [*FER_EDGE, *train_bars(bars, sent.name, 6)]
+    name = f"{sent.name} $1"
+    killed = folder / "runs/train" / name
+    command = [*FER_EDGE, *train_bars(bars, name, 6)]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (killed / "last.keras").exists() and time.monotonic() < deadline:
@@ -119,7 +212,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_stood(
     told = process.communicate()[1]
     assert process.returncode == code
     assert "Traceback" not in told
-    assert (f"fer-edge train --resume runs/train/{sent.name}" in told) == (sent == signal.SIGINT)
+    assert (f"fer-edge train --resume 'runs/train/{name}'" in told) == (sent == signal.SIGINT)
     assert len(np.atleast_1d(history(killed))) < 6, "killed too late to show anything"
     fer_edge("train", "--resume", killed, cwd=folder)
     for name in ("epoch", "loss", "val_loss", "val_accuracy"):

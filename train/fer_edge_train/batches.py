@@ -59,12 +59,16 @@ def to_input(faces: Pixels) -> Floats:
 class Batches(keras.utils.PyDataset):
     """Training batches of (faces, targets, weights); the next are made while the network learns."""
 
+    unit = "faces"
+
     def __init__(
         self, faces: Pixels, chosen: Floats, weights: Floats, batch: int, seed: int, augmentation: Augmentation
     ) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self._faces, self._chosen, self._weights = faces, chosen, weights
-        self._batch, self._seed, self._augmentation = batch, seed, augmentation
+        self._seed, self._augmentation = seed, augmentation
+        self.batch = min(batch, len(faces))
+        """Faces in each batch."""
         self.start(0)
 
     def start(self, epoch: int) -> None:
@@ -73,10 +77,10 @@ class Batches(keras.utils.PyDataset):
         self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._faces))
 
     def __len__(self) -> int:
-        return max(1, len(self._faces) // self._batch)  # the rest comes in other epochs: a tiny batch upsets the norms
+        return len(self._faces) // self.batch  # the rest comes in other epochs: a tiny batch upsets the norms
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
-        rows = self._order[index * self._batch : (index + 1) * self._batch]
+        rows = self._order[index * self.batch : (index + 1) * self.batch]
         rng = np.random.default_rng([self._seed, self._epoch, index])
         faces = augment(self._faces[rows], self._augmentation, rng)
         return to_input(faces), self._chosen[rows], self._weights[rows]

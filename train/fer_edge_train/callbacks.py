@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -10,9 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from fer_edge.console import console
 from fer_edge.errors import DataError
 from fer_edge.files import replacing
-from fer_edge_train.batches import Batches
 from fer_edge_train.runs import Row, write_history
-from fer_edge_train.settings import TrainSettings
 
 Logs = dict[str, float] | None
 
@@ -25,6 +24,23 @@ class Averaging(keras.callbacks.SwapEMAWeights):
         self._ema_weights_in_model = resumed  # last.keras was written with the averaged weights in place
 
 
+class Batches(Protocol):
+    """What the callbacks must know of the training batches."""
+
+    unit: str
+    """What a batch is made of, such as "faces"."""
+    batch: int
+    """How many of them."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+    def start(self, epoch: int) -> None:
+        """Shuffle for `epoch`, counted from 0."""
+        ...
+
+
 class Recorder(keras.callbacks.Callback):
     """Writes the run folder's files after each epoch, and stops when validation no longer gets better.
 
@@ -32,17 +48,17 @@ class Recorder(keras.callbacks.Callback):
     there, and the rows of `history.csv` that came after it are dropped.
     """
 
-    def __init__(self, run: Path, batches: Batches, rows: list[Row], settings: TrainSettings) -> None:
+    def __init__(self, run: Path, batches: Batches, rows: list[Row], *, score: str, patience: int, seed: int) -> None:
+        """Go on from `rows`; `score` names the figure of validation whose highest value is the best epoch."""
         super().__init__()
         self.rows = rows
-        self._batches = batches
-        self._run, self._patience, self._batch, self._seed = run, settings.patience, settings.batch, settings.seed
+        self._run, self._batches, self._score, self._patience, self._seed = run, batches, score, patience, seed
 
     @property
     def exhausted(self) -> bool:
-        """Whether `patience` epochs have passed without a better validation accuracy."""
-        accuracies = [row["val_accuracy"] for row in self.rows]
-        return bool(self._patience and accuracies and len(accuracies) - 1 - np.argmax(accuracies) >= self._patience)
+        """Whether `patience` epochs have passed without a better score."""
+        scores = [row[self._score] for row in self.rows]
+        return bool(self._patience and scores and len(scores) - 1 - np.argmax(scores) >= self._patience)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Shuffle and set the dropout's dice: Keras shuffles once too often, and its files hold no state of dropout."""
@@ -65,12 +81,12 @@ class Recorder(keras.callbacks.Callback):
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         row: Row = {
             "epoch": epoch + 1,
-            **{name: round(float(logs[name]), 6) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+            **{name: round(float(value), 6) for name, value in logs.items()},
             "learning_rate": round(float(rate), 8),
-            "faces_per_s": round(self.params["steps"] * self._batch / seconds, 1),
+            f"{self._batches.unit}_per_s": round(len(self._batches) * self._batches.batch / seconds, 1),
             "seconds": round(seconds, 2),
         }
-        if row["val_accuracy"] > max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0):
+        if row[self._score] > max((earlier[self._score] for earlier in self.rows), default=-1.0):
             save_network(self.model, self._run / "best.keras")
         self.rows.append(row)
         write_history(self._run / "history.csv", self.rows)
@@ -84,12 +100,22 @@ def save_network(network: keras.Model, path: Path) -> None:
         network.save(temporary)
 
 
-class EpochProgress(keras.callbacks.Callback):
-    """Shows loss, accuracy, faces/s and the time left, as long as its `with` block lasts; a line remains per epoch."""
+SHOWN = {
+    "loss": "loss {:.3f}",
+    "accuracy": "accuracy {:.1%}",
+    "val_loss": "validation: loss {:.3f}",
+    "val_accuracy": "accuracy {:.2%}",
+    "val_recall": "validation: recall {:.2%}",
+}
+"""Figures that people see while a network learns."""
 
-    def __init__(self, epochs: int, batch: int) -> None:
+
+class EpochProgress(keras.callbacks.Callback):
+    """Shows figures, speed and the time left, as long as its `with` block lasts; a line remains per epoch."""
+
+    def __init__(self, epochs: int, batches: Batches) -> None:
         super().__init__()
-        self._epochs, self._batch = epochs, batch
+        self._epochs, self._batches = epochs, batches
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -126,12 +152,9 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Leave one line."""
-        logs = logs or {}
-        console.print(
-            f"epoch {epoch + 1}/{self._epochs}  {self._figures(self.params['steps'], logs)}"
-            f"  validation: loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.2%}"
-        )
+        console.print(f"epoch {epoch + 1}/{self._epochs}  {self._figures(self.params['steps'], logs or {})}")
 
     def _figures(self, steps: int, logs: dict[str, float]) -> str:
-        rate = steps * self._batch / (time.perf_counter() - self._started)
-        return f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}, {rate:.0f} faces/s"
+        rate = steps * self._batches.batch / (time.perf_counter() - self._started)
+        shown = [text.format(logs[name]) for name, text in SHOWN.items() if name in logs]
+        return ", ".join([f"{rate:.0f} {self._batches.unit}/s", *shown])

@@ -11,12 +11,12 @@ import pandas as pd
 from fer_edge.crop import Box, crop_face
 from fer_edge.errors import DataError
 from fer_edge.files import replacing_folder, sha256
-from fer_edge.images import Pixels, encode_picture
+from fer_edge.images import Pixels, encode_picture, is_picture
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.memory import no_face_left, source_of
 from fer_edge_train.report import Report, count_kinds, counts_by_split
-from fer_edge_train.split import assign, torn_groups
+from fer_edge_train.split import assign, doubts, torn_groups
 from fer_edge_train.table import Skipped, Table
 
 STAGE = ".faces"
@@ -65,10 +65,11 @@ def write_class_folders(
         rows = table.rows.iloc[[face.row for face in staged]]
         split = assign(rows, settings)
         files = _place(folder, staged, split.tolist(), rows["label"].tolist())
-        _manifest(rows, staged, files, split.tolist()).to_csv(folder / "manifest.csv", index=False)
+        _manifest(table, rows, staged, files, split.tolist()).to_csv(folder / "manifest.csv", index=False)
         pictures = {str(name): face.digest for name, face in zip(rows["picture"], staged, strict=True)}
         everything = [*table.skipped, *skipped]
         copied = sum(face.copied for face in staged)
+        notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
         report = Report(
             out=str(out),
             source=source_of(table, digest_of(table, pictures), settings),
@@ -78,7 +79,7 @@ def write_class_folders(
             skipped=count_kinds(everything),
             skipped_rows=everything,
             torn_groups=torn_groups(rows["group"].to_numpy(), split),
-            notes=[f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else [],
+            notes=[*notes, *doubts(rows, split, settings)],
         )
         (folder / "report.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return report
@@ -92,27 +93,27 @@ def _stage(table: Table, stage: Path, jobs: int, size: int | None, link: bool) -
 
     def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[Staged | Skipped]:
         source, digest = PurePosixPath(names[rows.start]), sha256(content)
+        stem = source.stem.lstrip(".") or "face"  # who reads the folder leaves hidden files out
         faces: list[Staged | Skipped] = []
         for number, row in enumerate(rows):
-            name = f"{source.stem}.png" if len(rows) == 1 else f"{source.stem}_{number}.png"
+            name = f"{stem}.png" if len(rows) == 1 else f"{stem}_{number}.png"
             path = stage / f"{row}.png"
-            copied = False
+            copied, unchanged = False, size is None and np.isnan(boxes[row][0])
             try:
                 box = face_box(frame_bgr, boxes[row], table.framing)
-                if size is None and np.isnan(boxes[row][0]):  # a whole picture, as it is
-                    name, path = source.name, path.with_suffix(source.suffix)
+                if unchanged and is_picture(Path(source)):
+                    name, path = stem + source.suffix, path.with_suffix(source.suffix)
                     copied = _copy(None if str(source) in table.embedded else table.root / source, content, path, link)
                 else:
-                    face = crop_face(frame_bgr, box, size or max(1, round(box.longer)))
+                    face = frame_bgr if unchanged else crop_face(frame_bgr, box, size or max(1, round(box.longer)))
                     path.write_bytes(encode_picture(face, path.suffix))
                 faces.append(Staged(row, path, name, digest, box, copied))
             except DataError as error:
                 faces.append(Skipped(origins[row], str(error)))
         return faces
 
-    results = for_each_picture(table, write, jobs)
-    skipped = [result for result in results if isinstance(result, Skipped)]
-    faces = [face for result in results if not isinstance(result, Skipped) for face in result]
+    pictures, skipped = for_each_picture(table, write, jobs)
+    faces = [face for picture in pictures for face in picture]
     skipped += [face for face in faces if isinstance(face, Skipped)]
     staged = [face for face in faces if isinstance(face, Staged)]
     if not staged:
@@ -124,7 +125,7 @@ def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
     """Link `source`, or write its `content`; tell whether a link was wanted but could not be made."""
     if link and source:
         try:
-            os.link(source, path)
+            os.link(source.resolve(), path)  # what a symbolic link points to
         except OSError:  # another disk, or one without hard links
             pass
         else:
@@ -151,13 +152,20 @@ def _place(folder: Path, staged: list[Staged], split: list[str], labels: list[st
     return files
 
 
-def _manifest(rows: pd.DataFrame, staged: list[Staged], files: list[str], split: list[str]) -> pd.DataFrame:
-    """Say of every face where it came from; `box` is "x y w h" in pixels of the source picture."""
+def _manifest(
+    table: Table, rows: pd.DataFrame, staged: list[Staged], files: list[str], split: list[str]
+) -> pd.DataFrame:
+    """Say of every face where it came from.
+
+    `box` is "x y w h" in pixels of the source picture; `digest` the sha256 of the photo itself, even where the source
+    was cut from it by an earlier `prepare`.
+    """
+    digests = zip(rows["picture"], staged, strict=True)
     manifest: pd.DataFrame = pd.DataFrame(
         {
             "file": files,
             "source": rows["picture"].to_numpy(),
-            "digest": [face.digest for face in staged],
+            "digest": [table.originals.get(name, face.digest) for name, face in digests],
             "box": [" ".join(f"{value:g}" for value in face.box) for face in staged],
             "class": rows["label"].to_numpy(),
             "split": split,

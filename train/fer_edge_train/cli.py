@@ -1,5 +1,6 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +16,10 @@ app = typer.Typer()
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="expw, legend, ferplus or folders; default: by what is in the folder.")
 ]
-MinConfidenceOption = Annotated[float, typer.Option(help="Drop faces whose box is less certain (ExpW).")]
+MinConfidenceOption = Annotated[float, typer.Option(min=0, help="Drop faces whose box is less certain (ExpW).")]
 GroupOption = Annotated[Literal["photo", "person"], typer.Option(help="What never stands on both sides of a split.")]
 ShareOption = Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of testing faces, where none are marked.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same split and same run.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same split and same run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 ProtocolOption = Annotated[Literal["majority", "all"], typer.Option(help="FER+: which faces count.")]
 
@@ -55,14 +56,24 @@ def prepare(
 
 @app.command()
 def train(
-    data: Annotated[Path | None, typer.Option(help="Folder of any known layout, or a prepared set (.npz).")] = None,
+    ctx: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of any known layout, or a prepared set (.npz); detect: a folder with faces.csv."),
+    ] = None,
+    task: Annotated[
+        Literal["classify", "detect"], typer.Option(help="Name expressions, or find faces (by --config).")
+    ] = "classify",
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with the settings of --task detect; see train/configs/face.yaml.")
+    ] = None,
     network: Annotated[Literal["edge", "legend-cnn", "expw-cnn"], typer.Option(help="Which network.")] = "edge",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training faces.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, max=1_000_000, help="Passes over the training faces.")] = 60,
     batch: Annotated[int, typer.Option(min=1, help="Faces per step.")] = 128,
     imgsz: Annotated[int, typer.Option(min=24, max=256, help="Side of the network's input in pixels.")] = 48,
     optimizer: Annotated[Literal["adamw", "adam"], typer.Option(help="Both with warm-up and cosine decay.")] = "adamw",
-    lr: Annotated[float, typer.Option(min=1e-7, help="Highest learning rate.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 0.05,
+    lr: Annotated[float, typer.Option(min=1e-7, max=10, help="Highest learning rate.")] = 2e-3,
+    weight_decay: Annotated[float, typer.Option(min=0, max=10, help="Of AdamW.")] = 0.05,
     ema: Annotated[float, typer.Option(min=0, max=0.9999, help="Momentum of the averaged weights; 0: none.")] = 0.998,
     labels: Annotated[Literal["soft", "majority"], typer.Option(help="Shares of the votes, or one class.")] = "soft",
     class_weights: Annotated[bool, typer.Option("--class-weights", help="Let every class weigh the same.")] = False,
@@ -89,10 +100,21 @@ def train(
 
     Example: fer-edge train --data ferplus --network edge --epochs 60 --name ferplus
 
+    A face detector: fer-edge train --task detect --config train/configs/face.yaml --data faces --name face
+
     After Ctrl-C or a crash: fer-edge train --resume runs/train/ferplus
     """
     if (data is None) == (resume is None):
         raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
+    if resume:
+        _refuse_other_options(
+            ctx, ("resume", "json"), "{} cannot be changed by --resume; leave it out, or start a new run"
+        )
+    elif task == "detect":
+        kept = ("data", "task", "config", "epochs", "seed", "project", "name", "exist_ok", "json")
+        _refuse_other_options(ctx, kept, "{} is not for --task detect; settings of a detector go into --config FILE")
+    elif config:
+        raise UsageError("--config is for --task detect; the settings of an expression network have flags of their own")
     with needs("train"), quiet():
         from fer_edge_train import fit
         from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
@@ -100,6 +122,13 @@ def train(
         fit.wake_backend()
     if resume:
         run = fit.resume(resume)
+    elif task == "detect":
+        from fer_edge_train.detector.fit import train as train_detector
+        from fer_edge_train.detector.settings import DetectorSettings, read_config_file
+
+        chosen = read_config_file(config) if config else DetectorSettings()
+        given = {option: ctx.params[option] for option in ("epochs", "seed") if _typed(ctx, option)}
+        run = train_detector(replace(chosen, data=str(data), **given), project, name, exist_ok=exist_ok)
     else:
         settings = TrainSettings(
             data=str(data),
@@ -125,13 +154,27 @@ def train(
         print_json(fit.figures(run))
 
 
+def _refuse_other_options(ctx: typer.Context, allowed: tuple[str, ...], message: str) -> None:
+    """Refuse what was typed and would have no effect: silence would look like consent."""
+    for option in ctx.command.params:
+        name = option.name or ""
+        if name not in allowed and _typed(ctx, name):
+            switched_off = option.secondary_opts and not ctx.params[name]
+            raise UsageError(message.format(option.secondary_opts[0] if switched_off else option.opts[0]))
+
+
+def _typed(ctx: typer.Context, option: str) -> bool:
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Option("--model", "-m", help="A .tflite, a .keras, or a run folder.")],
     data: Annotated[Path, typer.Option(help="Folder of any known layout, or a prepared set (.npz).")],
     split: Annotated[
         Literal["training", "validation", "testing", "all"] | None,
-        typer.Option(help="Which faces; default: those held out from training, all of an unknown data set."),
+        typer.Option(help="Which faces; default: those that the model was neither trained nor chosen on."),
     ] = None,
     protocol: ProtocolOption = "majority",
     data_format: FormatOption = None,
@@ -148,10 +191,10 @@ def evaluate(
         from fer_edge_train import evaluate as judge
 
         judged = judge.load_judged(model)
-    faces, part = judge.load_faces_for(judged, data, DataSettings(data_format, min_confidence), split)
-    figures = judge.evaluate(judged, faces, part, protocol)
-    figures = {"data": str(data), **figures}
-    folder = judge.write_evaluation(project, name, figures)
+    with judge.evaluation_folder(project, name) as folder:
+        chosen = judge.load_faces_for(judged, data, DataSettings(data_format, min_confidence), split)
+        figures = {"data": str(data), **judge.evaluate(judged, chosen, protocol)}
+        judge.write_evaluation(folder, figures)
     judge.show(figures, folder)
     if json:
         print_json(figures)

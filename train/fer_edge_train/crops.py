@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +17,13 @@ from fer_edge_train.table import Framing, Skipped, Table
 
 T = TypeVar("T")
 
+SMALLEST = 8
+"""Shortest side of a face, in pixels: less shows no expression, and would be learnt as noise."""
 
-def for_each_picture(table: Table, work: Callable[[range, bytes, Pixels], T], jobs: int) -> list[T | Skipped]:
+
+def for_each_picture(
+    table: Table, work: Callable[[range, bytes, Pixels], T], jobs: int
+) -> tuple[list[T], list[Skipped]]:
     """Call `work` once per picture with its rows, its bytes and its pixels, `jobs` pictures at once.
 
     OpenCV and file reading let go of Python's lock, so threads use all cores without copying pictures about.
@@ -28,24 +34,25 @@ def for_each_picture(table: Table, work: Callable[[range, bytes, Pixels], T], jo
         jobs: Number of threads.
 
     Returns:
-        Per picture, in the order of the table: what `work` gave, or why the picture could not be used.
+        What `work` gave for each picture that can be read; why not, for each row of the others. Both in the order of
+        the table.
     """
     pictures = table.rows["picture"].tolist()
     rows_of = [list(rows) for _, rows in groupby(range(len(pictures)), key=pictures.__getitem__)]
     ranges = [range(rows[0], rows[-1] + 1) for rows in rows_of]
     origins = table.rows["origin"].tolist()
 
-    def do(rows: range) -> T | Skipped:
-        name = pictures[rows.start]
+    def do(rows: range) -> tuple[list[T], list[Skipped]]:
         try:
-            content, frame_bgr = _read(table, name)
-            return work(rows, content, frame_bgr)
+            content, frame_bgr = _read(table, pictures[rows.start])
+            return [work(rows, content, frame_bgr)], []
         except DataError as error:
-            return Skipped(origins[rows.start], str(error))
+            return [], [Skipped(origins[row], str(error)) for row in rows]
 
     with progress() as bar, ThreadPoolExecutor(jobs) as pool:
         try:
-            return list(bar.track(pool.map(do, ranges), total=len(ranges), description="reading pictures"))
+            done = list(bar.track(pool.map(do, ranges), total=len(ranges), description="reading pictures"))
+            return [result for results, _ in done for result in results], [row for _, rows in done for row in rows]
         except BaseException:  # Ctrl-C: do not first read what is still waiting
             pool.shutdown(cancel_futures=True)
             raise
@@ -55,8 +62,25 @@ def _read(table: Table, name: str) -> tuple[bytes, Pixels]:
     """Read a picture's content and pixels; one that stands in a table gets the content it would have as a file."""
     if name in table.embedded:
         return encode_picture(table.embedded[name], ".png"), table.embedded[name]
-    content = read_content(table.root / name)
-    return content, decode_picture(content, str(table.root / name))
+    path = _inside(table.root, name)
+    content = read_content(path)
+    return content, decode_picture(content, str(path))
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Find the picture `name` of the data set in `root`.
+
+    A label file may come from a stranger: the names in it stay inside the data set. A link that lies there is followed,
+    because whoever has the folder made it.
+
+    Raises:
+        DataError: The name leads elsewhere, or nowhere.
+    """
+    if ".." in Path(name).parts:
+        raise DataError(f"{name}: leads out of the data set; name pictures inside it")
+    if "\0" in name:
+        raise DataError(f"{name!r}: holds a NUL character; no file is called so")
+    return root / name
 
 
 def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing: Framing) -> Box:
@@ -68,16 +92,23 @@ def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing:
         framing: How the data set frames a face.
 
     Raises:
-        DataError: Nothing of the box lies inside the picture.
+        DataError: Nothing of the box lies inside the picture, or too little for a face.
     """
     height, width = frame_bgr.shape[:2]
     x, y, w, h = box
     if np.isnan(x):
-        return whole(frame_bgr)
-    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
-    if right - left < 1 or bottom - top < 1:
-        raise DataError(f"nothing of box x {x:g}, y {y:g}, w {w:g}, h {h:g} lies inside the {width}x{height} picture")
-    return reframed(Box(left, top, right - left, bottom - top), framing.scale, framing.down)
+        face = inside = whole(frame_bgr)
+    else:
+        left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
+        if right - left < 1 or bottom - top < 1:
+            raise DataError(
+                f"nothing of box x {x:g}, y {y:g}, w {w:g}, h {h:g} lies inside the {width}x{height} picture"
+            )
+        inside = Box(left, top, right - left, bottom - top)
+        face = reframed(inside, framing.scale, framing.down)
+    if min(inside.w, inside.h) < SMALLEST:
+        raise DataError(f"a face of {inside.w:g}x{inside.h:g} pixels is too small; {SMALLEST}x{SMALLEST} is the least")
+    return face
 
 
 def boxes_of(table: Table) -> list[tuple[float, float, float, float]]:

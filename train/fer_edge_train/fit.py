@@ -1,5 +1,6 @@
 """Fit a network on faces, epoch by epoch, so that a run killed at any moment goes on where it stood."""
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -7,22 +8,30 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_edge.console import console
-from fer_edge.errors import DataError, UsageError
+from fer_edge.console import console, warn
+from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json, write_json
 from fer_edge.metrics import fit_temperature, summary
+from fer_edge.seen import Seen, write_seen
 from fer_edge.versions import installed
 from fer_edge_train.batches import Batches, class_weights, targets, to_input
-from fer_edge_train.callbacks import Averaging, EpochProgress, Recorder
+from fer_edge_train.detector import fit as detector
+from fer_edge_train.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.evaluate import keras_logits, load_network
 from fer_edge_train.networks import make_network
 from fer_edge_train.plots import draw_confusion, draw_history
 from fer_edge_train.prepare import load_faces
-from fer_edge_train.runs import Row, new_run, read_config, read_history
+from fer_edge_train.runs import Row, alone_in, clear, new_run, read_config
 from fer_edge_train.settings import TrainSettings, settings_from
+from fer_edge_train.split import doubts_of
 
-TRAIN_ON = "finish the run: fer-edge train --resume {run}"
+SCORE = "val_accuracy"
+"""The figure of validation whose highest value chooses the best epoch."""
+PANELS = {
+    "loss": {"training": "loss", "validation": "val_loss"},
+    "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
+}
 CALIBRATION_FACES = 2000
 """Training faces that a run folder keeps for the export's calibration."""
 
@@ -37,18 +46,21 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
     faces = load_faces(Path(settings.data), size=settings.size, settings=settings.reading)
+    for doubt in doubts_of(faces):
+        warn(doubt)
     settings = replace(settings, data=str(Path(settings.data).resolve()))  # --resume may be typed elsewhere
     keras.utils.set_random_seed(settings.seed)
     network = make_network(settings.network, len(faces.classes), settings.size)
     _compile(network, settings, _training_batches(faces, settings))
     _validation(faces, settings)  # refused before there is a folder
     run = new_run(project, name, exist_ok=exist_ok)
-    for leftover in ("history.csv", "last.keras", "best.keras"):
-        (run / leftover).unlink(missing_ok=True)
-    write_json(run / "config.json", _config(settings, faces, network))
-    calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
-    faces.take(faces.split != "training").save(run / "heldout.npz")
-    _fit(run, network, faces, settings)
+    with alone_in(run):
+        clear(run)
+        calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
+        faces.take(faces.split != "training").save(run / "heldout.npz")
+        write_seen(run, Seen.of(faces), faces.source)
+        write_json(run / "config.json", _config(settings, faces, network))  # last: what lacks it cannot be resumed
+        _fit(run, network, faces, settings)
     return run
 
 
@@ -56,13 +68,23 @@ def resume(run: Path) -> Path:
     """Go on with a run that was stopped, from its last whole epoch.
 
     Raises:
-        FerEdgeError: `run` is no run folder, or its data set has changed since.
+        FerEdgeError: `run` is no run folder, another training goes on in it, or its data set has changed since.
     """
     config = read_config(run)
+    if config.get("task") == detector.TASK:
+        detector.resume(run, config)
+        return run
+    with alone_in(run):
+        _go_on(run, config)
+    return run
+
+
+def _go_on(run: Path, config: dict[str, Any]) -> None:
     settings = settings_from(config)
     faces = load_faces(Path(settings.data), size=settings.size, settings=settings.reading)
     if faces.source.get("digest") != config["source"].get("digest"):
         raise DataError(f"{settings.data} has changed since {run} was started; start a new run without --resume")
+    write_seen(run, Seen.of(faces), config["source"])  # a run that an older fer-edge made has none
     if (run / "last.keras").exists():
         network = load_network(run / "last.keras", to_train=True)
     else:
@@ -70,7 +92,6 @@ def resume(run: Path) -> Path:
         network = make_network(settings.network, len(faces.classes), settings.size)
         _compile(network, settings, _training_batches(faces, settings))
     _fit(run, network, faces, settings)
-    return run
 
 
 def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
@@ -85,7 +106,13 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
 
 
 def _training_batches(faces: FaceSet, settings: TrainSettings) -> Batches:
-    kept, chosen = targets(faces.part("training"), settings.labels)
+    training = faces.part("training")
+    if len(training) == 0:
+        raise DataError(
+            f"{settings.data} has no training face, only {' and '.join(sorted(set(faces.split.tolist())))} ones; give "
+            "class folders without splits, which are divided for you: fer-edge train --data DIR"
+        )
+    kept, chosen = targets(training, settings.labels)
     weights = class_weights(chosen) if settings.class_weights else np.ones(len(kept), np.float32)
     return Batches(kept.faces, chosen, weights, settings.batch, settings.seed, settings.augmentation)
 
@@ -100,50 +127,33 @@ def _validation(faces: FaceSet, settings: TrainSettings) -> FaceSet:
 
 
 def _compile(network: keras.Model, settings: TrainSettings, batches: Batches) -> None:
-    steps = len(batches) * settings.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=settings.learning_rate,
-        warmup_steps=min(3 * len(batches), steps // 10),
-        decay_steps=max(1, steps - min(3 * len(batches), steps // 10)),
-        alpha=0.01,
+    optimizer = make_optimizer(
+        settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        ema=settings.ema,
+        epochs=settings.epochs,
+        steps=len(batches),
     )
-    averaging = {"use_ema": settings.ema > 0, "ema_momentum": settings.ema}
-    if settings.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, **averaging)
-    elif settings.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, **averaging)
-    else:
-        raise UsageError(f"--optimizer {settings.optimizer}: unknown; choose adamw or adam")
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     network.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], weighted_metrics=[])
 
 
 def _fit(run: Path, network: keras.Model, faces: FaceSet, settings: TrainSettings) -> None:
-    batches = _training_batches(faces, settings)
-    epoch = int(network.optimizer.iterations) // len(batches)
-    rows = read_history(run / "history.csv")[:epoch]
     validation = _validation(faces, settings)
-    recorder = Recorder(run, batches, rows, settings)
-    if epoch < settings.epochs and not recorder.exhausted:
-        truth = np.eye(len(faces.classes), dtype=np.float32)[validation.labels]
-        averaging = [Averaging(resumed=epoch > 0)] if settings.ema > 0 else []  # first: the others see its weights
-        try:
-            with EpochProgress(settings.epochs, settings.batch) as shown:
-                network.fit(
-                    batches,
-                    validation_data=(to_input(validation.faces), truth),
-                    validation_batch_size=512,
-                    epochs=settings.epochs,
-                    initial_epoch=epoch,
-                    callbacks=[*averaging, recorder, shown],
-                    shuffle=False,  # Batches shuffles, by the seed
-                    verbose=0,
-                )
-        except KeyboardInterrupt:
-            console.print(f"to go on with this run: fer-edge train --resume {run}")
-            raise
-    _report(run, faces, recorder.rows, settings)
+    truth = np.eye(len(faces.classes), dtype=np.float32)[validation.labels]
+    rows = fit_epochs(
+        run,
+        network,
+        _training_batches(faces, settings),
+        epochs=settings.epochs,
+        ema=settings.ema,
+        score=SCORE,
+        patience=settings.patience,
+        seed=settings.seed,
+        validation=(to_input(validation.faces), truth),
+    )
+    _report(run, faces, rows, settings)
 
 
 def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings) -> None:
@@ -152,7 +162,7 @@ def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings)
     validation = _validation(faces, settings)
     logits = keras_logits(network, validation.faces)
     temperature = fit_temperature(logits, validation.labels)
-    best = max(rows, key=lambda row: row["val_accuracy"])
+    best = max(rows, key=lambda row: row[SCORE])
     metrics: dict[str, Any] = {
         "best_epoch": int(best["epoch"]),
         "epochs": len(rows),
@@ -166,7 +176,7 @@ def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings)
         logits = keras_logits(network, testing.faces)
         metrics["testing"] = summary(logits, testing.labels, faces.classes, temperature)
     write_json(run / "metrics.json", metrics)
-    draw_history(run / "history.png", rows)
+    draw_history(run / "history.png", rows, PANELS, SCORE)
     shown = "testing" if "testing" in metrics else "validation"
     draw_confusion(run / "confusion_matrix.png", np.array(metrics[shown]["confusion"]), faces.classes, shown)
 
@@ -184,12 +194,15 @@ def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> di
 
 def figures(run: Path) -> dict[str, Any]:
     """What a program wants to know of a finished run: its folder, and metrics.json."""
-    return {"run": str(run), **read_json(run / "metrics.json", TRAIN_ON.format(run=run))}
+    return {"run": str(run), **read_json(run / "metrics.json", f"finish the run: {resume_line(run)}")}
 
 
 def show(run: Path) -> None:
     """Tell people how a finished run went, and what to type next."""
-    metrics = read_json(run / "metrics.json", TRAIN_ON.format(run=run))
+    if read_config(run).get("task") == detector.TASK:
+        detector.show(run)
+        return
+    metrics = figures(run)
     for split in ("validation", "testing"):
         if split in metrics:
             judged = metrics[split]
@@ -197,7 +210,7 @@ def show(run: Path) -> None:
                 f"{split}, {judged['n']} faces ({metrics['protocol']}): accuracy {judged['accuracy']:.2%}, "
                 f"balanced {judged['balanced_accuracy']:.2%}, best epoch {metrics['best_epoch']}"
             )
-    console.print(f"wrote {run}; next: fer-edge export {run}")
+    console.print(f"wrote {run}; next: fer-edge export {shlex.quote(str(run))}")
 
 
 def wake_backend() -> None:

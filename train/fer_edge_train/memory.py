@@ -7,7 +7,7 @@ import numpy as np
 
 from fer_edge.crop import crop_face
 from fer_edge.errors import DataError
-from fer_edge.faceset import FaceSet
+from fer_edge.faceset import FaceSet, photo_id
 from fer_edge.files import sha256
 from fer_edge.images import Pixels
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
@@ -48,9 +48,7 @@ def crop_faces(table: Table, size: int, settings: DataSettings) -> tuple[FaceSet
                 cropped.skipped.append(Skipped(origins[row], str(error)))
         return cropped
 
-    results = for_each_picture(table, crop, settings.jobs)
-    pictures = [result for result in results if isinstance(result, Cropped)]
-    skipped = [result for result in results if isinstance(result, Skipped)]
+    pictures, skipped = for_each_picture(table, crop, settings.jobs)
     skipped += [face for picture in pictures for face in picture.skipped]
     rows = [row for picture in pictures for row in picture.rows]
     if not rows:
@@ -58,7 +56,8 @@ def crop_faces(table: Table, size: int, settings: DataSettings) -> tuple[FaceSet
     names = table.rows["picture"].tolist()
     digest = digest_of(table, {names[picture.rows[0]]: picture.digest for picture in pictures if picture.rows})
     faces = np.stack([face for picture in pictures for face in picture.faces])
-    return _face_set(table, rows, faces, digest, settings), skipped
+    photos = [photo_id(table.originals.get(names[row], picture.digest)) for picture in pictures for row in picture.rows]
+    return _face_set(table, rows, faces, photos, digest, settings), skipped
 
 
 def no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
@@ -66,10 +65,13 @@ def no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
     reasons = [*table.skipped, *skipped]
     first = f"; the first of {len(reasons):,} skipped rows: {reasons[0].origin}: {reasons[0].reason}" if reasons else ""
     dropped = f"; {table.dropped:,} faces are below --min-confidence" if table.dropped else ""
-    return DataError(f"{table.root}: not one face can be used{dropped}{first}")
+    none = "" if first or dropped else f"; {', '.join(table.label_files) or 'its class folders'} names none"
+    return DataError(f"{table.root}: not one face can be used{dropped}{first}{none}")
 
 
-def _face_set(table: Table, rows: list[int], faces: Pixels, digest: str, settings: DataSettings) -> FaceSet:
+def _face_set(
+    table: Table, rows: list[int], faces: Pixels, photos: list[int], digest: str, settings: DataSettings
+) -> FaceSet:
     kept = table.rows.iloc[rows]
     return FaceSet(
         faces=faces,
@@ -80,6 +82,7 @@ def _face_set(table: Table, rows: list[int], faces: Pixels, digest: str, setting
         names=kept["picture"].to_numpy(np.str_),
         classes=table.classes,
         source=source_of(table, digest, settings),
+        photos=np.array(photos, np.uint64),
     )
 
 

@@ -1,29 +1,43 @@
 """The pictures of a run: learning curves and the confusion matrix."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from fer_edge.files import replacing
 from fer_edge.metrics import recalls
 from fer_edge_train.runs import Row
 
+NAME_LENGTH = 20
+"""Characters of a name that a picture has room for."""
+WRITTEN_CLASSES = 40
+"""With more classes the cells of a confusion matrix have colours only, and the picture grows no further."""
 
-def draw_history(path: Path, rows: list[Row]) -> None:
-    """Draw loss and accuracy over the epochs, training and validation, to `path` (.png)."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+
+def draw_history(path: Path, rows: list[Row], panels: dict[str, dict[str, str]], score: str) -> None:
+    """Draw figures over the epochs to `path` (.png).
+
+    Args:
+        path: Where to.
+        rows: One per epoch.
+        panels: What each part of the picture shows: its title, then names of lines and their columns in `rows`.
+        score: Column whose highest value is the best epoch; it stands in the last panel.
+    """
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, [row[name] for row in rows], label="training")
-        axes.plot(epochs, [row[f"val_{name}"] for row in rows], label="validation")
-        axes.set(xlabel="epoch", ylabel=name)
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for name, column in lines.items():
+            axes.plot(epochs, [row[column] for row in rows], label=name)
+        axes.set(xlabel="epoch", ylabel=title)
         axes.grid(alpha=0.3)
         axes.legend()
-    best = max(rows, key=lambda row: row["val_accuracy"])
+    best = max(rows, key=lambda row: row[score])
     axes.axvline(best["epoch"], color="grey", linestyle=":")
-    axes.set_title(f"best: {best['val_accuracy']:.2%} in epoch {best['epoch']:.0f}")
+    axes.set_title(f"best: {best[score]:.2%} in epoch {best['epoch']:.0f}")
     _save(figure, path)
 
 
@@ -38,23 +52,40 @@ def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str
     """
     n = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, n, out=np.zeros(matrix.shape), where=n > 0)
-    side = 2.5 + 0.7 * len(classes)
+    side = 3.5 + 0.7 * min(len(classes), WRITTEN_CLASSES)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(matrix):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        text = f"{shares[row, column]:.0%}\n{count}"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    if len(classes) <= WRITTEN_CLASSES:
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{shares[row, column]:.0%}\n{count}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    columns = [_shown(name) for name in classes]
     rows = [
         f"{name} ({recall:.0%})" if count else f"{name} (no face)"
-        for name, recall, count in zip(classes, recalls(matrix), n[:, 0], strict=True)
+        for name, recall, count in zip(columns, recalls(matrix), n[:, 0], strict=True)
     ]
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), rows)
+    axes.set_xticks(range(len(classes)), columns, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(classes)), rows, parse_math=False)
     accuracy = matrix.trace() / max(matrix.sum(), 1)
-    axes.set(xlabel="predicted", ylabel="true class (recall)", title=f"{title}: {accuracy:.2%} of {matrix.sum()} faces")
+    axes.set(xlabel="predicted", ylabel="true class (recall)")
+    heading = textwrap.fill(f"{_printable(title)}: {accuracy:.2%} of {matrix.sum()} faces", width=round(8 * side))
+    figure.suptitle(heading, fontsize=11, parse_math=False)  # wrap=True would parse it all the same
     _save(figure, path)
+
+
+def _shown(name: str) -> str:
+    """Fit a class folder's name, which may hold anything, onto one short line."""
+    line = _printable(name)
+    return line if len(line) <= NAME_LENGTH else line[: NAME_LENGTH - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """Leave what the font can draw: control characters become spaces, letters of other scripts question marks."""
+    drawable = get_font(findfont(FontProperties())).get_charmap()
+    spaced = (character if character.isprintable() else " " for character in text)
+    return "".join(character if ord(character) in drawable else "?" for character in spaced)
 
 
 def _save(figure: Figure, path: Path) -> None:

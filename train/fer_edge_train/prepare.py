@@ -1,5 +1,6 @@
 """The front door to data sets: `load_faces` gives faces to `train` and `evaluate`, `prepare` writes them to disk."""
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,13 @@ from pathlib import Path
 from fer_edge.console import console, warn
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
+from fer_edge.files import must_be_free
 from fer_edge_train.class_folders import write_class_folders
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.memory import crop_faces
 from fer_edge_train.readers import read_table
 from fer_edge_train.report import Report, count_kinds, counts_by_split, torn_line
-from fer_edge_train.split import torn_groups
+from fer_edge_train.split import doubts_of, torn_groups
 from fer_edge_train.table import Table
 
 __all__ = ["DataSettings", "load_faces", "prepare"]
@@ -23,13 +25,14 @@ SIZE = 48
 """Side of a face in a prepared set, in pixels, where nobody says."""
 
 
-def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS) -> FaceSet:
+def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS, known: tuple[str, ...] = ()) -> FaceSet:
     """Read a data set of any layout, or a prepared set, as cropped and split faces.
 
     Args:
         data: Folder of a data set, or a prepared set (.npz), which is taken as it is.
         size: Side of a face in pixels.
         settings: How to read and split it.
+        known: Classes of the model that is to be judged on it: class folders named so keep their names.
 
     Raises:
         DataError: The layout is unknown, no face is left, or a prepared set has faces of another size.
@@ -39,11 +42,12 @@ def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS) -> F
         if faces.size != size:
             raise DataError(f"{data} holds faces of {faces.size} pixels, not {size}; prepare it again: --size {size}")
         return faces
-    table = read_table(data, settings)
+    table = read_table(data, settings, known)
     faces, skipped = crop_faces(table, size, settings)
     unusable = sum(row.kind == "unusable" for row in [*table.skipped, *skipped])
     if unusable:
-        console.print(f"{unusable:,} rows of {data} skipped; to see why: fer-edge prepare --data {data} --out DIR")
+        command = f"fer-edge prepare --data {shlex.quote(str(data))} --out DIR"
+        console.print(f"{unusable:,} rows of {data} skipped; to see why: {command}")
     if torn := torn_groups(faces.group, faces.split):
         warn(torn_line(torn))
     return faces
@@ -68,8 +72,10 @@ def prepare(
     """
     if link and (out.suffix == ".npz" or size is not None):
         raise UsageError("--link takes pictures as they are; leave out --size and name a folder with --out")
+    must_be_free(out)
     with stopped_by_terminate():
         table = read_table(data, settings)
+        _refuse_one_person(table, settings)
         if out.suffix == ".npz":
             return write_prepared_set(table, out, settings, size=size or SIZE)
         return write_class_folders(table, out, settings, size=size, link=link)
@@ -101,8 +107,18 @@ def write_prepared_set(table: Table, out: Path, settings: DataSettings, *, size:
         skipped=count_kinds(everything),
         skipped_rows=everything,
         torn_groups=torn_groups(faces.group, faces.split),
-        notes=[],
+        notes=doubts_of(faces),
     )
+
+
+def _refuse_one_person(table: Table, settings: DataSettings) -> None:
+    """Refuse to divide by person where the file names tell but one; a split was asked for, and there would be none."""
+    persons, own = table.rows["group"].unique(), bool(table.rows["split"].astype(bool).any())
+    if settings.group == "person" and not own and len(persons) == 1 < len(table.rows):
+        raise DataError(
+            f"{table.root}: --group person takes all {len(table.rows):,} faces for one person by their file names, "
+            f"{persons[0]}, and then none are left for testing; leave out --group person"
+        )
 
 
 @contextmanager

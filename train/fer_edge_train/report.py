@@ -80,7 +80,7 @@ def show(report: Report) -> None:
     if report.torn_groups:
         warn(torn_line(report.torn_groups))
     for note in report.notes:
-        console.print(note)
+        warn(note)
     console.print(f"wrote {Path(report.out)!s}")
 
 

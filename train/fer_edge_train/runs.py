@@ -1,24 +1,35 @@
-"""The run folder: `runs/train/NAME/`, its files, and what each holds.
-
-config.json           settings, classes, where the faces came from, versions
-best.keras            weights with the best validation accuracy
-last.keras            weights, optimizer and step count of the last whole epoch: what --resume goes on from
-history.csv           one row per epoch
-metrics.json          figures of best.keras on the held-out faces, and the temperature
-history.png, confusion_matrix.png
-calibration.npz       training faces, for `fer-edge export`
-heldout.npz           validation and testing faces, likewise
-"""
+"""The run folder: `runs/train/NAME/`, its files, and who may write to it."""
 
 import csv
+import fcntl
 import io
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fer_edge.errors import DataError, FerEdgeError
-from fer_edge.files import read_json, write_text
+from fer_edge.errors import DataError, FerEdgeError, UsageError
+from fer_edge.files import make_folder, read_json, remove_temporaries, write_text
 
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "faces_per_s", "seconds")
+FILES = (
+    "config.json",  # settings, classes, where the faces came from, versions; where it is, the set-up is whole
+    "best.keras",  # weights with the best validation accuracy
+    "last.keras",  # weights, optimizer and step count of the last whole epoch: what --resume goes on from
+    "history.csv",  # one row per epoch
+    "metrics.json",  # figures of best.keras on the held-out faces, and the temperature
+    "history.png",
+    "confusion_matrix.png",
+    "calibration.npz",  # training faces, for `fer-edge export`
+    "heldout.npz",  # validation and testing faces, likewise
+    "seen.npz",  # pictures that it was trained and chosen on
+    "photos.npz",  # of a detector: photos to calibrate with, validation and testing photos
+)
+EXPORT = "export"
+"""Folder where `fer-edge export` puts the models of this run."""
+LOCK = ".lock"
+"""Locked as long as a training goes on; stays behind, for a lock that is removed can be taken twice."""
 Row = dict[str, float]
 
 
@@ -28,22 +39,61 @@ def new_run(project: Path, name: str, *, exist_ok: bool = False) -> Path:
     Args:
         project: Folder of the runs.
         name: Name of this one.
-        exist_ok: Take `project/name` even if it is there; its files are replaced.
+        exist_ok: Take `project/name` if it is there, and a run; `clear` removes what it holds.
 
     Raises:
-        FerEdgeError: The folder cannot be made.
+        UsageError: `name` is not the name of one folder.
+        FerEdgeError: The folder cannot be made, or holds something else than a run.
     """
+    if name in ("", "..") or Path(name).name != name:
+        raise UsageError(f"--name {shlex.quote(name)}: name one folder; the folder that holds it goes to --project")
+    make_folder(project)
     number = 1
     while True:
         run = project / (name if number == 1 else f"{name}{number}")
         try:
-            run.mkdir(parents=True, exist_ok=exist_ok)
+            run.mkdir()
         except FileExistsError:
+            if exist_ok:
+                _refuse_what_is_no_run(run)
+                return run
             number += 1
         except OSError as error:
             raise FerEdgeError(f"cannot make {run}: {error.strerror}; name another folder: --project DIR") from error
         else:
             return run
+
+
+def _refuse_what_is_no_run(run: Path) -> None:
+    if not run.is_dir() or (any(run.iterdir()) and not any((run / name).exists() for name in ("config.json", LOCK))):
+        raise FerEdgeError(f"{run} is there already and no run that --exist-ok could replace; give another --name")
+
+
+@contextmanager
+def alone_in(run: Path) -> Iterator[None]:
+    """Keep every other training out of `run` while the block lasts, and sweep up after one that was killed.
+
+    Raises:
+        FerEdgeError: Another training goes on in `run`.
+    """
+    with (run / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it however the process ends
+        except BlockingIOError as error:
+            raise FerEdgeError(f"another training goes on in {run}; wait for it, or give another --name") from error
+        remove_temporaries(run)
+        yield
+
+
+def clear(run: Path) -> None:
+    """Remove every file that a run and its export leave, and nothing that anybody else put there.
+
+    config.json goes first: a kill half-way must not leave something that looks like a whole run.
+    """
+    for name in FILES:
+        (run / name).unlink(missing_ok=True)
+    if (run / EXPORT).exists():
+        shutil.rmtree(run / EXPORT)
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -53,7 +103,7 @@ def read_config(run: Path) -> dict[str, Any]:
         DataError: `run` is no run folder, or the file is damaged.
     """
     config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
-    if not {"settings", "classes", "source"} <= config.keys():
+    if not {"settings", "network", "source"} <= config.keys():
         raise DataError(f"{run}/config.json is not that of a training run")
     return config
 
@@ -61,14 +111,18 @@ def read_config(run: Path) -> dict[str, Any]:
 def write_history(path: Path, rows: list[Row]) -> None:
     """Write one row per epoch to `path`, whole or not at all."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
 
 
-def read_history(path: Path) -> list[Row]:
+def read_history(path: Path, score: str) -> list[Row]:
     """Read one row per epoch; empty where there is no file yet.
+
+    Args:
+        path: The file.
+        score: A column that must be there.
 
     Raises:
         DataError: The file is damaged.
@@ -77,6 +131,9 @@ def read_history(path: Path) -> list[Row]:
         return []
     try:
         with path.open(newline="") as stream:
-            return [{name: float(row[name]) for name in HISTORY} for row in csv.DictReader(stream)]
-    except (KeyError, ValueError, TypeError) as error:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        if any({"epoch", score} - row.keys() for row in rows):
+            raise ValueError(f"no column epoch or {score}")
+        return rows
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fer_edge.faceset import SPLITS, FaceSet
 from fer_edge_train.data_settings import DataSettings
 
 Labels = npt.NDArray[np.str_]
@@ -43,6 +44,53 @@ def torn_groups(groups: Labels, split: Labels) -> int:
     """
     pairs = set(zip(groups.tolist(), split.tolist(), strict=True))
     return len(pairs) - len({group for group, _ in pairs})
+
+
+def doubts(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[str]:
+    """Say, in a line each, what a person has to know of a split before trusting it.
+
+    Args:
+        rows: Rows of a table: picture, label, group and the split that the data set brings.
+        split: (n,) training, validation or testing, as `assign` gave it.
+        settings: How it was made.
+    """
+    lines = _doubts_of_persons(rows) if settings.group == "person" else []
+    wanted, labels = set(split.tolist()), rows["label"].to_numpy(np.str_)
+    if not rows["split"].astype(bool).any():
+        wanted |= {
+            "training",
+            *(["testing"] if settings.split else []),
+            *(["validation"] if settings.validation else []),
+        }
+    for part in (part for part in SPLITS if part in wanted):
+        missing = sorted(set(labels.tolist()) - set(labels[split == part].tolist()))
+        if part not in split:
+            lines.append(f"no {part} face: the faces of a class are all of one {settings.group}, and stay together")
+        elif missing:
+            meaning = "they cannot be learnt" if part == "training" else "how well they are recognised cannot be told"
+            lines.append(f"no {part} face of {', '.join(missing)}: {meaning}")
+    return lines
+
+
+def _doubts_of_persons(rows: pd.DataFrame) -> list[str]:
+    """Say where file names may not tell persons."""
+    counts = rows["group"].value_counts()
+    if len(counts) == rows["picture"].nunique():
+        return ["--group person changed nothing: the file names tell no persons, as First_Last_0001.jpg would"]
+    if 2 * counts.iloc[0] > len(rows):
+        person = f"{counts.iloc[0]:,} of {len(rows):,} faces are of one person by their file names, {counts.index[0]}"
+        return [f"{person}; if that is no person, leave out --group person"]
+    return []
+
+
+def doubts_of(faces: FaceSet) -> list[str]:
+    """Say what a person has to know of the split of `faces`, which were read or prepared with any settings."""
+    then = faces.source.get("settings", {})
+    settings = DataSettings(**{name: then[name] for name in ("group", "split", "validation") if name in then})
+    brought = faces.split if faces.source.get("split") == "own" else ""
+    labels = np.array(faces.classes)[faces.labels]
+    rows = pd.DataFrame({"picture": faces.names, "label": labels, "group": faces.group, "split": brought})
+    return doubts(rows, faces.split, settings)
 
 
 def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -94,7 +142,7 @@ def _draw_groups(
     drawn = np.zeros(len(counts), bool)
     missing = targets.copy()
     for label in np.argsort(targets, kind="stable"):
-        candidates = [group for group in order if counts[group, label] and not drawn[group]]
+        candidates = order[(counts[order, label] > 0) & ~drawn[order]]
         for group in candidates:
             if missing[label] <= 0:
                 break

@@ -19,7 +19,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +79,7 @@ class Table:
     classes: tuple[str, ...]
     """Class names in output order."""
     skipped: tuple[Skipped, ...] = ()
-    """Rows left out, in the order of the files."""
+    """Rows left out: bad ones, then those listed twice, each in the order of the files."""
     label_files: tuple[str, ...] = ()
     """Files that hold the labels, relative to `root`; part of the data set's digest."""
     licence: str = "unknown"
@@ -88,6 +88,8 @@ class Table:
     """How this data set frames a face."""
     dropped: int = 0
     """Faces left out because their confidence was too low."""
+    originals: dict[str, str] = field(default_factory=dict)
+    """Pictures that `fer-edge prepare` made: name -> sha256 of the photo that it was cut from."""
     embedded: dict[str, Pixels] = field(default_factory=dict)
     """Pictures that stand in a table instead of a file of their own: name -> (height, width, 3) uint8 BGR."""
 
@@ -105,36 +107,73 @@ class Table:
         return replace(self, rows=self.rows[mask].reset_index(drop=True))
 
 
-def make_rows(faces: list[dict[str, object]]) -> pd.DataFrame:
+def make_rows(faces: list[dict[str, object]]) -> tuple[pd.DataFrame, list[Skipped]]:
     """Turn the faces a reader found into the table's rows, sorted so that directory order never matters.
 
+    A face (picture and box) that is listed twice with the same label, or the same votes, counts once. One that is
+    listed with two is left out altogether: nobody knows which is right.
+
     Args:
-        faces: Columns by name; those in `DEFAULTS` may be left out, and `group` is the picture where it is.
+        faces: Columns by name, in the order of the files; those in `DEFAULTS` may be left out, and `group` is the
+            picture where it is.
+
+    Returns:
+        The rows, and the listings left out.
     """
     for face in faces:
         face.update({**DEFAULTS, "group": face["picture"], **face})
     votes = [column for column in (faces[0] if faces else {}) if column.startswith("votes.")]
     rows: pd.DataFrame = pd.DataFrame(faces, columns=[*COLUMNS, *votes])
-    ordered: pd.DataFrame = rows.sort_values(["picture", "x", "y", "origin"], kind="stable", ignore_index=True)
-    return ordered
+    left_out = _listed_twice(rows, ["label", *votes])
+    ordered = rows.drop(index=list(left_out)).sort_values(["picture", "x", "y", "origin"], kind="stable")
+    return ordered.reset_index(drop=True), [left_out[row] for row in sorted(left_out)]
+
+
+def _listed_twice(rows: pd.DataFrame, answers: list[str]) -> dict[int, Skipped]:
+    """Find the rows to leave out because their face has another row; `answers` are the columns that must agree."""
+    place = ["picture", "x", "y", "w", "h"]
+    twice = rows[rows.duplicated(place, keep=False)]
+    listings: dict[int, list[int]] = {}
+    for face, row in zip(twice.groupby(place, dropna=False).ngroup(), twice.index, strict=True):
+        listings.setdefault(face, []).append(row)
+    said = dict(zip(twice.index, twice[answers].itertuples(index=False, name=None), strict=True))
+    told = twice[[*place, "label", "origin"]].to_dict("index")
+    left_out: dict[int, Skipped] = {}
+    for of_face in listings.values():
+        lines = [(told[row]["label"], told[row]["origin"].rpartition(":")[2]) for row in of_face]
+        if len({said[row] for row in of_face}) == 1:
+            reason = f"{_face_name(told[of_face[0]])} is listed already, with the same label, in line {lines[0][1]}"
+            left_out.update({row: Skipped(told[row]["origin"], reason, "repeated") for row in of_face[1:]})
+            continue
+        what = "labels" if len({label for label, _ in lines}) > 1 else "votes"
+        which = ", ".join(f"{label} in line {line}" for label, line in lines)
+        reason = f"{_face_name(told[of_face[0]])} has contradictory {what} ({which}); it is left out"
+        left_out.update({row: Skipped(told[row]["origin"], reason, "contradictory") for row in of_face})
+    return left_out
+
+
+def _face_name(row: dict[str, Any]) -> str:
+    """Name a face for people: its picture, and its box where there is one."""
+    if np.isnan(row["x"]):
+        return str(row["picture"])
+    return "{picture}, box x {x:g}, y {y:g}, w {w:g}, h {h:g},".format(**row)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number (from 1) and fields of each line of a CSV file that is not blank.
 
+    A record ends with its line, whatever CSV may allow: no data set has a line break in a field, and a stray quote
+    would otherwise swallow all rows up to the next one. A line that cannot be taken apart is one field.
+
     Raises:
-        DataError: The file cannot be read, or is no CSV.
+        DataError: The file cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            reader = csv.reader(stream)
-            for fields in reader:
-                if any(fields):
-                    yield reader.line_num, [value.strip() for value in fields]
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV file: {error}") from error
+    for number, line in read_text_lines(path):
+        try:
+            fields = next(csv.reader([line]))
+        except csv.Error:  # a NUL character in Python 3.10, a field of over 131,072 characters
+            fields = [line]
+        yield number, [value.strip() for value in fields]
 
 
 def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -144,14 +183,14 @@ def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: The file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            yield from ((number, line.rstrip("\n")) for number, line in enumerate(stream, start=1) if line.strip())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    yield from ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def licence_in(root: Path) -> str:
     """Name the terms of a data set by the first line of its LICENSE, or "unknown"."""
-    for path in sorted(root.glob("LICEN[CS]E*")):
+    for path in sorted(path for path in root.glob("LICEN[CS]E*") if path.is_file()):
         return next((text.strip() for _, text in read_text_lines(path)), "unknown")
     return "unknown"

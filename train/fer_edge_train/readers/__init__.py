@@ -33,14 +33,20 @@ LAYOUTS = {
 }
 
 
-def read_table(root: Path, settings: DataSettings) -> Table:
+def read_table(root: Path, settings: DataSettings, known: tuple[str, ...] = ()) -> Table:
     """Read the data set in `root`, leave out what the settings drop, and group its faces.
+
+    Args:
+        root: Folder of the data set.
+        settings: How to read it.
+        known: Classes of the model that is to be judged on it: class folders named so keep their names.
 
     Raises:
         DataError: There is no such folder, or its layout is unknown.
         UsageError: The settings name an unknown layout.
     """
-    table = _layout(root, settings.format).read(root)
+    layout = _layout(root, settings.format)
+    table = folders.read(root, known) if layout.read is folders.read else layout.read(root)
     sure = ~(table.rows["confidence"].to_numpy(float) < settings.min_confidence)  # NaN, no confidence, is kept
     table = replace(table.keep(sure), dropped=int(np.count_nonzero(~sure)))
     if settings.group == "person" and table.format != "expw":  # ExpW's names do not tell persons

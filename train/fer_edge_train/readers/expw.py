@@ -35,8 +35,8 @@ def read(root: Path) -> Table:
             skipped.append(Skipped(origin, face))
         else:
             faces.append({**face, "origin": origin})
-    rows = make_rows(faces)
-    return Table(root, "expw", rows, EXPRESSIONS, tuple(skipped), ("label.lst",), LICENCE, FRAMING)
+    rows, twice = make_rows(faces)
+    return Table(root, "expw", rows, EXPRESSIONS, (*skipped, *twice), ("label.lst",), LICENCE, FRAMING)
 
 
 def _face(text: str) -> dict[str, object] | str:
@@ -45,11 +45,12 @@ def _face(text: str) -> dict[str, object] | str:
     if len(fields) < 8:
         return f"too few columns: {len(fields)} instead of 8"
     try:
-        top, left, right, bottom, confidence = map(float, fields[2:7])
+        numbers = [float(value) for value in fields[2:7]]
     except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
         return f"box and confidence are not numbers: {' '.join(fields[2:7])}"
-    if not all(map(math.isfinite, (top, left, right, bottom))):
-        return f"box and confidence are not numbers: {' '.join(fields[2:7])}"
+    top, left, right, bottom, confidence = numbers
     if right <= left or bottom <= top:
         return f"nothing is inside the box: top {top:g}, left {left:g}, right {right:g}, bottom {bottom:g}"
     if fields[7] not in map(str, range(len(LABELS))):

@@ -46,8 +46,8 @@ def read(root: Path) -> Table:
         _read_new_csv(label_files[0], usages, faces, skipped)
         embedded = {str(face["picture"]): embedded[str(face["picture"])] for face in faces}
     names = tuple(path.relative_to(root).as_posix() for path in label_files)
-    rows = make_rows(faces)
-    return Table(root, "ferplus", rows, EXPRESSIONS, tuple(skipped), names, LICENCE, embedded=embedded)
+    rows, twice = make_rows(faces)
+    return Table(root, "ferplus", rows, EXPRESSIONS, (*skipped, *twice), names, LICENCE, embedded=embedded)
 
 
 def majority(votes: list[int]) -> bool:
@@ -97,7 +97,7 @@ def _face(fields: list[str], skipped: list[Skipped], origin: str) -> dict[str, o
     if len(fields) < COLUMNS:
         skipped.append(Skipped(origin, f"too few columns: {len(fields)} votes instead of {COLUMNS}"))
         return None
-    if not all(re.fullmatch(r"\d+(\.0*)?", value) for value in fields[:COLUMNS]):
+    if not all(re.fullmatch(r"\d{1,9}(\.0*)?", value) for value in fields[:COLUMNS]):
         skipped.append(Skipped(origin, "votes are not whole numbers"))
         return None
     votes = [int(float(value)) for value in fields[:COLUMNS]]

@@ -1,0 +1,138 @@
+"""The contract of a face detector: what it promises, what it asks for, and how a frame becomes its input."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shlex import quote
+from typing import Any, cast
+
+import cv2
+import numpy as np
+
+from fer_edge.centre_points import STRIDE, Floats
+from fer_edge.errors import DAMAGE, ModelError
+from fer_edge.images import Pixels, to_grey
+from fer_edge.model_file import Arrays, Packed, damaged, read_packed, write_packed
+
+FIT_RULE = "grey BT.601, scaled to fit, area down, linear up by 2 at most, at the top left, the rest black"
+DECODING = "centre points: heat logits and geometry per cell (fer_edge.centre_points)"
+MAX_ENLARGED = 2.0
+"""Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
+
+
+@dataclass(frozen=True)
+class DetectorContract:
+    """What a face detector promises and what it asks for; `metadata.json` is this, field by field."""
+
+    width: int
+    """Of the input in pixels; the input is (1, height, width, 1) grey."""
+    height: int
+    recipe: str
+    """int8: uint8 pixels in at scale 1/255, int8 maps out. float32: grey in [0, 1] in, float maps out."""
+    threshold: float
+    """Score, 0 to 1, from which on something counts as a face."""
+    stride: int = STRIDE
+    """Pixels between neighbouring cells of the maps."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """Name, parameters, multiply-accumulates."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Data set with digest, terms, teacher, split and seed, and the calibration photos."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures of the float and the int8 model on the held-out photos."""
+    made_with: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages that made the file."""
+
+
+@dataclass(frozen=True)
+class DetectorGolden:
+    """Rendered frames and what the workstation made of them, stage by stage."""
+
+    frames: Pixels
+    """(n, height, width, 3) uint8 BGR."""
+    pixels: Pixels
+    """(n, height, width) uint8: the network's input."""
+    heat: Floats
+    """(n, rows, columns, 1): the outputs."""
+    geometry: Floats
+    """(n, rows, columns, 8)."""
+    boxes: Floats
+    """(m, 5): number of the frame, then x, y, w, h of each face decoded from those, in pixels of the input."""
+
+
+@dataclass(frozen=True)
+class DetectorFile:
+    """A face detector with its contract, read and checked."""
+
+    path: Path
+    flatbuffer: bytes
+    contract: DetectorContract
+    golden: DetectorGolden
+
+
+def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
+    """Bring a frame to a detector's input; the rule is `FIT_RULE`.
+
+    Args:
+        frame: (height, width, 3) uint8 BGR, or (height, width) grey.
+        width: Of the input, in pixels.
+        height: Likewise.
+
+    Returns:
+        (height, width) uint8 grey, and the factors (x, y) that lead from its pixels back to the frame's.
+    """
+    grey = to_grey(frame) if frame.ndim == 3 else frame
+    rows, columns = grey.shape
+    scale = min(width / columns, height / rows, MAX_ENLARGED)
+    size_wh = min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cast(Pixels, cv2.resize(grey, size_wh, interpolation=method))
+    back_xy = columns / size_wh[0], rows / size_wh[1]
+    if size_wh == (width, height):
+        return small, back_xy
+    picture = np.zeros((height, width), np.uint8)
+    picture[: size_wh[1], : size_wh[0]] = small
+    return picture, back_xy
+
+
+def write_detector(path: Path, flatbuffer: bytes, contract: DetectorContract, golden: DetectorGolden) -> None:
+    """Write one file that can be moved alone to a device (`fer_edge.model_file`)."""
+    document = {"output": DECODING, "fit_rule": FIT_RULE, **asdict(contract)}
+    arrays: Arrays = {name: getattr(golden, name) for name in ("frames", "pixels", "heat", "geometry", "boxes")}
+    write_packed(path, flatbuffer, "faces", document, arrays)
+
+
+def read_detector(path: Path) -> DetectorFile:
+    """Read a face detector and check that it is whole.
+
+    Raises:
+        ModelError: Missing, no TFLite file, without contract, of a newer version, damaged, or an expression model.
+    """
+    return as_detector(read_packed(path))
+
+
+def as_detector(packed: Packed) -> DetectorFile:
+    """Read the contract of a face detector.
+
+    Raises:
+        ModelError: It is damaged, or an expression model's.
+    """
+    path, document, golden = packed.path, packed.document, packed.golden
+    if packed.task != "faces":
+        raise ModelError(f"{path}: names expressions and finds no faces; give it as --model {quote(str(path))}")
+    try:
+        contract = DetectorContract(
+            width=int(document["width"]),
+            height=int(document["height"]),
+            recipe=str(document["recipe"]),
+            threshold=float(document["threshold"]),
+            stride=int(document["stride"]),
+            network=dict(document["network"]),
+            data=dict(document["data"]),
+            metrics=dict(document["metrics"]),
+            made_with=dict(document["made_with"]),
+        )
+        if contract.stride != STRIDE:
+            raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
+        vectors = DetectorGolden(**{name: golden[name] for name in ("frames", "pixels", "heat", "geometry", "boxes")})
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    return DetectorFile(path, packed.flatbuffer, contract, vectors)

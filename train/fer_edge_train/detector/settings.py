@@ -1,0 +1,83 @@
+"""What decides a detector's training: the fields of a `--config` file, and of the run's `config.json`."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from fer_edge.errors import UsageError
+from fer_edge_train.detector.scenes import SceneSettings
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """Everything that decides a training."""
+
+    data: str = ""
+    """Folder with `faces.csv` and `pictures/`."""
+    crops: str = ""
+    """A prepared set (.npz) of ready face crops, laid over some pictures; empty for none."""
+    width: int = 320
+    """Of the input in pixels; any multiple of 8, and export may take another."""
+    height: int = 240
+    epochs: int = 100
+    batch: int = 16
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    """Weights that are judged and kept are the moving average with this momentum; 0 turns it off."""
+    patience: int = 0
+    """Stop after this many epochs without a better recall; 0 never stops early."""
+    seed: int = 0
+    scenes: SceneSettings = field(default_factory=SceneSettings)
+
+
+Settings = TypeVar("Settings", DetectorSettings, SceneSettings)
+
+
+def read_config_file(path: Path) -> DetectorSettings:
+    """Read settings from a YAML file whose keys are the fields above; what it leaves out keeps its default.
+
+    Raises:
+        UsageError: The file cannot be read, names an unknown field, or a value is of the wrong type.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(f"--config {path}: {reason}; an example is train/configs/face.yaml") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"--config {path}: needed are lines such as 'epochs: 100'")
+    return settings_from(values, f"--config {path}")
+
+
+def settings_from(values: dict[str, Any], where: str) -> DetectorSettings:
+    """Make settings of plain values, as YAML and JSON hold them.
+
+    Raises:
+        UsageError: A field is unknown, or a value of the wrong type; `where` says whose.
+    """
+    scenes = values.get("scenes") or {}
+    settings = _filled(DetectorSettings(), {name: value for name, value in values.items() if name != "scenes"}, where)
+    if not isinstance(scenes, dict):
+        raise UsageError(f"{where}: scenes takes fields of its own, such as 'mosaic: 0.25'")
+    return replace(settings, scenes=_filled(SceneSettings(), scenes, f"{where}: scenes"))
+
+
+def _filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
+    known = {column.name: getattr(settings, column.name) for column in fields(settings)}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{where}: no field {name!r}; there are {', '.join(known)}")
+        wanted = type(known[name])
+        if wanted is float and type(value) is int:
+            values = {**values, name: float(value)}
+        elif type(value) is not wanted:
+            raise UsageError(f"{where}: {name} is a {wanted.__name__}, not {value!r}")
+    return replace(settings, **values)
+
+
+def as_values(settings: DetectorSettings) -> dict[str, Any]:
+    """Plain values that `settings_from` reads back."""
+    return asdict(settings)
