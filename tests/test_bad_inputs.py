@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.images import encode_picture, write_picture
 from fer_edge.render import draw_face
 
@@ -59,6 +60,10 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(TINY) as old, zipfile.ZipFile(folder / "newer.tflite", "a") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b'"version": 1', b'"version": 99'))
+    detector = BUNDLED_DETECTOR.read_bytes()
+    (folder / "face.tflite").write_bytes(detector)
+    (folder / "face_cut.tflite").write_bytes(detector[: len(detector) // 2])
+    (folder / "face_flipped.tflite").write_bytes(detector[:5000] + bytes([detector[5000] ^ 255]) + detector[5001:])
     with zipfile.ZipFile(folder / "network.keras", "w") as keras_file:
         keras_file.writestr("config.json", "{}")
     expw = folder / "expw"
@@ -74,6 +79,10 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_on(picture: str) -> list[str]:
     return ["run", "--model", str(TINY), "--detector", "none", "--source", picture]
+
+
+def run_with(*flags: str) -> list[str]:
+    return ["run", "--model", str(TINY), "--source", "face.png", *flags]
 
 
 SHEET = [
@@ -94,7 +103,21 @@ SHEET = [
     (run_on("row.png"), 1, "is too large for the 999999x1 picture"),
     (["run", "--model", "network.keras", "--source", "face.png"], 1, "a Keras file runs on the workstation only"),
     (["run", "--model", "missing.tflite", "--source", "face.png", "--detector", "none"], 1, "fer-edge export RUN"),
-    (["run", "--model", str(TINY), "--source", "face.png", "--detector-model", "no.onnx"], 1, "no such file; get Yu"),
+    (run_with("--detector-model", "missing.tflite"), 1, "missing.tflite: No such file or directory; make one"),
+    (run_with("--detector-model", "text.tflite"), 1, "not a TFLite model; make one: fer-edge export RUN"),
+    (run_with("--detector-model", "empty.tflite"), 1, "the file is empty; copy it again"),
+    (run_with("--detector-model", "face_cut.tflite"), 1, "cut short; make one: fer-edge export RUN"),
+    (run_with("--detector-model", "face_flipped.tflite"), 1, "the model is damaged (its sha256 differs)"),
+    (run_with("--detector-model", str(TINY)), 1, "names expressions and finds no faces; give it as --model"),
+    (run_with("--detector-model", "no.onnx"), 2, "--detector yunet --detector-model no.onnx"),
+    (run_with("--detector", "yunet"), 2, "--detector yunet needs its file: --detector-model"),
+    (run_with("--detector", "yunet", "--detector-model", "no.onnx"), 1, "no such file; leave out --detector and"),
+    (run_with("--detector", "yunet", "--detector-model", "notes.txt"), 1, "notes.txt: not YuNet's file"),
+    (run_with("--detector", "none", "--detector-model", "no.onnx"), 2, "--detector none takes no file"),
+    (["run", "--model", "face.tflite", "--source", "face.png"], 1, "names no expressions; give it as --detector-mo"),
+    (["info", "face_cut.tflite"], 1, "cut short; make one: fer-edge export RUN"),
+    (["selftest", "face_flipped.tflite"], 1, "the model is damaged (its sha256 differs); copy it again"),
+    (["benchmark", "--model", "face.tflite"], 1, "finds faces and names no expressions"),
     ([*run_on("face.png"), "--save", "/proc/nowhere"], 1, "cannot write /proc/nowhere"),
     (["info", "bare.tflite"], 1, "no fer-edge contract in it"),
     (["info", "cut.tflite"], 1, "cut short; make one: fer-edge export RUN"),

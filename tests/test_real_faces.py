@@ -17,6 +17,9 @@ from fer_edge_train.readers import read_table
 
 pytestmark = pytest.mark.slow
 
+LEAST_FOUND_BY_OUR_OWN = 0.5
+"""Share of ExpW's labelled faces; LEAD: raise it with the final face.tflite."""
+
 
 @pytest.fixture(scope="module")
 def unpacked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -63,7 +66,7 @@ def test_expw_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -> 
     assert (len(rows), rows["group"].nunique()) == (1_565, 1_483)
 
 
-@pytest.mark.parametrize(("detector", "least"), [("yunet", 0.93), ("haar", 0.55)])
+@pytest.mark.parametrize(("detector", "least"), [("yunet", 0.93), ("auto", LEAST_FOUND_BY_OUR_OWN)])
 def test_run_finds_the_labelled_faces(
     unpacked: Callable[[str], Path], shared: Path, detector: str, least: float
 ) -> None:

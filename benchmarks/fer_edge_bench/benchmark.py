@@ -56,7 +56,7 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
     cv2.setNumThreads(settings.threads)  # as `fer-edge run` does
     model = read_model(settings.model or BUNDLED)
     float_model = find_float(model, settings.float_model)
-    detector = make_detector(settings.detector, settings.detector_model)
+    detector = make_detector(settings.detector, settings.detector_model, threads=settings.threads)
     recognizer = Recognizer(model, detector, settings.threads)
     float_classifier = Classifier(float_model, settings.threads) if float_model else None
     stages = Stages[Detection](

@@ -72,7 +72,7 @@ def decode(heat: Floats, geometry: Floats, threshold: float) -> Faces:
     cells = np.flatnonzero(logits >= least)
     cells = cells[np.argsort(-logits[cells], kind="stable")[:MOST_CELLS]]
     values = geometry.reshape(-1, geometry.shape[-1])[cells]
-    scores = 1 / (1 + np.exp(-logits[cells]))
+    scores = 1 / (1 + np.exp(np.minimum(-logits[cells], 80)))  # beyond it float32 overflows
     places = np.stack([cells % columns, cells // columns], axis=1)
     centres = (places + 0.5 + values[:, :2]) * STRIDE
     sizes = np.exp(np.clip(values[:, 2:4], -6, 6)) * TYPICAL

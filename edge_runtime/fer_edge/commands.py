@@ -22,15 +22,16 @@ def run(
         str, typer.Option("--source", "-s", help="Picture, folder of pictures, video file, or number of a camera.")
     ] = "0",
     detector: Annotated[
-        Literal["auto", "yunet", "haar", "none"],
-        typer.Option(help="auto: YuNet, else Haar. none: each picture is a face crop already."),
+        Literal["auto", "yunet", "none"],
+        typer.Option(help="auto: fer-edge's own. none: each picture is a face crop already."),
     ] = "auto",
     detector_model: Annotated[
-        Path | None, typer.Option(help="YuNet's file.  [default: $FER_EDGE_HOME, the user's cache, or a download]")
+        Path | None, typer.Option(help="A detector of fer-edge export, or YuNet's file.  [default: the bundled one]")
     ] = None,
     conf: Annotated[
-        float, typer.Option(min=0, max=1, help="YuNet's score from which on something counts as a face.")
-    ] = 0.6,
+        float | None,
+        typer.Option(min=0, max=1, help="Score from which on something is a face.  [default: the detector's own]"),
+    ] = None,
     vid_stride: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a video or camera.")] = 1,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
     save: Annotated[
@@ -53,38 +54,50 @@ def run(
 
 @app.command()
 def info(model: ModelArgument = None, json: JsonOption = False) -> None:
-    """Show what a model file promises: labels, input, network, data, accuracy.
+    """Show what a model file promises: input, network, data, figures. Without MODEL, both bundled ones.
 
     Example: fer-edge info runs/train/edge/export/model_int8.tflite
     """
-    from fer_edge.classify import BUNDLED
+    from fer_edge.any_model import read_any
     from fer_edge.console import console, print_json
-    from fer_edge.contract import read_model
     from fer_edge.info import as_json, as_table
 
-    found = read_model(model or BUNDLED)
+    found = [read_any(path) for path in _models(model)]
     if json:
-        print_json(as_json(found))
+        documents = [as_json(one) for one in found]
+        print_json(documents[0] if model else {"models": documents})
     else:
-        console.print(as_table(found))
+        for one in found:
+            console.print(as_table(one))
 
 
 @app.command()
 def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
     """Repeat on this machine what the workstation got for the drawn faces in a model file; exit 1 if it differs.
 
+    Without MODEL, both bundled ones.
+
     Example: fer-edge selftest runs/train/edge/export/model_int8.tflite
     """
-    from fer_edge.classify import BUNDLED
+    from fer_edge.any_model import read_any, repeat_golden
     from fer_edge.console import console, print_json
-    from fer_edge.contract import read_model
     from fer_edge.selftest import as_json, as_text, check
-    from fer_edge.selftest import selftest as repeat
 
-    found = read_model(model or BUNDLED)
-    stages = repeat(found)
-    for stage in stages:
-        console.print(as_text(stage))
+    pairs = [(found, repeat_golden(found)) for found in map(read_any, _models(model))]
+    for found, stages in pairs:
+        console.print(f"{found.path}:")
+        for stage in stages:
+            console.print(f"  {as_text(stage)}")
     if json:
-        print_json(as_json(found, stages))
-    check(found, stages)
+        documents = [as_json(found, stages) for found, stages in pairs]
+        print_json(documents[0] if model else {"models": documents})
+    for found, stages in pairs:
+        check(found, stages)
+
+
+def _models(given: Path | None) -> list[Path]:
+    """The model that was named, or those that come with fer-edge."""
+    from fer_edge.classify import BUNDLED
+    from fer_edge.detect import BUNDLED_DETECTOR
+
+    return [given] if given else [BUNDLED, BUNDLED_DETECTOR]

@@ -106,6 +106,8 @@ def as_model(packed: Packed) -> ModelFile:
             made_with=dict(document["made_with"]),
         )
         vectors = Golden(golden["frames"], golden["boxes"], golden["pixels"], golden["logits"])
+        if vectors.frames.ndim != 4:
+            raise ValueError(f"golden frames of shape {vectors.frames.shape}")
     except DAMAGE as error:
         raise damaged(path, error) from error
     return ModelFile(path, packed.flatbuffer, contract, vectors)

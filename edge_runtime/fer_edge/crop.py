@@ -3,8 +3,8 @@
 The rule: a square around the box's centre, its side `scale` times the box's longer side; beyond the frame the border is
 repeated; grey by BT.601; then area averaging down or linear interpolation up to the network's size.
 
-A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (Haar,
-a data set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
+A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (a data
+set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
 from every source: a crop 20 % wider than trained for costs 5 points of accuracy.
 """
 

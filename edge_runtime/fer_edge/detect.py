@@ -1,31 +1,33 @@
 """Finding the faces of a frame. Every detector answers in fer-edge's framing, which is YuNet's (`fer_edge.crop`)."""
 
+import os
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, cast
+from shlex import quote
+from typing import Literal, NamedTuple, Protocol
 
 import cv2
-import cv2.data
+import numpy as np
 
-from fer_edge import yunet
-from fer_edge.console import console
-from fer_edge.crop import Box, reframed, whole
+from fer_edge.centre_points import STRIDE, Faces, decode
+from fer_edge.crop import Box, whole
+from fer_edge.detector_contract import DetectorFile, fitted, read_detector
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.images import Pixels, to_grey
+from fer_edge.images import Pixels
+from fer_edge.interpreter import Engine
 
-Choice = Literal["auto", "yunet", "haar", "none"]
+Choice = Literal["auto", "yunet", "none"]
 
-CONFIDENCE = 0.6
+BUNDLED_DETECTOR = Path(__file__).parent / "models" / "face.tflite"
+"""The face detector that comes with fer-edge."""
+
+YUNET_CONFIDENCE = 0.6
 """YuNet's score from which on something counts as a face; 0.5 finds 0.3 points more of ExpW's faces, and 10 % more
 boxes."""
-
 YUNET_SIDE = 480
-HAAR_SIDE = 416
-"""Longer side, in pixels, of what the detector sees. Share of ExpW's 1,565 labelled faces that YuNet finds at
-confidence 0.6: 0.896 at 240, 0.919 at 320, 0.932 at 416, 0.939 at 480, 0.934 at 640; Haar 0.591 at 416.
-benchmarks/detector_recall.py measures the sizes in use."""
-
+"""Longer side, in pixels, of what YuNet sees. Share of ExpW's 1,565 labelled faces that it finds at confidence 0.6:
+0.896 at 240, 0.919 at 320, 0.932 at 416, 0.939 at 480, 0.934 at 640."""
 MAX_ENLARGED = 2.0
-"""Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
+"""Small pictures are enlarged for YuNet by no more than this: beyond it there is nothing new to see."""
 
 
 class Detection(NamedTuple):
@@ -35,17 +37,66 @@ class Detection(NamedTuple):
     """In pixels of the frame; may reach over its edge."""
     score: float
     """0 to 1; 1 from a detector that gives none."""
+    eyes: tuple[float, float, float, float] | None = None
+    """The person's right eye x, y and left eye x, y in pixels of the frame; None from a detector that gives none."""
 
 
 class Detector(Protocol):
     """Finds faces. Not to be shared between threads."""
 
     name: str
-    """What `--detector` calls it."""
+    """What the answer came from, for people."""
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
         ...
+
+
+class CentrePoints:
+    """A face detector of `fer-edge train --task detect`, on the same engine as the expression model."""
+
+    def __init__(
+        self,
+        model: Path | DetectorFile | None = None,
+        confidence: float | None = None,
+        threads: int = 1,
+        *,
+        reference: bool = False,
+    ) -> None:
+        """Load `model`; without one, the detector that comes with fer-edge.
+
+        Args:
+            model: A .tflite of `fer-edge export`.
+            confidence: Score, 0 to 1, from which on something counts as a face; None for the model's own threshold.
+            threads: Threads of the kernels.
+            reference: As `fer_edge.interpreter.Engine` takes it.
+
+        Raises:
+            ModelError: The file is no detector that this runtime can run.
+        """
+        self.model = model if isinstance(model, DetectorFile) else read_detector(model or BUNDLED_DETECTOR)
+        contract = self.model.contract
+        self.name = self.model.path.stem
+        self.threshold = contract.threshold if confidence is None else confidence
+        self.engine = Engine(self.model.path, self.model.flatbuffer, threads, reference=reference)
+        rows, columns = contract.height // STRIDE, contract.width // STRIDE
+        shapes = (1, contract.height, contract.width, 1), (1, rows, columns, 1), (1, rows, columns, 8)
+        self.engine.expect(*shapes)
+
+    def find(self, pixels: Pixels) -> Faces:
+        """Find the faces in a (height, width) uint8 grey picture that was `fitted` to the network's input."""
+        heat, geometry = self.engine.run(pixels)
+        return decode(heat, geometry, self.threshold)
+
+    def detect(self, frame_bgr: Pixels) -> list[Detection]:
+        """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
+        contract = self.model.contract
+        pixels, back_xy = fitted(frame_bgr, contract.width, contract.height)
+        found = self.find(pixels)
+        back = np.array(back_xy * 2, np.float32)
+        rows = zip((found.boxes * back).tolist(), found.scores.tolist(), (found.eyes * back).tolist(), strict=True)
+        faces = [Detection(Box(*box), score, (eyes[0], eyes[1], eyes[2], eyes[3])) for box, score, eyes in rows]
+        return [face for face in faces if _plausible(face.box, frame_bgr)]
 
 
 class Yunet:
@@ -53,57 +104,46 @@ class Yunet:
 
     name = "yunet"
 
-    def __init__(self, model_path: Path, confidence: float = CONFIDENCE) -> None:
+    def __init__(self, model_path: Path, confidence: float | None = None, side: int = YUNET_SIDE) -> None:
         """Load YuNet's ONNX file.
+
+        Args:
+            model_path: `face_detection_yunet_2023mar.onnx` of OpenCV Zoo.
+            confidence: Score, 0 to 1, from which on something counts as a face; None for `YUNET_CONFIDENCE`.
+            side: Longer side, in pixels, of what the network sees.
 
         Raises:
             FerEdgeError: The file is missing or is not YuNet.
         """
         if not model_path.is_file():
-            raise FerEdgeError(f"{model_path}: no such file; get YuNet: {yunet.how_to_get()}")
+            raise FerEdgeError(
+                f"{model_path}: no such file; leave out --detector and --detector-model to use fer-edge's own"
+            )
         try:
-            self._network = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), confidence)
-        except cv2.error as error:
-            raise FerEdgeError(f"{model_path}: not YuNet's file; get it: {yunet.how_to_get()}") from error
+            os.fsencode(model_path).decode("utf-8")  # OpenCV takes no other path
+            least = YUNET_CONFIDENCE if confidence is None else confidence
+            self._side = side
+            self._network = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), least)
+            self._network.detect(np.zeros((320, 320, 3), np.uint8))  # another network is refused only here
+        except (cv2.error, UnicodeError) as error:
+            raise FerEdgeError(
+                f"{model_path}: not YuNet's file; it is face_detection_yunet_2023mar.onnx of OpenCV Zoo"
+            ) from error
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
-        small, enlarge_xy = _fitted(frame_bgr, YUNET_SIDE)
-        self._network.setInputSize((small.shape[1], small.shape[0]))
-        _, rows = self._network.detect(small)
-        found = [] if rows is None else [Detection(_enlarged(row[:4], enlarge_xy), float(row[14])) for row in rows]
-        found = [detection for detection in found if _plausible(detection.box, frame_bgr)]
-        return sorted(found, key=lambda detection: -detection.score)
-
-
-class Haar:
-    """OpenCV's Haar cascade for frontal faces (Viola & Jones 2001): misses many faces, but is always there."""
-
-    name = "haar"
-
-    # Where both find a face (514 faces in 495 of ExpW's photos), YuNet's box is 1.07 of Haar's square high (median;
-    # standard deviation 0.14) and 0.80 wide, its centre 0.01 lower. The crop goes by the longer side.
-    _SCALE, _DOWN = 1.07, 0.01
-
-    def __init__(self) -> None:
-        """Load the cascade that comes with OpenCV 4.
-
-        Raises:
-            FerEdgeError: This OpenCV has none.
-        """
-        if not hasattr(cv2, "CascadeClassifier"):
-            raise FerEdgeError(
-                f"OpenCV {cv2.__version__} has no Haar cascade; get YuNet: {yunet.how_to_get()}, "
-                "or type: pip install 'opencv-python-headless<5'"
-            )
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
-
-    def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        """Find the faces in a (height, width, 3) uint8 BGR frame, largest first."""
-        small, enlarge_xy = _fitted(to_grey(frame_bgr), HAAR_SIDE)
-        squares = self._cascade.detectMultiScale(small, scaleFactor=1.1, minNeighbors=3, minSize=(32, 32))
-        boxes = [reframed(_enlarged(square, enlarge_xy), self._SCALE, self._DOWN) for square in squares]
-        return [Detection(box, 1.0) for box in sorted(boxes, key=lambda box: -box.longer)]
+        height, width = frame_bgr.shape[:2]
+        scale = min(self._side / max(height, width), MAX_ENLARGED)
+        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        self._network.setInputSize(size_wh)
+        _, rows = self._network.detect(cv2.resize(frame_bgr, size_wh, interpolation=method))
+        back = np.array([width / size_wh[0], height / size_wh[1]] * 4)
+        faces = []
+        for row in [] if rows is None else rows:
+            x, y, w, h, *eyes = (row[:8] * back).tolist()
+            faces.append(Detection(Box(x, y, w, h), float(row[14]), (eyes[0], eyes[1], eyes[2], eyes[3])))
+        return sorted((face for face in faces if _plausible(face.box, frame_bgr)), key=lambda face: -face.score)
 
 
 class Whole:
@@ -116,50 +156,34 @@ class Whole:
         return [Detection(whole(frame_bgr), 1.0)]
 
 
-def make_detector(choice: Choice = "auto", model_path: Path | None = None, confidence: float = CONFIDENCE) -> Detector:
+def make_detector(
+    choice: Choice = "auto", model_path: Path | None = None, confidence: float | None = None, threads: int = 1
+) -> Detector:
     """Make the detector that `choice` names.
 
     Args:
-        choice: `auto` is YuNet if its file can be had, else Haar with one line on stderr that says so.
-        model_path: YuNet's file; without it $FER_EDGE_HOME and the user's cache are searched, then it is downloaded.
-        confidence: YuNet's score, 0 to 1, from which on something counts as a face.
+        choice: `auto` is fer-edge's own, bundled or from `model_path`; `yunet` needs its file; `none` takes no file.
+        model_path: A detector of `fer-edge export` (.tflite), or YuNet's file (.onnx).
+        confidence: Score, 0 to 1, from which on something counts as a face; None for the detector's own.
+        threads: Threads of fer-edge's own detector.
 
     Raises:
         FerEdgeError: The detector cannot be had.
         UsageError: Unknown choice, or a file for a detector that takes none.
     """
-    if choice == "none" or choice == "haar":
+    if choice not in ("auto", "yunet", "none"):
+        raise UsageError(f"unknown detector {choice!r}; choose one of: auto, yunet, none")
+    if choice == "none":
         if model_path:
-            raise UsageError(f"--detector {choice} takes no file; drop --detector-model, or type: --detector yunet")
-        return Whole() if choice == "none" else Haar()
-    if choice not in ("auto", "yunet"):
-        raise UsageError(f"unknown detector {choice!r}; choose one of: auto, yunet, haar, none")
-    try:
-        path = model_path or yunet.find() or yunet.download()
-    except FerEdgeError as error:
-        if choice == "yunet":
-            raise FerEdgeError(f"{error}; where there is a network, type: {yunet.how_to_get()}") from error
-        haar = Haar()
-        console.print(
-            f"{error}; using OpenCV's Haar cascade, which finds 59 of 100 faces where YuNet finds 94. "
-            f"To get YuNet, type where there is a network: {yunet.how_to_get()}",
-        )
-        return haar
-    return Yunet(path, confidence)
-
-
-def _fitted(picture: Pixels, side: int) -> tuple[Pixels, tuple[float, float]]:
-    """Scale `picture` so that its longer side is `side`; returns it and the factors (x, y) that lead back."""
-    height, width = picture.shape[:2]
-    scale = min(side / max(height, width), MAX_ENLARGED)
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cast(Pixels, cv2.resize(picture, size_wh, interpolation=method)), (width / size_wh[0], height / size_wh[1])
-
-
-def _enlarged(box_xywh: "cv2.typing.MatLike | cv2.typing.Rect", enlarge_xy: tuple[float, float]) -> Box:
-    x, y, w, h = (float(value) for value in box_xywh)
-    return Box(x * enlarge_xy[0], y * enlarge_xy[1], w * enlarge_xy[0], h * enlarge_xy[1])
+            raise UsageError("--detector none takes no file; drop --detector-model, or drop --detector none")
+        return Whole()
+    if choice == "yunet":
+        if model_path is None:
+            raise UsageError("--detector yunet needs its file: --detector-model face_detection_yunet_2023mar.onnx")
+        return Yunet(model_path, confidence)
+    if model_path and model_path.suffix == ".onnx":
+        raise UsageError(f"YuNet's file goes with its name: --detector yunet --detector-model {quote(str(model_path))}")
+    return CentrePoints(model_path, confidence, threads)
 
 
 def _plausible(box: Box, frame_bgr: Pixels) -> bool:

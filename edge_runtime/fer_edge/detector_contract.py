@@ -133,6 +133,8 @@ def as_detector(packed: Packed) -> DetectorFile:
         if contract.stride != STRIDE:
             raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
         vectors = DetectorGolden(**{name: golden[name] for name in ("frames", "pixels", "heat", "geometry", "boxes")})
+        if vectors.frames.ndim != 4:
+            raise ValueError(f"golden frames of shape {vectors.frames.shape}")
     except DAMAGE as error:
         raise damaged(path, error) from error
     return DetectorFile(path, packed.flatbuffer, contract, vectors)

@@ -1,11 +1,13 @@
 """`fer-edge info`: what a model file promises."""
 
 import shlex
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
 from fer_edge.contract import ModelFile
+from fer_edge.detector_contract import DetectorContract, DetectorFile
 
 NETWORK = "{name}, {parameters:,} parameters, {macs:,} multiply-accumulates"
 TRAINED = "{training[name]}: {training[licence]}; sha256 {training[digest]:.12}"
@@ -15,13 +17,20 @@ ACCURACY = (
     "int8 balanced {int8[balanced_accuracy]:.2%}"
 )
 
+PHOTOS = "{training[name]}: {training[photos]:,} photos; {training[terms]}; sha256 {training[digest]:.12}"
+FOUND = "{photos:,} {judged_on[split]} photos, {faces:,} faces from {smallest_face:g} pixels on"
+RECALL = "float32 {float32[recall]:.2%}, int8 {int8[recall]:.2%} at {false_per_photo:g} false alarms per photo"
 
-def as_json(model: ModelFile) -> dict[str, Any]:
+
+def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
     """Everything in the contract, and where the file is."""
     contract = model.contract
+    file = {"model": str(model.path), "bytes": model.path.stat().st_size}
+    if isinstance(contract, DetectorContract):
+        return {**file, "task": "faces", **asdict(contract), "golden_frames": len(model.golden.frames)}
     return {
-        "model": str(model.path),
-        "bytes": model.path.stat().st_size,
+        **file,
+        "task": "expressions",
         "labels": list(contract.labels),
         "size": contract.size,
         "recipe": contract.recipe,
@@ -36,11 +45,24 @@ def as_json(model: ModelFile) -> dict[str, Any]:
     }
 
 
-def as_table(model: ModelFile) -> Table:
+def as_table(model: ModelFile | DetectorFile) -> Table:
     """Lay the contract out for people."""
+    rows = _face_rows(model) if isinstance(model, DetectorFile) else _expression_rows(model)
+    versions = ", ".join(f"{package} {version}" for package, version in model.contract.made_with.items())
+    again = f"fer-edge selftest {shlex.quote(str(model.path))}"
+    rows |= {
+        "made with": versions,
+        "golden frames": f"{len(model.golden.frames)}; repeat them here: {again}",
+    }
+    table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _expression_rows(model: ModelFile) -> dict[str, str]:
     contract = model.contract
-    repeat = f"fer-edge selftest {shlex.quote(str(model.path))}"
-    rows = {
+    return {
         "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
         "labels": ", ".join(contract.labels),
         "input": f"{contract.size}x{contract.size} grey, crop {contract.crop_scale:g} x the face box's longer side",
@@ -49,13 +71,20 @@ def as_table(model: ModelFile) -> Table:
         "trained on": _told(TRAINED, contract.data),
         "judged on": _told(JUDGED, {**contract.data, **contract.metrics}),
         "accuracy": _told(ACCURACY, contract.metrics),
-        "made with": ", ".join(f"{package} {version}" for package, version in contract.made_with.items()),
-        "golden faces": f"{len(model.golden.frames)}; repeat them here: {repeat}",
     }
-    table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+
+
+def _face_rows(model: DetectorFile) -> dict[str, str]:
+    contract = model.contract
+    return {
+        "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
+        "finds": f"faces, their boxes and eyes, from a score of {contract.threshold:.3g} on",
+        "input": f"{contract.width}x{contract.height} grey; maps of stride {contract.stride}",
+        "network": _told(NETWORK, contract.network),
+        "trained on": _told(PHOTOS, contract.data),
+        "judged on": _told(FOUND, {**contract.data, **contract.metrics}),
+        "recall": _told(RECALL, contract.metrics),
+    }
 
 
 def _told(sentence: str, facts: dict[str, Any]) -> str:

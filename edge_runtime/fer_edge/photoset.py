@@ -80,9 +80,9 @@ class PhotoSet:
                 meta = json.loads(str(columns["meta"]))
                 if meta["format"] != FORMAT:
                     raise DataError(f"{path}: photo set of format {meta['format']}; this fer-edge reads {FORMAT}")
-                sizes, last = columns["sizes"], np.cumsum(columns["faces"])[:-1]
-                pixels = np.split(columns["pixels"], np.cumsum(sizes.prod(axis=1))[:-1])
-                marks = [np.split(columns[name], last) for name in ("boxes", "eyes", "sure")]
+                sizes = columns["sizes"]
+                pixels = _shared_out(columns["pixels"], sizes.prod(axis=1))
+                marks = [_shared_out(columns[name], columns["faces"]) for name in ("boxes", "eyes", "sure")]
                 photos = [
                     Photo(str(name), str(split), grey.reshape(size), boxes, eyes, sure)  # type: ignore[arg-type]
                     for name, split, size, grey, boxes, eyes, sure in zip(
@@ -94,3 +94,10 @@ class PhotoSet:
             raise DataError(f"{path}: no such file; make a run: fer-edge train --task detect --data DIR") from error
         except DAMAGE as error:
             raise DataError(f"{path}: not a set of photos with marked faces; make a new run") from error
+
+
+def _shared_out(column: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> list[npt.NDArray[Any]]:
+    """Give each photo its rows of a column."""
+    if len(column) != counts.sum():
+        raise ValueError(f"{len(column)} rows instead of {counts.sum()}")
+    return np.split(column, np.cumsum(counts))[:-1]

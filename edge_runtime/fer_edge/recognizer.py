@@ -64,14 +64,15 @@ class Recognizer:
 
         Args:
             model: A .tflite of `fer-edge export`; None for the one that comes with fer-edge.
-            detector: auto, yunet, haar, none (the whole frame is a face), or an object with a `detect` of its own.
-            threads: Threads of the classifier.
+            detector: auto (fer-edge's own), none (the whole frame is a face), or an object with a `detect` of its own,
+                such as `fer_edge.detect.Yunet(path)`.
+            threads: Threads of the detector and the classifier.
 
         Raises:
             FerEdgeError: Model or detector cannot be had.
         """
         self.classifier = Classifier(Path(model) if isinstance(model, str) else model, threads)
-        self.detector = make_detector(detector) if isinstance(detector, str) else detector
+        self.detector = make_detector(detector, threads=threads) if isinstance(detector, str) else detector
 
     def predict(self, frame_bgr: Pixels) -> list[Face]:
         """Find the faces of a (height, width, 3) uint8 BGR frame and name their expressions.

@@ -74,6 +74,24 @@ def golden_frames() -> tuple[Pixels, npt.NDArray[np.float32]]:
     return np.stack(frames), np.array(boxes, np.float32)
 
 
+def golden_scene() -> Pixels:
+    """Draw the frame of a face detector's golden vectors: four people of different sizes.
+
+    No noise, one background colour and colours in steps of 4, for the file's sake.
+
+    Returns:
+        (288, 352, 3) uint8 BGR: a size that no network takes as it is.
+    """
+    rng = np.random.default_rng(2000)
+    wall = np.full((288 * OVERSAMPLING, 352 * OVERSAMPLING, 3), BACKGROUNDS[2], np.float32)
+    people = []
+    for x, y, size in ((80, 100, 56), (215, 80, 36), (300, 200, 24), (190, 225, 16)):
+        pose = Pose(x, y, size, rng.normal(0, 0.1), rng.normal(0, 0.1))
+        expression = EXPRESSIONS[int(rng.integers(len(EXPRESSIONS)))]
+        people.append((any_person(rng), varied(ACTIONS[expression], rng), pose))
+    return np.asarray(_paint(wall, people) & np.uint8(0xFC), np.uint8)
+
+
 def clip(frames: int, seed: int = 0, size_wh: tuple[int, int] = (640, 480)) -> Iterator[tuple[Pixels, Truth]]:
     """Draw a film of two people who move and change their expression; the second one joins after a third of it.
 

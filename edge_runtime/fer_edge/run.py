@@ -10,7 +10,7 @@ import typer
 from fer_edge.classify import BUNDLED
 from fer_edge.console import console, print_json
 from fer_edge.contract import read_model
-from fer_edge.detect import CONFIDENCE, Choice, make_detector
+from fer_edge.detect import Choice, make_detector
 from fer_edge.draw import annotated, legend
 from fer_edge.recognizer import Recognizer
 from fer_edge.sinks import Saver, as_json, as_text
@@ -26,13 +26,13 @@ class RunSettings:
     source: str = "0"
     detector: Choice = "auto"
     detector_model: Path | None = None
-    """YuNet's file."""
-    conf: float = CONFIDENCE
-    """YuNet's score, 0 to 1, from which on something counts as a face."""
+    """None for the detector that comes with fer-edge."""
+    conf: float | None = None
+    """Score, 0 to 1, from which on something counts as a face; None for the detector's own."""
     vid_stride: int = 1
     """Every n-th frame of a video or camera."""
     threads: int = 1
-    """For the classifier and for OpenCV."""
+    """For detector, classifier and OpenCV."""
     save: Path | None = None
     """Folder for annotated pictures or video."""
 
@@ -45,8 +45,8 @@ def run(settings: RunSettings, *, json: bool = False) -> None:
     """
     cv2.setNumThreads(settings.threads)
     frames = open_source(settings.source, settings.vid_stride)
-    model = read_model(settings.model or BUNDLED)  # before the detector, which may be downloaded
-    detector = make_detector(settings.detector, settings.detector_model, settings.conf)
+    model = read_model(settings.model or BUNDLED)
+    detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
     recognizer = Recognizer(model, detector, settings.threads)
     if settings.save and (told := legend(model.contract.labels)):
         console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")

@@ -1,5 +1,6 @@
 """Golden vectors: rendered faces that travel with a model, and what the workstation made of them, stage by stage."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from fer_edge.contract import Contract, Golden, ModelFile
 from fer_edge.crop import Box, crop_face
+from fer_edge.detector_contract import DetectorFile
 from fer_edge.errors import ModelError
 from fer_edge.images import Pixels
 from fer_edge.interpreter import Network
@@ -60,9 +62,9 @@ def selftest(model: ModelFile) -> list[Stage]:
     crops = _crops(golden.frames, golden.boxes, contract)
     step = reference.step * 1.001  # one quantisation step, and what float32 loses of it
     return [
-        Stage("crop", _worst(crops, golden.pixels), CROP_TOLERANCE),
-        Stage("network", _worst(reference.logits(golden.pixels), golden.logits), step),
-        Stage("fast kernels", _worst(fast.logits(golden.pixels), golden.logits), FAST_STEPS * step),
+        Stage("crop", worst(crops, golden.pixels), CROP_TOLERANCE),
+        Stage("network", worst(reference.logits(golden.pixels), golden.logits), step),
+        Stage("fast kernels", worst(fast.logits(golden.pixels), golden.logits), FAST_STEPS * step),
     ]
 
 
@@ -72,17 +74,20 @@ def as_text(stage: Stage) -> str:
     return f"{stage.name}: {verdict} (largest difference {stage.worst:.4g}, allowed {stage.allowed:.4g})"
 
 
-def as_json(model: ModelFile, stages: list[Stage]) -> dict[str, Any]:
-    """What `selftest --json` prints."""
+def as_json(model: ModelFile | DetectorFile, stages: list[Stage]) -> dict[str, Any]:
+    """What `selftest --json` prints; `worst` is null where the answers cannot be compared."""
     return {
         "model": str(model.path),
         "passed": all(stage.passed for stage in stages),
-        "faces": len(model.golden.frames),
-        "stages": [{**asdict(stage), "passed": stage.passed} for stage in stages],
+        "frames": len(model.golden.frames),
+        "stages": [
+            {**asdict(stage), "worst": stage.worst if math.isfinite(stage.worst) else None, "passed": stage.passed}
+            for stage in stages
+        ],
     }
 
 
-def check(model: ModelFile, stages: list[Stage]) -> None:
+def check(model: ModelFile | DetectorFile, stages: list[Stage]) -> None:
     """Accept stages that all passed.
 
     Raises:
@@ -101,5 +106,6 @@ def _crops(frames: Pixels, boxes: npt.NDArray[np.float32], contract: Contract) -
     return np.stack([crop_face(frame, Box(*box), contract.size, contract.crop_scale) for frame, box in pairs])
 
 
-def _worst(here: npt.NDArray[Any], there: npt.NDArray[Any]) -> float:
-    return float(np.abs(here.astype(np.float64) - there.astype(np.float64)).max())
+def worst(here: npt.NDArray[Any], there: npt.NDArray[Any]) -> float:
+    """Largest difference between two arrays of one shape; 0 where they are empty."""
+    return float(np.abs(here.astype(np.float64) - there.astype(np.float64)).max(initial=0))

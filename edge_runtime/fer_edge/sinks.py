@@ -125,7 +125,7 @@ def new_video(path: Path, picture: Pixels, fps: float) -> Iterator[cv2.VideoWrit
         if not writer.isOpened():
             raise FerEdgeError(
                 f"cannot write {path}: OpenCV makes no .mp4 of {size_wh[0]}x{size_wh[1]} pixels; between 2 and 8,191 "
-                "of them a side, type: pip install 'opencv-python-headless<5'"
+                "of them a side, type: pip install --upgrade opencv-python-headless"
             )
         try:
             yield writer

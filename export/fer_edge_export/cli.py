@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fer_edge.errors import UsageError
+
 app = typer.Typer()
 
 
@@ -24,6 +26,9 @@ def export_command(
     protocol: Annotated[
         Literal["majority", "all"], typer.Option(help="Held-out faces that count, where people voted (FER+).")
     ] = "majority",
+    imgsz: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Input of a face detector, such as 640x480; default: as trained.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
     """Write float32 and int8 .tflite models of a run, and prove on held-out faces what int8 cost.
@@ -31,14 +36,24 @@ def export_command(
     Example: fer-edge export runs/train/edge --max-drop 0.005
     """
     from fer_edge.console import console, print_json
-    from fer_edge_export.export import ExportSettings, export
+    from fer_edge_export.export import export
     from fer_edge_export.gate import check
     from fer_edge_export.report import as_table
+    from fer_edge_export.settings import ExportSettings
 
-    settings = ExportSettings(data, calib_samples, max_drop, seed, use_weights, protocol)
+    settings = ExportSettings(data, calib_samples, max_drop, seed, use_weights, protocol, _size(imgsz))
     folder, report = export(run, settings, out)
     console.print(as_table(report))
     console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(folder / 'model_int8.tflite'))}")
     if json:
         print_json(report)
     check(report, folder)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(text) < 12):
+        raise UsageError(f"--imgsz {text}: give width and height, such as 320x240")
+    return int(width), int(height)

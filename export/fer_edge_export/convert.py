@@ -22,7 +22,7 @@ def to_float32(network: Any) -> bytes:
     """Convert a Keras network to a float32 flatbuffer.
 
     Args:
-        network: keras.Model; (n, size, size, 1) grey in [0, 1] in, (n, classes) logits out.
+        network: keras.Model; (n, height, width, 1) grey in [0, 1] in.
 
     Raises:
         ModelError: The network has layers that TFLite's built-in operations do not cover.
@@ -31,24 +31,24 @@ def to_float32(network: Any) -> bytes:
 
 
 def to_int8(network: Any, calibration: Pixels) -> bytes:
-    """Convert a Keras network to a full int8 flatbuffer: uint8 pixels at exactly scale 1/255 in, int8 logits out.
+    """Convert a Keras network to a full int8 flatbuffer: uint8 pixels at exactly scale 1/255 in, int8 out.
 
     Args:
-        network: keras.Model; (n, size, size, 1) grey in [0, 1] in, (n, classes) logits out.
-        calibration: (n, size, size) uint8 training faces, by which the range of every tensor is chosen. An all-black
-            and an all-white picture are added, so that the input's range is exactly 0 to 1.
+        network: keras.Model; (n, height, width, 1) grey in [0, 1] in.
+        calibration: (n, height, width) uint8 training pictures, by which the range of every tensor is chosen. An
+            all-black and an all-white one are added, so that the input's range is exactly 0 to 1.
 
     Raises:
         DataError: `calibration` is empty or of another size than the network's input.
         ModelError: The network cannot be quantised, or its input did not come out at 1/255.
     """
-    size = int(network.input_shape[1])
+    height, width = (int(side) for side in network.input_shape[1:3])
     if len(calibration) == 0:
         raise DataError("no faces to calibrate with; give training faces: fer-edge export RUN --data SET.npz")
-    if calibration.shape[1:] != (size, size):
+    if calibration.shape[1:] != (height, width):
         raise DataError(
             f"calibration faces are {calibration.shape[2]}x{calibration.shape[1]} pixels, "
-            f"the network's input is {size}x{size}; prepare them again with --size {size}"
+            f"the network's input is {width}x{height}; prepare them again with --size {width}"
         )
     flatbuffer = _convert(network, calibration)
     check_input(flatbuffer)
@@ -80,7 +80,7 @@ def check_input(flatbuffer: bytes) -> None:
 
 
 def _representative(calibration: Pixels) -> Iterator[list[Any]]:
-    """Yield single (1, size, size, 1) float32 pictures in [0, 1]: black, white, then the faces."""
+    """Yield single (1, height, width, 1) float32 pictures in [0, 1]: black, white, then the others."""
     extremes = np.stack([np.zeros_like(calibration[0]), np.full_like(calibration[0], 255)])
     for pixels in np.concatenate([extremes, calibration]):
         yield [pixels[None, :, :, None].astype(np.float32) / np.float32(255)]

@@ -1,6 +1,6 @@
 """From a run to two model files and a proof: convert, compare on held-out faces, write, report."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +8,22 @@ import numpy as np
 
 from fer_edge.classify import Classifier
 from fer_edge.contract import Contract, Golden, ModelFile, write_model
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import write_json, write_text
 from fer_edge.metrics import fit_temperature
 from fer_edge.seen import write_seen
 from fer_edge.selftest import make_golden
-from fer_edge.versions import RUNTIME, installed
+from fer_edge.versions import installed
 from fer_edge_export.calibrate import choose
 from fer_edge_export.compare import compare
 from fer_edge_export.convert import to_float32, to_int8
+from fer_edge_export.detector import export_detector
 from fer_edge_export.gate import passes
-from fer_edge_export.inputs import Inputs, Weights, read_inputs
+from fer_edge_export.inputs import Inputs, read_inputs, read_task
 from fer_edge_export.network import facts, load_network
 from fer_edge_export.report import as_markdown
-
-PACKAGES = ("tensorflow", "keras", *RUNTIME)
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """Everything that decides an export; the report holds the same fields."""
-
-    data: Path | None = None
-    """A prepared set (.npz) to calibrate and judge with, in place of the run's own."""
-    calib_samples: int = 500
-    max_drop: float = 0.01
-    """Accuracy, 0 to 1, that int8 may lose."""
-    seed: int = 0
-    """Chooses the calibration faces."""
-    use_weights: Weights = "best"
-    protocol: Protocol = "majority"
-    """Which held-out faces count (FER+)."""
+from fer_edge_export.settings import PACKAGES, ExportSettings
 
 
 def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -56,6 +40,13 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
     Raises:
         FerEdgeError: A file cannot be read, converted or written.
     """
+    task = read_task(run)
+    if task is not None:
+        if settings.data:
+            raise UsageError("--data is for expression networks; a face detector is judged on its run's own photos")
+        return export_detector(run, task, settings, out)
+    if settings.size_wh:
+        raise UsageError("--imgsz is for face detectors; an expression network keeps the size that it was trained at")
     inputs = read_inputs(run, settings.data, settings.use_weights)
     split, judged = held_out(inputs.heldout, settings.protocol)
     calibration = choose(inputs.training, settings.calib_samples, settings.seed)

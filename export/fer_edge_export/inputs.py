@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json
 from fer_edge.seen import Seen, read_seen, seen_in
-
-Weights = Literal["best", "last"]
+from fer_edge_export.settings import Weights
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,23 @@ class Inputs:
     """The pictures that it was trained and chosen on; None where nobody knows."""
     folder: Path
     """Where the export goes unless told otherwise."""
+
+
+def read_task(run: Path) -> dict[str, Any] | None:
+    """Read config.json of a run of `fer-edge train --task detect`; None for a run, or file, of another task.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    path = run / "config.json"
+    if not path.is_file():
+        return None
+    config = read_json(path, "")
+    if config.get("task") != "detect":
+        return None
+    if not {"network", "source"} <= config.keys() or "name" not in config["network"]:
+        raise DataError(f"{path} is not that of a training run")
+    return config
 
 
 def read_inputs(run: Path, data: Path | None, weights: Weights) -> Inputs:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from rich.markdown import Markdown
 from rich.table import Table
+
+from fer_edge_export import detector
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -13,8 +16,10 @@ FIGURES = {
 """Figures of `fer_edge.metrics.summary` that the report shows, with their names for people."""
 
 
-def as_table(report: dict[str, Any]) -> Table:
+def as_table(report: dict[str, Any]) -> Table | Markdown:
     """Lay the report out for the terminal."""
+    if report.get("task") == "faces":
+        return Markdown(detector.as_markdown(report))
     table = Table(title=headline(report), title_justify="left", caption=verdict(report), caption_justify="left")
     for name in ("", "n", "float32", "int8", "change"):
         table.add_column(name, justify="left" if not name else "right")

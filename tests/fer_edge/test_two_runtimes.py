@@ -13,6 +13,7 @@ import pytest
 
 from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model
+from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.images import write_picture
 from fer_edge.interpreter import Network
 from fer_edge.render import draw_face
@@ -28,6 +29,7 @@ import json, sys
 from pathlib import Path
 import numpy
 from fer_edge.contract import read_model
+from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.interpreter import Network
 model = read_model(Path(sys.argv[1]))
 network = Network(model, reference=True)
@@ -101,7 +103,7 @@ def test_golden_faces_get_the_same_answers_within_one_step(run: Run, runtime: tu
     np.testing.assert_allclose(answers["logits"], model.golden.logits, rtol=0, atol=Network(model).step * 1.001)
 
 
-@pytest.mark.parametrize("path", [TINY, BUNDLED], ids=["tiny", "bundled"])
+@pytest.mark.parametrize("path", [TINY, BUNDLED, BUNDLED_DETECTOR], ids=["tiny", "bundled", "detector"])
 def test_selftest_passes(run: Run, path: Path) -> None:
     assert document(run("fer-edge", "selftest", path, "--json"))["passed"]
 

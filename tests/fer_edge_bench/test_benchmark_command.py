@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 
 from fer_edge.cli import app
 from fer_edge.contract import read_model, write_model
+from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detector_contract import read_detector, write_detector
 from fer_edge.errors import BenchmarkError, ModelError
 from fer_edge.images import write_picture
 from fer_edge.render import draw_face
@@ -98,12 +100,34 @@ def test_assertion_that_makes_no_sense_exits_with_2(condition: str) -> None:
 
 
 def test_frames_without_a_face_exit_with_5(tmp_path: Path) -> None:
-    write_picture(tmp_path / "wall.png", np.full((96, 96, 3), 128, np.uint8))
+    model = read_detector(BUNDLED_DETECTOR)
+    blind = tmp_path / "blind.tflite"
+    write_detector(blind, model.flatbuffer, replace(model.contract, threshold=1.0), model.golden)
 
-    result = benchmark("--model", TINY, "--source", tmp_path / "wall.png", "--detector", "haar", "--num-runs", 2)
+    result = benchmark("--model", TINY, "--detector-model", blind, "--num-runs", 2)
 
     assert result.exit_code == 5
-    assert "haar found no face in 2 frames" in result.stderr
+    assert "blind found no face in 2 frames" in result.stderr
+
+
+def test_report_names_the_detector(picture: Path, tmp_path: Path) -> None:
+    model = read_detector(BUNDLED_DETECTOR)
+    eager = tmp_path / "eager.tflite"
+    write_detector(eager, model.flatbuffer, replace(model.contract, threshold=0.02), model.golden)
+
+    result = benchmark("--model", TINY, "--source", picture, "--detector-model", eager, *SHORT[2:], "--json")
+
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["detector"] == "eager"
+    assert report["ms"]["detect"]["n"] == 4
+
+
+def test_a_detector_that_is_none_is_refused() -> None:
+    result = benchmark("--model", TINY, "--detector-model", TINY, *SHORT[2:])
+
+    assert result.exit_code == 1
+    assert "names expressions and finds no faces; give it as --model" in result.stderr
 
 
 def test_missing_source_exits_with_4(tmp_path: Path) -> None:

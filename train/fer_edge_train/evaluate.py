@@ -79,10 +79,10 @@ def load_judged(path: Path) -> Judged:
         seen = read_seen(path.parent, source)
         logits = classifier.network.logits
         return Judged(path, contract.labels, contract.size, contract.temperature, source, seen, logits)
+    network = load_network(path)
     config = read_config(path.parent)
     if "classes" not in config:
         raise UsageError(f"{path.parent} is a run of a face detector; its figures: {path.parent / 'metrics.json'}")
-    network = load_network(path)
     metrics = path.parent / "metrics.json"
     temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
     logits, size = partial(keras_logits, network), int(network.input_shape[1])

@@ -24,19 +24,12 @@ def demo(
 
     Example: fer-edge demo --photo me.jpg
     """
-    from fer_edge import yunet
-    from fer_edge.console import console, print_json
+    from fer_edge.console import print_json
     from fer_edge.demo.loop import demo as show
     from fer_edge.demo.loop import free_folder
     from fer_edge.demo.steps import DemoSettings
 
-    detector = "yunet" if yunet.find() else "haar"  # auto would look for YuNet in the network; the demo stays offline
-    if detector == "haar":
-        console.print(
-            "YuNet is not on this machine; faces are found by OpenCV's Haar cascade, which will do for drawings, but "
-            f"misses two of five real faces. To get YuNet: {yunet.how_to_get()}",
-        )
-    settings = DemoSettings(out or free_folder(Path("runs/demo")), tuple(photo or ()), epochs, faces, detector=detector)
+    settings = DemoSettings(out or free_folder(Path("runs/demo")), tuple(photo or ()), epochs, faces)
     answer = show(settings)
     if json:
         print_json(answer)

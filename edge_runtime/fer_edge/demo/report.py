@@ -178,8 +178,8 @@ def _benchmarked(settings: DemoSettings) -> str:
 def _filmed(settings: DemoSettings) -> str:
     film = judge_film(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
     text = (
-        f"{film.frames} frames show {film.drawn} faces. The detector ({settings.detector}) found {film.found}; of "
-        f"those the model named {film.right} as they were drawn and called {film.uncertain} uncertain. "
+        f"{film.frames} frames show {film.drawn} faces. The bundled detector, trained on photos, found {film.found}; "
+        f"of those the model named {film.right} as they were drawn and called {film.uncertain} uncertain. "
         "Between two expressions a face is neither."
     )
     return f"<p>{escape(text)}</p>{_frames(annotated_frames(settings.out / 'annotated', 6))}"

@@ -27,8 +27,6 @@ class DemoSettings:
     """Drawn faces of each expression."""
     max_drop: float = 0.02
     """Accuracy that int8 may lose: with 240 faces to judge on, one is 0.004."""
-    detector: str = "haar"
-    """Finds the faces in the film and the photos."""
 
     @property
     def run(self) -> Path:
@@ -110,16 +108,14 @@ def steps(settings: DemoSettings) -> list[Step]:
             "benchmark",
             "Measure how long it takes here",
             "Time for each stage, from the film's frame to the expression, float beside int8.",
-            ("benchmark", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--detector", settings.detector,
-             "--json"),
+            ("benchmark", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--json"),
             out / "benchmark.json",
         ),
         Step(
             "run",
             "Run it on a film",
             "Finds the faces in each frame and names their expressions: one line of JSON for each frame.",
-            ("run", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--detector", settings.detector,
-             "--save", f"{out}/annotated", "--json"),
+            ("run", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--save", f"{out}/annotated", "--json"),
             out / "clip.jsonl",
         ),
         *[_photo_step(settings, number, photo) for number, photo in enumerate(settings.photos, start=1)],
@@ -131,16 +127,7 @@ def _photo_step(settings: DemoSettings, number: int, photo: Path) -> Step:
         f"photo{number}",
         f"Run the bundled model on {photo.name}",
         "Without --model, the model that comes with fer-edge is used. It was trained on photos of people.",
-        (
-            "run",
-            "--source",
-            f"{photo}",
-            "--detector",
-            settings.detector,
-            "--save",
-            f"{settings.out}/photo{number}",
-            "--json",
-        ),
+        ("run", "--source", f"{photo}", "--save", f"{settings.out}/photo{number}", "--json"),
         settings.out / f"photo{number}.jsonl",
     )
 

@@ -1,5 +1,6 @@
 """Fit the face detector on photos with marked faces; a run killed at any moment goes on where it stood."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 
 from fer_edge.console import console, warn
-from fer_edge.detection_metrics import Curve
+from fer_edge.detection_metrics import FALSE_PER_PHOTO, SMALLEST, figures
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json, write_json
@@ -16,7 +17,7 @@ from fer_edge.images import Pixels
 from fer_edge.photoset import Photo, PhotoSet
 from fer_edge.versions import installed
 from fer_edge_train.detector.batches import SceneBatches
-from fer_edge_train.detector.judge import FALSE_PER_PHOTO, SMALLEST, Validation, judged_photos
+from fer_edge_train.detector.judge import Validation, judged_photos
 from fer_edge_train.detector.network import face_detector
 from fer_edge_train.detector.photos import read_photos
 from fer_edge_train.detector.settings import DetectorSettings, as_values, settings_from
@@ -152,23 +153,15 @@ def _report(run: Path, photos: PhotoSet, rows: list[Row]) -> None:
         "epochs": len(rows),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "smallest_face": SMALLEST,
+        "false_per_photo": FALSE_PER_PHOTO,
     }
     for split in ("validation", "testing"):
         held_out = photos.part(split)
         if held_out:
-            metrics[split] = _figures(judged_photos(network, held_out), len(held_out))
+            curve = judged_photos(network, held_out)
+            metrics[split] = {"photos": curve.photos, "faces": curve.faces, **figures(curve)}
     write_json(run / "metrics.json", metrics)
     draw_history(run / "history.png", rows, PANELS, SCORE)
-
-
-def _figures(curve: Curve, photos: int) -> dict[str, Any]:
-    recall, threshold = curve.at_false(FALSE_PER_PHOTO)
-    return {
-        "photos": photos,
-        "recall": round(recall, 6),
-        "false_per_photo": FALSE_PER_PHOTO,
-        "threshold": round(threshold, 6),
-    }
 
 
 def _config(settings: DetectorSettings, photos: PhotoSet, network: keras.Model) -> dict[str, Any]:
@@ -194,8 +187,8 @@ def show(run: Path) -> None:
         if split in metrics:
             judged = metrics[split]
             console.print(
-                f"{split}, {judged['photos']} photos: finds {judged['recall']:.2%} of the faces from "
-                f"{metrics['smallest_face']:g} pixels on at {judged['false_per_photo']:g} false alarms per photo "
+                f"{split}, {judged['photos']} photos: finds {judged['recall']:.2%} of {judged['faces']:,} faces from "
+                f"{metrics['smallest_face']:g} pixels on at {metrics['false_per_photo']:g} false alarms per photo "
                 f"(threshold {judged['threshold']:.3f}), best epoch {metrics['best_epoch']}"
             )
-    console.print(f"wrote {run}")
+    console.print(f"wrote {run}; next: fer-edge export {shlex.quote(str(run))}")

@@ -1,39 +1,31 @@
 """How well a network finds the faces of held-out photos, while it learns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 
-from fer_edge.centre_points import decode
-from fer_edge.detection_metrics import Curve, Judged, curve, judge
-from fer_edge.detector_contract import fitted
+from fer_edge.centre_points import Faces, decode
+from fer_edge.detection_metrics import FALSE_PER_PHOTO, LEAST_SCORE, Curve, judge_photos
+from fer_edge.images import Pixels
 from fer_edge.photoset import Photo
 from fer_edge_train.callbacks import Logs
 from fer_edge_train.detector.batches import to_input
 
-FALSE_PER_PHOTO = 0.3
-"""False alarms per photo at which recall is read off."""
-SMALLEST = 16.0
-"""Pixels of the input: marked faces whose longer side is shorter count neither way."""
-LEAST_SCORE = 0.02
-"""Where the curve begins: far below any threshold in use."""
+BATCH = 32
 
 
 def judged_photos(network: keras.Model, photos: Sequence[Photo]) -> Curve:
-    """Find the faces of `photos` and hold them against the marks."""
+    """Find the faces of `photos` with a Keras network and hold them against the marks."""
     height, width = network.input_shape[1:3]
-    judged: list[Judged] = []
-    for first in range(0, len(photos), 32):
-        part = photos[first : first + 32]
-        inputs = [fitted(photo.pixels, width, height) for photo in part]
-        maps = network.predict_on_batch(to_input(np.stack([pixels for pixels, _ in inputs])))
-        for photo, (_, back_xy), heat, geometry in zip(part, inputs, maps["heat"], maps["geometry"], strict=True):
-            found = decode(np.asarray(heat), np.asarray(geometry), LEAST_SCORE)
-            boxes = photo.boxes / np.tile(back_xy, 2).astype(np.float32)
-            counts = photo.sure & (boxes[:, 2:].max(axis=1, initial=0) >= SMALLEST)
-            judged.append(judge(found.boxes, found.scores, boxes[counts], boxes[~counts]))
-    return curve(judged)
+
+    def find(pictures: Sequence[Pixels]) -> Iterator[Faces]:
+        for first in range(0, len(pictures), BATCH):
+            maps = network.predict_on_batch(to_input(np.stack(pictures[first : first + BATCH])))
+            for heat, geometry in zip(maps["heat"], maps["geometry"], strict=True):
+                yield decode(np.asarray(heat), np.asarray(geometry), LEAST_SCORE)
+
+    return judge_photos(photos, width, height, find)
 
 
 class Validation(keras.callbacks.Callback):

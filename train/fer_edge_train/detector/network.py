@@ -36,8 +36,8 @@ def face_detector(height: int, width: int) -> keras.Model:
             x = _block(x, channels)
         maps.append(x)
     x = _point(maps[2], JOINED)
-    x = _block(layers.Add()([_enlarged(x, maps[1]), _point(maps[1], JOINED)]), JOINED)
-    x = _block(layers.Add()([_enlarged(x, maps[0]), _point(maps[0], JOINED)]), HEAD)
+    x = _block(layers.Add()([_enlarged(x, maps[1], 16), _point(maps[1], JOINED)]), JOINED)
+    x = _block(layers.Add()([_enlarged(x, maps[0], 8), _point(maps[0], JOINED)]), HEAD)
     rare = keras.initializers.Constant(-4.0)  # faces are rare among cells: start there, or the first steps are wasted
     heat = layers.Conv2D(1, 1, bias_initializer=rare, name="heat")(x)
     geometry = layers.Conv2D(8, 1, name="geometry")(x)
@@ -54,10 +54,9 @@ def _point(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
 
 def _block(x: keras.KerasTensor, channels: int, strides: int = 1) -> keras.KerasTensor:
     before, padding = x, "same"
-    odd = x.shape[1] % 2, x.shape[2] % 2
-    if strides == 2 and any(odd):
+    if strides == 2:
         # "same" would centre an odd map's windows elsewhere than an even map's, and the weights fit one place only
-        x, padding = layers.ZeroPadding2D(((0, 1 + odd[0]), (0, 1 + odd[1])))(x), "valid"
+        x, padding = layers.ZeroPadding2D(((0, 2), (0, 2)))(x), "valid"
     x = _normed(layers.DepthwiseConv2D(3, strides=strides, padding=padding, use_bias=False)(x))
     x = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(channels, 1, use_bias=False)(x))
     if strides == 1 and before.shape[-1] == channels:
@@ -65,7 +64,8 @@ def _block(x: keras.KerasTensor, channels: int, strides: int = 1) -> keras.Keras
     return layers.ReLU(6.0)(x)
 
 
-def _enlarged(x: keras.KerasTensor, like: keras.KerasTensor) -> keras.KerasTensor:
+def _enlarged(x: keras.KerasTensor, like: keras.KerasTensor, stride: int) -> keras.KerasTensor:
+    """Bring a map to the size of the next finer one; the layer's name tells `fer-edge export` which stride that is."""
     x = layers.UpSampling2D(2)(x)
     beyond = x.shape[1] - like.shape[1], x.shape[2] - like.shape[2]
-    return layers.Cropping2D(((0, beyond[0]), (0, beyond[1])))(x) if any(beyond) else x
+    return layers.Cropping2D(((0, beyond[0]), (0, beyond[1])), name=f"to_stride_{stride}")(x)

@@ -24,6 +24,9 @@ VALIDATION = 0.08
 DOUBTFUL = 0.6
 """A box whose score is lower is neither face nor background, as the set's makers say of their own labels."""
 
+FARTHEST = 1e6
+"""Pixels: no photo is as large, and what lies farther is no place in one."""
+
 
 class Read(NamedTuple):
     """A data set of photos, as far as it can be read."""
@@ -98,7 +101,7 @@ def _read_rows(path: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def _photo(name: str, rows: list[dict[str, str]], pixels: Pixels, *, validates: bool) -> Photo:
-    marked = [_numbers(row) for row in rows if row["x"]]
+    marked = [_numbers(row) for row in rows if any(row[column] for column in BOX)]
     values = np.array(marked, np.float32).reshape(-1, 9)
     split = SPLITS[rows[0]["split"]]
     if split == "training" and validates:
@@ -109,14 +112,18 @@ def _photo(name: str, rows: list[dict[str, str]], pixels: Pixels, *, validates: 
 def _numbers(row: dict[str, str]) -> list[float]:
     try:
         values = [float(row[column]) for column in (*BOX, *EYES, "score")]
+        if np.abs(values).max() > FARTHEST or np.isnan(values).any():
+            raise ValueError
     except ValueError:
         raise DataError(f"{row['line']}: box, eyes and score must be numbers") from None
-    if not np.isfinite(values).all() or values[2] <= 0 or values[3] <= 0:
+    if values[2] <= 0 or values[3] <= 0:
         raise DataError(f"{row['line']}: width and height of a box must be above 0")
     return values
 
 
 def _inside(root: Path, name: str) -> Path:
+    if "\0" in name:
+        raise DataError(f"{name!r}: holds a NUL character; no file is called so")
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise DataError(f"{name}: outside of {root}")

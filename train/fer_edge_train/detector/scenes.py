@@ -183,7 +183,7 @@ def _with_crops(scene: Scene, crops: Pixels, settings: SceneSettings, rng: Rng) 
     height, width = pixels.shape
     boxes, eyes, counts = list(scene.boxes), list(scene.eyes), list(scene.counts)
     for _ in range(int(rng.integers(1, 4))):
-        side = int(np.exp(rng.uniform(np.log(1.3 * settings.smallest), np.log(height))))
+        side = int(np.exp(rng.uniform(np.log(1.3 * settings.smallest), np.log(min(width, height)))))
         x, y = (int(rng.integers(0, length - side + 1)) for length in (width, height))
         taken = np.array(boxes).reshape(-1, 4)
         apart = (taken[:, :2] > (x + side, y + side)).any(axis=1) | ((taken[:, :2] + taken[:, 2:]) < (x, y)).any(axis=1)

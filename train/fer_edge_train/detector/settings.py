@@ -1,5 +1,6 @@
 """What decides a detector's training: the fields of a `--config` file, and of the run's `config.json`."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,23 @@ class DetectorSettings:
     scenes: SceneSettings = field(default_factory=SceneSettings)
 
 
+SHARE = (0, 1)
+LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1_000_000),
+    "batch": (1, 1024),
+    "learning_rate": (1e-7, 10),
+    "weight_decay": (0, 10),
+    "ema": (0, 0.9999),
+    "patience": (0, 1_000_000),
+    "seed": (0, 2**32 - 1),
+    "zoom": (1, 10),
+    "smallest": (1, 32),
+    "enlarge": (0.1, 10),
+    "rotation": (0, 180),
+    **dict.fromkeys(("aimed", "mosaic", "crops", "dark", "backlight", "blur", "noise", "jpeg", "occlusion"), SHARE),
+}
+"""Least and greatest value of each number that has some; the network says which sides it takes."""
+
 Settings = TypeVar("Settings", DetectorSettings, SceneSettings)
 
 
@@ -40,7 +58,7 @@ def read_config_file(path: Path) -> DetectorSettings:
     """Read settings from a YAML file whose keys are the fields above; what it leaves out keeps its default.
 
     Raises:
-        UsageError: The file cannot be read, names an unknown field, or a value is of the wrong type.
+        UsageError: The file cannot be read, names an unknown field, or a value is of the wrong type or out of range.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -56,7 +74,7 @@ def settings_from(values: dict[str, Any], where: str) -> DetectorSettings:
     """Make settings of plain values, as YAML and JSON hold them.
 
     Raises:
-        UsageError: A field is unknown, or a value of the wrong type; `where` says whose.
+        UsageError: A field is unknown, or a value of the wrong type or out of range; `where` says whose.
     """
     scenes = values.get("scenes") or {}
     settings = _filled(DetectorSettings(), {name: value for name, value in values.items() if name != "scenes"}, where)
@@ -75,6 +93,9 @@ def _filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
             values = {**values, name: float(value)}
         elif type(value) is not wanted:
             raise UsageError(f"{where}: {name} is a {wanted.__name__}, not {value!r}")
+        least, most = LIMITS.get(name, (-math.inf, math.inf))
+        if wanted in (int, float) and not least <= value <= most:
+            raise UsageError(f"{where}: {name} is from {least} to {most}, not {value!r}")
     return replace(settings, **values)
 
 

@@ -40,13 +40,13 @@ def make_targets(boxes: Floats, eyes: Floats, counts: Floats, height: int, width
     doubtful = (counts == 0) | (boxes[:, 2:].max(axis=1, initial=0) < SMALLEST)
     for x, y, w, h in boxes[doubtful] / STRIDE:
         heat[(xs + 0.5 >= x) & (xs + 0.5 <= x + w) & (ys + 0.5 >= y) & (ys + 0.5 <= y + h)] = IGNORED
-        row, column = int(y + h / 2), int(x + w / 2)
+        row, column = int((y + h / 2) // 1), int((x + w / 2) // 1)
         if 0 <= row < rows and 0 <= column < columns:
             heat[row, column] = IGNORED
     faces = np.flatnonzero(~doubtful)
     for face in faces[np.argsort(-boxes[faces, 2] * boxes[faces, 3])]:  # a small face before a large one wins the cell
         x, y, w, h = boxes[face] / STRIDE
-        column, row = int(x + w / 2), int(y + h / 2)
+        column, row = int((x + w / 2) // 1), int((y + h / 2) // 1)  # int() alone would bring -0.5 to the first cell
         if not (0 <= row < rows and 0 <= column < columns):
             continue
         over_xy = np.clip((SPREAD * w, SPREAD * h), *SPREADS)

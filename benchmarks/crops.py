@@ -1,0 +1,66 @@
+"""Does a detector's box show the expression model what training showed it? Accuracy on ready crops, cropped again.
+
+python benchmarks/crops.py --data muxspace --yunet face_detection_yunet_2023mar.onnx
+
+Every picture is classified as it comes, and by the best face that each detector finds in it; compare the accuracies on
+the pictures in which both detectors find a face.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from fer_edge.classify import Classifier
+from fer_edge.console import print_json, progress
+from fer_edge.crop import crop_face, whole
+from fer_edge.detect import CentrePoints, Detector, Yunet
+from fer_edge.images import read_picture
+from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.readers import read_table
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of ready face crops, in any layout of fer-edge prepare.")],
+    yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
+    detector_model: Annotated[Path | None, typer.Option(help="A detector of fer-edge export.")] = None,
+) -> None:
+    """Print how many pictures there are, in how many a face is found, and the accuracies, as JSON."""
+    cv2.setNumThreads(1)
+    table = read_table(data, DataSettings())
+    classifier = Classifier()
+    contract = classifier.contract
+    detectors: dict[str, Detector] = {"own": CentrePoints(detector_model), "yunet": Yunet(yunet)}
+    right: dict[str, list[bool]] = {"as it comes": [], **{name: [] for name in detectors}}
+    found: dict[str, list[bool]] = {name: [] for name in detectors}
+    rows = list(zip(table.rows["picture"], table.rows["label"], strict=True))
+    with progress() as bar:
+        for picture, label in bar.track(rows, description="cropping"):
+            frame = read_picture(table.root / picture)
+            boxes = {"as it comes": whole(frame)}
+            for name, detector in detectors.items():
+                faces = detector.detect(frame)
+                found[name].append(bool(faces))
+                boxes[name] = faces[0].box if faces else whole(frame)
+            crops = [crop_face(frame, box, contract.size, contract.crop_scale) for box in boxes.values()]
+            answers = classifier.network.logits(np.stack(crops)).argmax(axis=1)
+            for name, answer in zip(boxes, answers, strict=True):
+                right[name].append(contract.labels[answer] == label)
+    both = np.logical_and.reduce([found[name] for name in found])
+    print_json(
+        {
+            "pictures": len(rows),
+            "found": {name: sum(hits) for name, hits in found.items()},
+            "found_by_both": int(both.sum()),
+            "accuracy_where_both_find": {
+                name: round(float(np.array(hits)[both].mean()), 4) for name, hits in right.items()
+            },
+            "accuracy_on_all": {name: round(float(np.mean(hits)), 4) for name, hits in right.items()},
+        }
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,249 @@
+"""How well and how fast detectors find the faces of held-out photos, side by side: figures, curve and contact sheet.
+
+python benchmarks/detectors.py --expw expw --faces faces --yunet face_detection_yunet_2023mar.onnx --out runs/detectors
+
+The photos are those of `faces.csv` that no training saw (split valid), where ExpW's `label.lst` has people's own boxes.
+A found box is a hit if it overlaps a labelled one by `fer_edge.detection_metrics.ENOUGH`; what lies on a face that
+YuNet marked in `faces.csv` counts neither way; everything else is a false alarm. So YuNet has hardly any by definition.
+"""
+
+import json
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import cv2
+import cv2.data
+import numpy as np
+import typer
+from matplotlib.figure import Figure
+
+from fer_edge.centre_points import Floats, overlaps
+from fer_edge.console import console, print_json, progress
+from fer_edge.crop import Box
+from fer_edge.detect import CentrePoints, Detection, Detector, Yunet
+from fer_edge.detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
+from fer_edge.files import make_folder, replacing, write_json
+from fer_edge.images import Pixels, read_picture, to_grey, write_picture
+from fer_edge_train.detector.photos import read_photos
+
+HAAR_SIDE = 416
+SIZES = (0, 24, 48, 96, 1000)
+"""Longer side of a labelled box, in pixels of a 320x240 input."""
+GREYS = (0, 60, 100, 140, 256)
+"""Mean grey of a labelled box."""
+TILTS = (0, 10, 25, 90)
+"""Degrees that the line through both eyes is off level, by YuNet's landmarks."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A photo with people's boxes and YuNet's."""
+
+    name: str
+    frame_bgr: Pixels
+    boxes: Floats
+    """(n, 4) people's own: x, y, w, h in pixels."""
+    marked: Floats
+    """(m, 4) YuNet's in `faces.csv`, likewise."""
+    tilts: Floats
+    """(n,) degrees; NaN where YuNet marked no face there."""
+
+
+class Haar:
+    """OpenCV's Haar cascade for frontal faces, as long as OpenCV 4 still has it."""
+
+    name = "haar"
+
+    def __init__(self) -> None:
+        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+
+    def detect(self, frame_bgr: Pixels) -> list[Detection]:
+        """Find the faces in a (height, width, 3) uint8 BGR frame."""
+        scale = min(HAAR_SIDE / max(frame_bgr.shape), 2.0)
+        small = cv2.resize(to_grey(frame_bgr), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        squares = self._cascade.detectMultiScale(small, scaleFactor=1.1, minNeighbors=3, minSize=(32, 32))
+        return [Detection(Box(*(float(value) / scale for value in square)), 1.0) for square in squares]
+
+
+def read_labelled(expw: Path, faces: Path) -> list[Labelled]:
+    """Read the photos that no detector was trained on; a line of `label.lst` is name, id, top, left, right, bottom."""
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    for line in (expw / "label.lst").read_text().splitlines():
+        name, _, top, left, right, bottom, *_ = line.split()
+        boxes[name].append([float(left), float(top), float(right) - float(left), float(bottom) - float(top)])
+    photos = []
+    for photo in read_photos(faces, seed=0).photos.part("testing"):
+        if photo.name in boxes:
+            frame = read_picture(expw / "origin" / photo.name)
+            scale = frame.shape[1] / photo.pixels.shape[1]
+            labels, marked = np.array(boxes[photo.name], np.float32), photo.boxes * np.float32(scale)
+            photos.append(Labelled(photo.name, frame, labels, marked, _tilts(labels, marked, photo.eyes)))
+    return photos
+
+
+def _tilts(labels: Floats, marked: Floats, eyes: Floats) -> Floats:
+    tilts = np.full(len(labels), np.nan, np.float32)
+    if len(marked):
+        shares = overlaps(labels, marked)
+        way = eyes[:, 2:] - eyes[:, :2]
+        angles = np.abs(np.degrees(np.arctan2(way[:, 1], way[:, 0])))
+        near = shares.max(axis=1) >= ENOUGH
+        tilts[near] = angles[shares.argmax(axis=1)[near]]
+    return tilts
+
+
+def judged(detector: Detector, photos: list[Labelled]) -> tuple[Curve, list[list[Detection]]]:
+    """Hold what a detector finds against people's boxes."""
+    answers, rows = [], []
+    with progress() as bar:
+        for photo in bar.track(photos, description=detector.name):
+            found = detector.detect(photo.frame_bgr)
+            boxes, scores = _arrays(found)
+            answers.append(found)
+            rows.append(judge(boxes, scores, photo.boxes, photo.marked))
+    return curve(rows), answers
+
+
+def _arrays(found: list[Detection]) -> tuple[Floats, Floats]:
+    boxes = np.array([face.box for face in found], np.float32).reshape(-1, 4)
+    return boxes, np.array([face.score for face in found], np.float32)
+
+
+def groups(photos: list[Labelled], answers: list[list[Detection]], threshold: float) -> dict[str, Any]:
+    """Recall by size, darkness and tilt of the labelled faces, for what was found from `threshold` on."""
+    facts: dict[str, list[tuple[float, bool]]] = {"size": [], "grey": [], "tilt": []}
+    for photo, found in zip(photos, answers, strict=True):
+        boxes, _ = _arrays([face for face in found if face.score >= threshold])
+        height, width = photo.frame_bgr.shape[:2]
+        fit = min(320 / width, 240 / height)
+        grey = to_grey(photo.frame_bgr)
+        for label, tilt in zip(photo.boxes, photo.tilts, strict=True):
+            hit = bool(len(boxes) and overlaps(label[None], boxes).max() >= ENOUGH)
+            x, y, w, h = (int(value) for value in np.maximum(label, 0))
+            facts["size"].append((fit * max(label[2:]), hit))
+            facts["grey"].append((float(grey[y : y + h + 1, x : x + w + 1].mean()), hit))
+            facts["tilt"].append((float(tilt), hit))
+    edges = {"size": SIZES, "grey": GREYS, "tilt": TILTS}
+    return {name: _binned(facts[name], edges[name]) for name in facts}
+
+
+def _binned(facts: list[tuple[float, bool]], edges: tuple[int, ...]) -> dict[str, Any]:
+    table = {}
+    for low, high in pairwise(edges):
+        hits = [hit for value, hit in facts if low <= value < high]
+        table[f"{low} to {high}"] = {"n": len(hits), "recall": round(sum(hits) / len(hits), 4) if hits else None}
+    return table
+
+
+def timed(detectors: list[Detector], frame_bgr: Pixels, runs: int) -> dict[str, Any]:
+    """Milliseconds of each detector on one frame, in turns; and how many times the first one's time each takes."""
+    seconds: list[list[float]] = [[] for _ in detectors]
+    for turn in range(runs + 10):
+        for detector, taken in zip(detectors, seconds, strict=True):
+            begun = time.perf_counter()
+            detector.detect(frame_bgr)
+            if turn >= 10:
+                taken.append(time.perf_counter() - begun)
+    table = {}
+    for detector, taken in zip(detectors, seconds, strict=True):
+        ratios = [there / here for here, there in zip(seconds[0], taken, strict=True)]
+        table[detector.name] = {
+            "ms": round(1000 * statistics.median(taken), 3),
+            "times_the_first": round(statistics.median(ratios), 2),
+        }
+    return table
+
+
+def draw_curves(path: Path, curves: dict[str, Curve], points: dict[str, float]) -> None:
+    """Draw recall over false alarms per photo, and precision over recall; dots are the thresholds in use."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, one in curves.items():
+        [line] = left.plot(one.false_per_photo, one.recall, label=name)
+        right.plot(one.recall, one.precision, color=line.get_color(), label=name)
+        recall, false = one.at_threshold(points[name])
+        left.plot([false], [recall], "o", color=line.get_color())
+    left.axvline(FALSE_PER_PHOTO, color="grey", linestyle=":")
+    left.set(xlabel="false alarms per photo", ylabel="recall of people's boxes", xlim=(0, 1), ylim=(0, 1))
+    right.set(xlabel="recall of people's boxes", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def draw_sheet(path: Path, photos: list[Labelled], answers: list[list[Detection]], threshold: float) -> None:
+    """Forty photos with our boxes (green), YuNet's marks (blue) and people's (white); it shows real people."""
+    cells = []
+    for photo, found in list(zip(photos, answers, strict=True))[:: max(1, len(photos) // 40)][:40]:
+        picture = photo.frame_bgr.copy()
+        ours = _arrays([face for face in found if face.score >= threshold])[0]
+        for boxes, colour in ((photo.boxes, (255, 255, 255)), (photo.marked, (255, 120, 0)), (ours, (0, 220, 0))):
+            for x, y, w, h in boxes:
+                cv2.rectangle(picture, (int(x), int(y)), (int(x + w), int(y + h)), colour, 2)
+        scale = min(240 / picture.shape[1], 180 / picture.shape[0])
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        cell = np.zeros((180, 240, 3), np.uint8)
+        cell[: small.shape[0], : small.shape[1]] = small[:180, :240]
+        cells.append(cell)
+    while len(cells) % 8:
+        cells.append(np.zeros((180, 240, 3), np.uint8))
+    write_picture(path, np.vstack([np.hstack(cells[row : row + 8]) for row in range(0, len(cells), 8)]))
+
+
+def main(
+    expw: Annotated[Path, typer.Option(help="Folder with label.lst and origin/.")],
+    faces: Annotated[Path, typer.Option(help="Folder with faces.csv and pictures/.")],
+    yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
+    out: Annotated[Path, typer.Option(help="Folder for figures, curve and contact sheet.")],
+    model: Annotated[Path | None, typer.Option(help="A detector of fer-edge export; default: the bundled one.")] = None,
+    num_runs: Annotated[int, typer.Option(min=1, help="Timed runs of each detector.")] = 200,
+) -> None:
+    """Judge fer-edge's own detector beside YuNet and Haar."""
+    cv2.setNumThreads(1)
+    make_folder(out)
+    photos = read_labelled(expw, faces)
+    threshold = CentrePoints(model).threshold
+    own = CentrePoints(model, LEAST_SCORE)
+    rivals = {"yunet at 320": Yunet(yunet, LEAST_SCORE, 320), "yunet at 480": Yunet(yunet, LEAST_SCORE)}
+    detectors: dict[str, Detector] = {own.name: own, **rivals}
+    if hasattr(cv2, "CascadeClassifier"):
+        detectors["haar"] = Haar()
+    points = {own.name: threshold, "yunet at 320": 0.6, "yunet at 480": 0.6, "haar": 1.0}
+    report: dict[str, Any] = {"photos": len(photos), "labelled": sum(len(photo.boxes) for photo in photos)}
+    curves, table = {}, {}
+    for name, detector in detectors.items():
+        curves[name], answers = judged(detector, photos)
+        recall, false = curves[name].at_threshold(points[name])
+        table[name] = {
+            "threshold": round(points[name], 4),
+            "recall": round(recall, 4),
+            "false_per_photo": round(false, 4),
+            f"recall_at_{FALSE_PER_PHOTO:g}_false": round(curves[name].at_false(FALSE_PER_PHOTO)[0], 4),
+            "by": groups(photos, answers, points[name]),
+        }
+        if name == own.name:
+            draw_sheet(out / "sheet.png", photos, answers, threshold)
+    vga = cast(Pixels, cv2.resize(photos[0].frame_bgr, (640, 480), interpolation=cv2.INTER_LINEAR))
+    report |= {"detectors": table, "time": timed([own, *_named(rivals)], vga, num_runs)}
+    draw_curves(out / "curves.png", curves, points)
+    write_json(out / "detectors.json", report)
+    print_json(json.loads((out / "detectors.json").read_text()))
+    console.print(f"wrote {out}; sheet.png shows real people: keep it to yourself")
+
+
+def _named(rivals: dict[str, Yunet]) -> list[Detector]:
+    """YuNet at each size, under a name of its own."""
+    for name, detector in rivals.items():
+        detector.name = name
+    return list(rivals.values())
+
+
+if __name__ == "__main__":
+    typer.run(main)
