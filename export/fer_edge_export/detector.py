@@ -24,7 +24,7 @@ from fer_edge_export.settings import PACKAGES, ExportSettings
 
 
 def export_detector(
-    run: Path, config: dict[str, Any], settings: ExportSettings, out: Path | None
+    weights: Path, config: dict[str, Any], settings: ExportSettings, out: Path | None
 ) -> tuple[Path, dict[str, Any]]:
     """Export a run of `fer-edge train --task detect`; write both models and the report, whether or not the gate passes.
 
@@ -32,8 +32,8 @@ def export_detector(
     recall at that many false alarms on the testing photos, each model at its own threshold.
 
     Args:
-        run: The run folder.
-        config: Its config.json.
+        weights: A `.keras` file in its run folder.
+        config: The run's config.json.
         settings: What decides the export.
         out: Folder for the files; by default `export` in the run folder.
 
@@ -43,9 +43,10 @@ def export_detector(
     Raises:
         FerEdgeError: A file cannot be read, converted or written.
     """
+    run = weights.parent
     photos = PhotoSet.load(run / "photos.npz")
     split, judged = _held_out(photos, run)
-    network = load_detector(run / f"{settings.use_weights}.keras", settings.size_wh)
+    network = load_detector(weights, settings.size_wh)
     height, width = (int(side) for side in network.input_shape[1:3])
     calibration = _calibration(photos, width, height, settings)
     folder = out or run / "export"
@@ -71,7 +72,7 @@ def export_detector(
     report: dict[str, Any] = {
         "run": str(run),
         "task": "faces",
-        "weights": f"{settings.use_weights}.keras",
+        "weights": weights.name,
         "network": contract.network,
         "input": [width, height],
         "heldout": {"split": split},

@@ -44,7 +44,8 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
     if task is not None:
         if settings.data:
             raise UsageError("--data is for expression networks; a face detector is judged on its run's own photos")
-        return export_detector(run, task, settings, out)
+        weights = run if run.suffix == ".keras" else run / f"{settings.use_weights}.keras"
+        return export_detector(weights, task, settings, out)
     if settings.size_wh:
         raise UsageError("--imgsz is for face detectors; an expression network keeps the size that it was trained at")
     inputs = read_inputs(run, settings.data, settings.use_weights)

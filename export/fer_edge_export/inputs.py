@@ -37,13 +37,18 @@ class Inputs:
     """Where the export goes unless told otherwise."""
 
 
+def folder_of(run: Path) -> Path:
+    """The run folder that `run` is, or that it lies in if it is a `.keras` file."""
+    return run.parent if run.suffix == ".keras" else run
+
+
 def read_task(run: Path) -> dict[str, Any] | None:
     """Read config.json of a run of `fer-edge train --task detect`; None for a run, or file, of another task.
 
     Raises:
         DataError: The file is damaged.
     """
-    path = run / "config.json"
+    path = folder_of(run) / "config.json"
     if not path.is_file():
         return None
     config = read_json(path, "")
@@ -66,7 +71,7 @@ def read_inputs(run: Path, data: Path | None, weights: Weights) -> Inputs:
         UsageError: `run` is a `.keras` file outside a run folder, and no set was given.
     """
     is_file = run.suffix == ".keras"
-    folder = run.parent if is_file else run
+    folder = folder_of(run)
     alone = is_file and not (folder / "config.json").is_file()
     if alone and data is None:
         raise UsageError(f"{run} comes without faces; type: fer-edge export {quote(str(run))} --data SET.npz")

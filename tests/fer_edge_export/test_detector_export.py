@@ -326,6 +326,7 @@ def test_last_weights_are_exported_where_they_are_asked_for(make_run: Callable[.
     run = make_run("best.keras")
 
     assert json.loads(fer_edge("export", run, "--use-weights", "last", "--json").stdout)["weights"] == "last.keras"
+    assert json.loads(fer_edge("export", run / "last.keras", "--json").stdout)["weights"] == "last.keras"
 
 
 def test_a_network_of_another_kind_is_no_detector(make_run: Callable[..., Path]) -> None:
