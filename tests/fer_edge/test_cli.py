@@ -246,6 +246,7 @@ def test_every_command_has_an_example(fer_edge: FerEdge, command: str) -> None:
 def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
     program = (
         "import atexit, os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "import fer_edge.any_model\n"
         "from fer_edge.cli import app\n"
         "fer_edge.any_model.read_any = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"

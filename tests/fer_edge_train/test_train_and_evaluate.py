@@ -197,6 +197,11 @@ def history(run: Path) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.genfromtxt(run / "history.csv", delimiter=",", names=True)[["epoch", "loss", "val_loss", "val_accuracy"]]
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs, and so perhaps to this test: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_run_that_was_stopped_goes_on_where_it_stood(
     run: Path, bars: Path, folder: Path, sent: signal.Signals, code: int
@@ -204,7 +209,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_stood(
     name = f"{sent.name} $1"
     killed = folder / "runs/train" / name
     command = [*FER_EDGE, *train_bars(bars, name, 6)]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_ctrl_c
+    )
     deadline = time.monotonic() + 120
     while not (killed / "last.keras").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

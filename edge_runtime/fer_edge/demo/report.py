@@ -154,7 +154,7 @@ def _self_tested(settings: DemoSettings) -> str:
         [stage["name"], f"{stage['worst']:.4g}", f"{stage['allowed']:.4g}", "passed" if stage["passed"] else "failed"]
         for stage in answer["stages"]
     ]
-    text = f"{answer['faces']} faces; the largest difference from the workstation, here the same machine:"
+    text = f"{answer['frames']} faces; the largest difference from the workstation, here the same machine:"
     return f"<p>{text}</p>{table(['stage', 'difference', 'allowed', ''], rows)}"
 
 
