@@ -17,8 +17,9 @@ from fer_edge_train.readers import read_table
 
 pytestmark = pytest.mark.slow
 
-LEAST_FOUND_BY_OUR_OWN = 0.5
-"""Share of ExpW's labelled faces; LEAD: raise it with the final face.tflite."""
+LEAST_FOUND_BY_OUR_OWN = 0.86
+"""Share of ExpW's labelled faces; the bundled detector found 1,351 of the 1,565, two thirds of them in photos that it
+was trained on. What it finds in others: benchmarks/detectors.py."""
 
 
 @pytest.fixture(scope="module")
