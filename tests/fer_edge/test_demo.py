@@ -68,7 +68,7 @@ def finished(tmp_path: Path) -> DemoSettings:
         },
     )
     stage = {"name": "crop", "worst": 1.0, "allowed": 1, "passed": True}
-    write_json(out / "selftest.json", {"faces": 16, "stages": [stage]})
+    write_json(out / "selftest.json", {"frames": 16, "stages": [stage]})
     write_json(out / "clip.jsonl", {"faces": []})
     write_json(out / "photo1.jsonl", {"faces": [{"label": "happiness", "score": 0.91, "box": [0, 0, 9, 9]}]})
     return settings
