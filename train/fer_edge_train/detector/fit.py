@@ -84,6 +84,8 @@ def resume(run: Path, config: dict[str, Any]) -> None:
 
 def _read(settings: DetectorSettings) -> tuple[PhotoSet, SceneBatches]:
     photos, skipped = read_photos(Path(settings.data), settings.seed)
+    if settings.terms:
+        photos = replace(photos, source={**photos.source, "terms": settings.terms})
     if skipped:
         first = f"{skipped[0].origin}: {skipped[0].reason}"
         warn(f"{len(skipped):,} photos of {settings.data} are left out, the first is {first}")

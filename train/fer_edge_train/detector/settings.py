@@ -17,6 +17,9 @@ class DetectorSettings:
 
     data: str = ""
     """Folder with `faces.csv` and `pictures/`."""
+    terms: str = ""
+    """Under which the photos and their labels may be used, for the model's contract; empty for the first line of the
+    folder's LICENSE."""
     crops: str = ""
     """A prepared set (.npz) of ready face crops, laid over some pictures; empty for none."""
     width: int = 320
