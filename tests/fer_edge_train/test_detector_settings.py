@@ -53,7 +53,7 @@ def test_settings_survive_the_way_through_a_runs_file() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("epoch: 3", "no field 'epoch'; there are data, crops, width"),
+        ("epoch: 3", "no field 'epoch'; there are data, terms, crops, width"),
         ("scenes: {mosaik: 1}", "scenes: no field 'mosaik'; there are zoom"),
         ("1: 2", "no field 1; there are data"),
         ("epochs: many", "epochs is a int, not 'many'"),
