@@ -208,8 +208,11 @@ def test_the_same_weights_are_exported_at_another_size(make_run: Callable[..., P
 @pytest.mark.parametrize(("width", "height"), [(104, 72), (160, 120)])
 def test_the_real_network_at_another_size_answers_as_one_built_for_it(tmp_path: Path, width: int, height: int) -> None:
     """Among them maps with 9, 5 and 3 rows: where one is odd, what is enlarged has a row too many."""
+    import keras
+
     from fer_edge_train.detector.network import face_detector
 
+    keras.utils.set_random_seed(0)
     trained, there = face_detector(64, 96), face_detector(height, width)
     there.set_weights(trained.get_weights())
     trained.save(tmp_path / "best.keras")
@@ -220,8 +223,8 @@ def test_the_real_network_at_another_size_answers_as_one_built_for_it(tmp_path: 
     for name, channels in (("heat", 1), ("geometry", 8)):
         ours, wanted = (np.asarray(network(pictures)[name]) for network in (resized, there))
         assert ours.shape == (1, height // 8, width // 8, channels)
-        np.testing.assert_allclose(ours, wanted, atol=1e-5)
-        assert np.ptp(wanted) > 1e-3
+        assert np.ptp(wanted) > 1e-5  # an untrained network's answers hardly differ from place to place
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=0.01 * np.ptp(wanted))
 
 
 @pytest.mark.parametrize(
