@@ -1,7 +1,10 @@
 """The prepared set: faces ready for a network in one `.npz`, the file in which training, export and benchmark meet."""
 
+import hashlib
 import json
 import shlex
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +30,22 @@ def photo_id(digest: str) -> int:
     255
     """
     return int(digest[:16], 16)
+
+
+def drawing_order(names: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
+    """Shuffle names by a hash of seed and name; equal names stay in their order.
+
+    So what is drawn first depends on no order of files, no locale, and no version of numpy, whose generators may
+    change their streams.
+
+    Returns:
+        (n,) indices into `names`.
+
+    >>> drawing_order(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], seed=0).tolist()
+    [2, 3, 1, 0]
+    """
+    digests = [hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest() for name in names]
+    return np.array(sorted(range(len(names)), key=digests.__getitem__), np.int64)
 
 
 @dataclass(frozen=True)
@@ -117,20 +136,27 @@ class FaceSet:
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
 
     def save(self, path: Path) -> None:
-        """Write the prepared set to `path` (.npz), whole or not at all."""
+        """Write the prepared set to `path` (.npz), whole or not at all; the same faces give the same bytes.
+
+        The faces are not compressed: that would take longer than cropping them, and save a tenth of the room.
+        """
         meta = {"format": FORMAT, "classes": self.classes, "source": self.source}
-        with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                meta=np.array(json.dumps(meta)),
-                faces=self.faces,
-                votes=self.votes,
-                agreed=self.agreed,
-                split=self.split,
-                group=self.group,
-                names=self.names,
-                photos=self.photos,
-            )
+        columns = {
+            "meta": np.array(json.dumps(meta)),
+            "faces": self.faces,
+            "votes": self.votes,
+            "agreed": self.agreed,
+            "split": self.split,
+            "group": self.group,
+            "names": self.names,
+            "photos": self.photos,
+        }
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name, column in columns.items():
+                member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whenever it is written
+                member.compress_type = zipfile.ZIP_STORED if name == "faces" else zipfile.ZIP_DEFLATED
+                with archive.open(member, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, column, allow_pickle=False)
 
     @staticmethod
     def load(path: Path) -> "FaceSet":

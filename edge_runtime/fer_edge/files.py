@@ -1,5 +1,6 @@
 """Writing that leaves nothing half-written: everything goes to a temporary name first and is renamed when whole."""
 
+import errno
 import hashlib
 import json
 import os
@@ -31,14 +32,14 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the result from the rest of the team
         temporary.replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,13 +56,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         temporary.replace(path)  # onto an empty folder, POSIX allows it
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -91,7 +92,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -142,6 +143,16 @@ def _umask() -> int:
     return current
 
 
-def _cannot_write(path: Path, error: OSError) -> FerEdgeError:
+def cannot_write(path: Path, error: OSError) -> FerEdgeError:
+    """Make the error for a `path` that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FerEdgeError(f"cannot write {path}: {_disk_of(path)}; make room there, or name another folder")
     reason = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
     return FerEdgeError(f"cannot write {path}: {reason}; name another folder, or mend its rights")
+
+
+def _disk_of(path: Path) -> str:
+    """Say which disk is full, and how full."""
+    mount = next(folder for folder in path.absolute().parents if folder.is_mount())
+    disk = shutil.disk_usage(mount)
+    return f"the disk of {mount} is full ({disk.free / 1e6:,.1f} of {disk.total / 1e6:,.1f} MB are free)"

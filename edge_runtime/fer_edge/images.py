@@ -82,7 +82,7 @@ def is_cut_short(content: bytes) -> bool:
     """
     if content.startswith(b"\xff\xd8"):
         scan = _first_scan(content)
-        return scan is None or content.find(b"\xff\xd9", scan) < 0
+        return scan is None or content.rfind(b"\xff\xd9", scan) < 0  # from the end, where it nearly always is
     if content.startswith(b"\x89PNG"):
         return not _has_last_chunk(content)
     return False

@@ -28,6 +28,20 @@ def f1_scores(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.divide(2 * matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=present))
 
 
+def proportion_interval(found: float, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share of which `found` of `n` were seen, 0 to 1 (Wilson 1927): good for few, too.
+
+    >>> [round(end, 2) for end in proportion_interval(1, 1)], [round(end, 2) for end in proportion_interval(50, 100)]
+    ([0.21, 1.0], [0.4, 0.6])
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z, share = 1.959964, found / n
+    middle = share + z**2 / (2 * n)
+    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
+
+
 def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> float:
     """Expected calibration error: mean gap between confidence and accuracy over `bins` equal bins (Guo et al. 2017).
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DataError, UsageError
-from fer_edge.faceset import FaceSet
+from fer_edge.faceset import FaceSet, drawing_order
 
 
 def choose(faces: FaceSet, samples: int, seed: int) -> FaceSet:
@@ -29,10 +29,9 @@ def choose(faces: FaceSet, samples: int, seed: int) -> FaceSet:
         )
     counts = np.bincount(training.labels, minlength=len(training.classes))
     wanted = shares(counts, samples)
-    generator = np.random.default_rng(seed)
-    rows = [
-        generator.permutation(np.flatnonzero(training.labels == label))[:count] for label, count in enumerate(wanted)
-    ]
+    order = drawing_order(training.names.tolist(), seed)
+    labels = training.labels[order]
+    rows = [order[labels == label][:count] for label, count in enumerate(wanted)]
     return training.take(np.sort(np.concatenate(rows)))
 
 

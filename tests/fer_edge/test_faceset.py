@@ -1,3 +1,4 @@
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def test_a_set_comes_back_as_it_was_saved(tmp_path: Path, faces: FaceSet) -> Non
     assert (loaded.classes, loaded.source) == (("sadness", "happiness"), {"data": "made up"})
     assert loaded.names.tolist() == ["1.png", "2.png", "3.png", "4.png"]
     assert loaded.photos.tolist() == [7, 7, 2**64 - 1, 0]
+
+
+def test_a_set_holds_no_time_and_its_faces_as_they_are(tmp_path: Path, faces: FaceSet) -> None:
+    faces.save(tmp_path / "set.npz")
+    with zipfile.ZipFile(tmp_path / "set.npz") as archive:
+        members = {member.filename: member for member in archive.infolist()}
+    assert {member.date_time for member in members.values()} == {(1980, 1, 1, 0, 0, 0)}  # the same bytes every day
+    assert members["faces.npy"].compress_type == zipfile.ZIP_STORED
+    assert members["names.npy"].compress_type == zipfile.ZIP_DEFLATED
+
+
+def test_a_compressed_set_of_an_older_fer_edge_is_read(tmp_path: Path, faces: FaceSet) -> None:
+    faces.save(tmp_path / "set.npz")
+    with np.load(tmp_path / "set.npz") as columns:
+        np.savez_compressed(tmp_path / "old.npz", **columns)
+    np.testing.assert_array_equal(FaceSet.load(tmp_path / "old.npz").faces, faces.faces)
 
 
 def test_a_set_of_an_older_fer_edge_does_not_tell_its_photos(tmp_path: Path, faces: FaceSet) -> None:

@@ -40,6 +40,10 @@ def test_the_same_seed_chooses_the_same_faces(stripes: FaceSet) -> None:
     assert names[0] != names[2]
 
 
+def test_one_seed_chooses_these_faces_on_every_machine(stripes: FaceSet) -> None:
+    assert choose(stripes, 6, seed=0).names.tolist() == ["2.png", "29.png", "37.png", "46.png", "63.png", "72.png"]
+
+
 def test_no_face_is_chosen_twice(stripes: FaceSet) -> None:
     assert len(set(choose(stripes, 30, seed=0).names.tolist())) == 30
 

@@ -16,10 +16,13 @@ from tiny_photos import COLUMNS, people, tiny_detector
 from typer.testing import CliRunner, Result
 
 from fer_edge.cli import app
+from fer_edge.errors import DataError, ModelError
+from fer_edge.faceset import FaceSet
 from fer_edge.photoset import PhotoSet
 from fer_edge_train.detector import fit
 from fer_edge_train.detector.network import face_detector
 from fer_edge_train.detector.settings import DetectorSettings
+from fer_edge_train.evaluate import load_network
 
 SETTINGS = "width: 96\nheight: 64\nepochs: 4\nbatch: 4\nema: 0.5\nterms: for tests only\n"
 
@@ -68,7 +71,7 @@ def run(folder: Path, trained: Result) -> Path:
 
 
 def test_a_run_leaves_every_file_that_it_promises(run: Path) -> None:
-    expected = ".lock best.keras config.json history.csv history.png last.keras metrics.json photos.npz"
+    expected = ".lock best.keras config.json config.yaml history.csv history.png last.keras metrics.json photos.npz"
     assert sorted(path.name for path in run.iterdir()) == expected.split()
     assert (run / "history.png").stat().st_size > 5000
 
@@ -193,7 +196,7 @@ def test_a_flag_that_would_do_nothing_is_refused(arguments: list[str], message: 
         (["--task", "detect", "--resume", "nowhere"], "--task cannot be changed by --resume", 2),
         (["--config", "a.yaml", "--resume", "nowhere"], "--config cannot be changed by --resume", 2),
         (["--epochs", "3", "--resume", "nowhere"], "--epochs cannot be changed by --resume", 2),
-        (["--config", "a.yaml", "--data", "nowhere"], "--config is for --task detect", 2),
+        (["--config", "a.yaml", "--data", "nowhere"], "--config a.yaml: No such file", 2),
         (["--task", "detect", "--data", "nowhere", "--config", "no.yaml"], "--config no.yaml: No such file", 2),
         (["--task", "detect", "--data", "nowhere"], "nowhere/faces.csv: No such file or directory", 1),
         (["--resume", "nowhere"], "nowhere is not a run folder; make one: fer-edge train", 1),
@@ -285,18 +288,33 @@ def test_pictures_left_out_are_counted_and_the_first_is_named(
 
 
 def test_ready_crops_of_the_training_part_alone_are_laid_over(folder: Path, tmp_path: Path, bars: Path) -> None:
-    from fer_edge.errors import DataError
-    from fer_edge.faceset import FaceSet
-    from fer_edge_train.detector.fit import _crops
-
-    crops = _crops(DetectorSettings(crops=str(bars)))
     FaceSet.load(bars).part("testing").save(tmp_path / "held_out.npz")
 
-    assert crops is not None
-    assert crops.shape == (150, 24, 24)
-    assert _crops(DetectorSettings()) is None
+    assert fit._crops(bars).faces.shape == (150, 24, 24)
     with pytest.raises(DataError, match="has no training face to lay over photos"):
-        _crops(DetectorSettings(crops=str(tmp_path / "held_out.npz")))
+        fit._crops(tmp_path / "held_out.npz")
+
+
+def test_a_run_says_whose_ready_crops_it_used(folder: Path, bars: Path) -> None:
+    settings = DetectorSettings(data=str(folder / "people"), crops=str(bars), width=96, height=64)
+
+    photos, _ = fit._read(settings)
+
+    assert photos.source["crops"] == FaceSet.load(bars).source
+
+
+def test_a_training_begins_with_the_weights_of_another_run_whatever_its_input(run: Path) -> None:
+    network = tiny_detector(128, 160)
+
+    fit._take_weights(network, run)
+
+    given = load_network(run / "best.keras").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), given, strict=True))
+
+
+def test_weights_of_another_network_are_refused(run: Path) -> None:
+    with pytest.raises(ModelError, match=r"best.keras holds no face network; name a run of --task detect"):
+        fit._take_weights(face_detector(64, 96), run)
 
 
 def test_evaluate_says_where_a_detectors_figures_are(run: Path, tmp_path: Path) -> None:

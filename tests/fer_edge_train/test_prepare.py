@@ -38,6 +38,7 @@ def test_prepare_writes_training_and_testing_class_folders(tmp_path: Path) -> No
             assert len(list((tmp_path / "out" / split / label).iterdir())) == count
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "manifest.csv",
+        "report.html",
         "report.json",
         "testing",
         "training",
@@ -296,6 +297,15 @@ def test_equal_names_from_different_folders_both_survive(tmp_path: Path) -> None
         write_picture(root / name, picture(seed))
     prepare(root, tmp_path / "out", DataSettings(split=0))
     assert files(tmp_path / "out/training") == ["happiness/a.jpg", "sadness/a-2.jpg", "sadness/a.jpg"]
+
+
+def test_a_name_that_is_not_utf8_is_listed_and_the_others_kept(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", {"smile": 3, "frown": 3})
+    Path(root / "smile/smile0.jpg").rename(root / "smile" / os.fsdecode(b"caf\xe9.jpg"))
+    report = prepare(root, tmp_path / "out")
+    listed = [(row.origin, row.reason) for row in report.skipped_rows]
+    assert listed == [(r"smile/caf\udce9.jpg", "its name is not UTF-8; rename it")]
+    assert report.total == 5
 
 
 def test_prepared_set_holds_all_splits(tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ def run(bars: Path, folder: Path) -> Path:
 
 
 def test_a_run_leaves_every_file_that_it_promises(run: Path) -> None:
-    expected = ".lock best.keras calibration.npz config.json confusion_matrix.png heldout.npz history.csv history.png"
-    assert sorted(path.name for path in run.iterdir()) == [*expected.split(), "last.keras", "metrics.json", "seen.npz"]
+    expected = ".lock best.keras calibration.npz config.json config.yaml confusion_matrix.png"
+    also = "heldout.npz history.csv history.png last.keras metrics.json seen.npz"
+    assert sorted(path.name for path in run.iterdir()) == [*expected.split(), *also.split()]
 
 
 def test_bars_are_learnt(run: Path) -> None:

@@ -63,20 +63,36 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Shuffle and set the dropout's dice: Keras shuffles once too often, and its files hold no state of dropout."""
         self._batches.start(epoch)
+        self._epoch = epoch
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 layer.seed_generator.state.assign([self._seed + number, epoch * len(self._batches)])
         self._started = time.perf_counter()
 
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Look at the loss.
+
+        Raises:
+            DataError: It is no number any more; the files of the epoch before stay as they are.
+        """
+        if not np.isfinite((logs or {})["loss"]):
+            raise self._broken(f", step {batch + 1} of {len(self._batches)}: the loss is no number any more")
+
+    def _broken(self, what: str) -> DataError:
+        kept = (
+            f"{self._run} keeps the weights of epoch {self._epoch}" if self.rows else "there are no weights before it"
+        )
+        return DataError(f"epoch {self._epoch + 1}{what}; {kept}; start anew with a lower rate: --lr")
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write this epoch's files.
 
         Raises:
-            DataError: The loss is no number any more; the files of the epoch before stay as they are.
+            DataError: A weight is no number any more; the files of the epoch before stay as they are.
         """
         logs = logs or {}
-        if not np.isfinite(logs["loss"]):
-            raise DataError(f"epoch {epoch + 1}: the loss is no number; start anew with a lower rate: --lr")
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            raise self._broken(": weights are no numbers any more")  # ReLU can hide it from the loss
         seconds = time.perf_counter() - self._started
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         row: Row = {

@@ -1,48 +1,55 @@
 """Writing a data set as class folders: `OUT/training/<class>/` and `OUT/testing/<class>/` with `manifest.csv`."""
 
-import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fer_edge.crop import Box, crop_face
+from fer_edge.crop import crop_face, whole
 from fer_edge.errors import DataError
-from fer_edge.files import replacing_folder, sha256
-from fer_edge.images import Pixels, encode_picture, is_picture
+from fer_edge.faceset import photo_id
+from fer_edge.files import make_folder, remove_temporaries, sha256, write_json
+from fer_edge.images import Pixels, encode_picture, is_picture, read_picture
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
+from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.kept import Kept
+from fer_edge_train.looks import SIZE as LOOK_SIZE
+from fer_edge_train.looks import Look, look_at
 from fer_edge_train.memory import no_face_left, source_of
-from fer_edge_train.report import Report, count_kinds, counts_by_split
-from fer_edge_train.split import assign, doubts, torn_groups
+from fer_edge_train.report import Report, make_report
+from fer_edge_train.split import assign, doubts
+from fer_edge_train.stage import Part, Stage
 from fer_edge_train.table import Skipped, Table
 
-STAGE = ".faces"
-"""Faces lie here until all are read: only then is it known which there are to split."""
+FACES = "faces"
+"""Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(NamedTuple):
     """One face that was written, and what the manifest says of it."""
 
     row: int
     """Row of the table."""
-    path: Path
-    """Where the file lies for now."""
+    file: str
+    """What it is called for now."""
     name: str
     """What it will be called."""
     digest: str
     """sha256 of the source picture."""
-    box: Box
-    """Face box, in pixels of the source picture."""
+    box: str
+    """Face box, "x y w h" in pixels of the source picture."""
     copied: bool
     """The file could not be linked."""
+    look: Look
+    """What is remembered of it."""
 
 
 def write_class_folders(
-    table: Table, out: Path, settings: DataSettings, *, size: int | None = None, link: bool = False
+    table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int | None = None, link: bool = False
 ) -> Report:
     """Write every face of `table` to `out`, whole or not at all.
 
@@ -52,6 +59,7 @@ def write_class_folders(
         table: The data set.
         out: Folder to make.
         settings: How to split.
+        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels; None copies whole pictures as they are and keeps the pixels of crops.
         link: Hard-link whole pictures instead of copying them, where the file system can.
 
@@ -60,36 +68,42 @@ def write_class_folders(
         FerEdgeError: `out` is there already, or cannot be written.
     """
     settings = replace(settings, validation=0.0)
-    with replacing_folder(out) as folder:
-        staged, skipped = _stage(table, folder / STAGE, settings.jobs, size, link)
-        rows = table.rows.iloc[[face.row for face in staged]]
-        split = assign(rows, settings)
-        files = _place(folder, staged, split.tolist(), rows["label"].tolist())
-        _manifest(table, rows, staged, files, split.tolist()).to_csv(folder / "manifest.csv", index=False)
-        pictures = {str(name): face.digest for name, face in zip(rows["picture"], staged, strict=True)}
-        everything = [*table.skipped, *skipped]
-        copied = sum(face.copied for face in staged)
-        notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
-        report = Report(
-            out=str(out),
-            source=source_of(table, digest_of(table, pictures), settings),
-            faces=counts_by_split(split.tolist(), rows["label"].tolist(), table.classes),
-            total=len(rows),
-            dropped=table.dropped,
-            skipped=count_kinds(everything),
-            skipped_rows=everything,
-            torn_groups=torn_groups(rows["group"].to_numpy(), split),
-            notes=[*notes, *doubts(rows, split, settings)],
-        )
-        (folder / "report.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    staged, skipped = _write_faces(table, stage, settings.jobs, size, link)
+    rows = table.rows.iloc[[face.row for face in staged]]
+    split = assign(rows, settings)
+    files = _place(stage.folder / FACES, stage.built, staged, split.tolist(), rows["label"].tolist())
+    _manifest(table, rows, staged, files, split.tolist()).to_csv(stage.built / "manifest.csv", index=False)
+    pictures = {str(name): face.digest for name, face in zip(rows["picture"], staged, strict=True)}
+    copied = sum(face.copied for face in staged)
+    notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
+    digests = zip(rows["picture"], staged, strict=True)
+    photos = np.array([photo_id(table.originals.get(name, face.digest)) for name, face in digests], np.uint64)
+    kept = Kept.of_table(table, {face.row: face.look for face in staged}, split, photos)
+    report = make_report(
+        out,
+        source_of(table, digest_of(table, pictures), settings),
+        table.classes,
+        kept,
+        skipped=[*table.skipped, *skipped],
+        dropped=table.dropped,
+        notes=[*notes, *doubts(rows, split, settings)],
+    )
+    write_json(stage.built / "report.json", report.as_json())
+    write_page(stage.built / "report.html", report, kept, lambda row: _grey(stage.built / files[row]))
+    stage.publish()
     return report
 
 
-def _stage(table: Table, stage: Path, jobs: int, size: int | None, link: bool) -> tuple[list[Staged], list[Skipped]]:
-    """Read every picture and write its faces into `stage`, numbered by row."""
-    stage.mkdir()
+def _write_faces(
+    table: Table, stage: Stage, jobs: int, size: int | None, link: bool
+) -> tuple[list[Staged], list[Skipped]]:
+    """Read every picture and write its faces into the stage's folder, numbered by row."""
+    folder = stage.folder / FACES
+    folder.mkdir(exist_ok=True)
     boxes, origins = boxes_of(table), table.rows["origin"].tolist()
     names = table.rows["picture"].tolist()
+    staged: list[Staged] = []
+    skipped: list[Skipped] = []
 
     def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[Staged | Skipped]:
         source, digest = PurePosixPath(names[rows.start]), sha256(content)
@@ -97,7 +111,7 @@ def _stage(table: Table, stage: Path, jobs: int, size: int | None, link: bool) -
         faces: list[Staged | Skipped] = []
         for number, row in enumerate(rows):
             name = f"{stem}.png" if len(rows) == 1 else f"{stem}_{number}.png"
-            path = stage / f"{row}.png"
+            path = folder / f"{row}.png"
             copied, unchanged = False, size is None and np.isnan(boxes[row][0])
             try:
                 box = face_box(frame_bgr, boxes[row], table.framing)
@@ -107,22 +121,45 @@ def _stage(table: Table, stage: Path, jobs: int, size: int | None, link: bool) -
                 else:
                     face = frame_bgr if unchanged else crop_face(frame_bgr, box, size or max(1, round(box.longer)))
                     path.write_bytes(encode_picture(face, path.suffix))
-                faces.append(Staged(row, path, name, digest, box, copied))
+                seen = crop_face(frame_bgr, box, LOOK_SIZE) if unchanged else face
+                where = " ".join(f"{value:g}" for value in box)
+                faces.append(Staged(row, path.name, name, digest, where, copied, look_at(seen, box.longer)))
             except DataError as error:
                 faces.append(Skipped(origins[row], str(error)))
         return faces
 
-    pictures, skipped = for_each_picture(table, write, jobs)
-    faces = [face for picture in pictures for face in picture]
-    skipped += [face for face in faces if isinstance(face, Skipped)]
-    staged = [face for face in faces if isinstance(face, Staged)]
+    def keep(pictures: list[list[Staged | Skipped]], unreadable: list[Skipped]) -> None:
+        faces = [face for picture in pictures for face in picture]
+        part = Part(
+            {
+                "faces": [face for face in faces if isinstance(face, Staged)],
+                "skipped": [*unreadable, *(face for face in faces if isinstance(face, Skipped))],
+            }
+        )
+        stage.add(part)
+        collect(part)
+
+    def collect(part: Part) -> None:
+        staged.extend(Staged(*face)._replace(look=Look(*face[-1])) for face in part.record["faces"])
+        skipped.extend(Skipped(*row) for row in part.record["skipped"])
+
+    for part in stage.finished():
+        collect(part)
+    for_each_picture(table, write, keep, jobs, stage.parts)
     if not staged:
         raise no_face_left(table, skipped)
     return staged, skipped
 
 
+def _grey(path: Path) -> Pixels:
+    """Read a face that was written, (size, size) grey."""
+    frame_bgr = read_picture(path)
+    return crop_face(frame_bgr, whole(frame_bgr), LOOK_SIZE)
+
+
 def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
     """Link `source`, or write its `content`; tell whether a link was wanted but could not be made."""
+    path.unlink(missing_ok=True)  # a killed prepare may have left a link to the source here: never write into that
     if link and source:
         try:
             os.link(source.resolve(), path)  # what a symbolic link points to
@@ -134,8 +171,11 @@ def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
     return link
 
 
-def _place(folder: Path, staged: list[Staged], split: list[str], labels: list[str]) -> list[str]:
+def _place(faces: Path, folder: Path, staged: list[Staged], split: list[str], labels: list[str]) -> list[str]:
     """Move the staged faces to `split/label/name`; equal names from different folders get a number."""
+    for side, label in sorted(set(zip(split, labels, strict=True))):
+        make_folder(folder / side / label)
+    remove_temporaries(folder)
     files: list[str] = []
     taken: set[str] = set()
     for face, side, label in zip(staged, split, labels, strict=True):
@@ -145,10 +185,12 @@ def _place(folder: Path, staged: list[Staged], split: list[str], labels: list[st
             file = f"{side}/{label}/{name.stem}-{number}{name.suffix}"
             number += 1
         taken.add(file.lower())
-        (folder / side / label).mkdir(parents=True, exist_ok=True)
-        face.path.replace(folder / file)
+        try:
+            (faces / face.file).replace(folder / file)
+        except FileNotFoundError:
+            if not (folder / file).exists():  # else a prepare that was killed here had moved it already
+                raise
         files.append(file)
-    (folder / STAGE).rmdir()
     return files
 
 
@@ -166,7 +208,7 @@ def _manifest(
             "file": files,
             "source": rows["picture"].to_numpy(),
             "digest": [table.originals.get(name, face.digest) for name, face in digests],
-            "box": [" ".join(f"{value:g}" for value in face.box) for face in staged],
+            "box": [face.box for face in staged],
             "class": rows["label"].to_numpy(),
             "split": split,
             "group": rows["group"].to_numpy(),

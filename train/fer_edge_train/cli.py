@@ -1,25 +1,42 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
-from dataclasses import replace
+import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from fer_edge.console import print_json
 from fer_edge.errors import UsageError, needs
 from fer_edge.quiet import quiet
-from fer_edge_train.data_settings import DataSettings
+from fer_edge_train import runs_cli
+from fer_edge_train.config_file import limits, read_config_file, with_flags
+from fer_edge_train.data_settings import DataSettings, Grouping
+from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, Labels, Network, Optimizer, TrainSettings
+
+if TYPE_CHECKING:
+    from fer_edge_train.detector.settings import DetectorSettings as _DetectorSettings
 
 app = typer.Typer()
+app.add_typer(runs_cli.app, name="runs")
+
+
+def _flag(settings: Any, name: str, text: str) -> Any:
+    """A flag for the field `name` of `settings`, with the limits that a config file has too."""
+    within = limits(settings, name)
+    return typer.Option(min=within.least, max=within.most, help=text)
+
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="expw, legend, ferplus or folders; default: by what is in the folder.")
 ]
-MinConfidenceOption = Annotated[float, typer.Option(min=0, help="Drop faces whose box is less certain (ExpW).")]
-GroupOption = Annotated[Literal["photo", "person"], typer.Option(help="What never stands on both sides of a split.")]
-ShareOption = Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of testing faces, where none are marked.")]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same split and same run.")]
+MinConfidenceOption = Annotated[
+    float, _flag(DataSettings, "min_confidence", "Drop faces whose box is less certain (ExpW).")
+]
+GroupOption = Annotated[Grouping, typer.Option(help="What never stands on both sides of a split.")]
+ShareOption = Annotated[float, _flag(DataSettings, "split", "Share of testing faces, where none are marked.")]
+SeedOption = Annotated[int, _flag(DataSettings, "seed", "Same seed, same split and same run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 ProtocolOption = Annotated[Literal["majority", "all"], typer.Option(help="FER+: which faces count.")]
 
@@ -27,7 +44,9 @@ ProtocolOption = Annotated[Literal["majority", "all"], typer.Option(help="FER+: 
 @app.command()
 def prepare(
     data: Annotated[Path, typer.Option(help="Folder of a data set: ExpW, legend.csv, FER+ or class folders.")],
-    out: Annotated[Path, typer.Option(help="Folder to make, or a prepared set (.npz).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make, or a prepared set (.npz); with --check, for the report.")
+    ] = None,
     data_format: FormatOption = None,
     min_confidence: MinConfidenceOption = DataSettings.min_confidence,
     group: GroupOption = "photo",
@@ -38,17 +57,27 @@ def prepare(
         typer.Option(min=8, max=1024, help="Side of a face in pixels; default: as it is, in a prepared set 48."),
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard-link whole pictures instead of copying them.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write no face; report what is in the data, and what leaks between splits.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Read a data set, crop its faces, split them, and write class folders or a prepared set.
 
     Example: fer-edge prepare --data muxspace --out master_data
+
+    Before a night of training: fer-edge prepare --check --data muxspace --out report
     """
+    if check and (link or size):
+        raise UsageError("--check writes no face; leave out --size and --link")
+    if not check and out is None:
+        raise UsageError("give --out DIR or --out SET.npz, or --check to look at the data only")
     with needs("train"):
+        from fer_edge_train.check import check as look
         from fer_edge_train.prepare import prepare as make
         from fer_edge_train.report import show
     settings = DataSettings(data_format, min_confidence, group, split, seed=seed)
-    report = make(data, out, settings, size=size, link=link)
+    report = look(data, out, settings) if check or out is None else make(data, out, settings, size=size, link=link)
     show(report)
     if json:
         print_json(report.as_json())
@@ -58,33 +87,85 @@ def prepare(
 def train(
     ctx: typer.Context,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of any known layout, or a prepared set (.npz); detect: a folder with faces.csv."),
+        list[Path] | None,
+        typer.Option(
+            help="Folder of any known layout, or a prepared set (.npz); several times for several. detect: a folder "
+            "with faces.csv."
+        ),
+    ] = None,
+    data_weight: Annotated[
+        list[float] | None, typer.Option(help="How much a face of each --data counts, in the same order.")
     ] = None,
     task: Annotated[
         Literal["classify", "detect"], typer.Option(help="Name expressions, or find faces (by --config).")
     ] = "classify",
     config: Annotated[
-        Path | None, typer.Option(help="YAML file with the settings of --task detect; see train/configs/face.yaml.")
+        Path | None, typer.Option(help="YAML file of settings; flags stand above it. See train/configs/.")
     ] = None,
-    network: Annotated[Literal["edge", "legend-cnn", "expw-cnn"], typer.Option(help="Which network.")] = "edge",
-    epochs: Annotated[int, typer.Option(min=1, max=1_000_000, help="Passes over the training faces.")] = 60,
-    batch: Annotated[int, typer.Option(min=1, help="Faces per step.")] = 128,
-    imgsz: Annotated[int, typer.Option(min=24, max=256, help="Side of the network's input in pixels.")] = 48,
-    optimizer: Annotated[Literal["adamw", "adam"], typer.Option(help="Both with warm-up and cosine decay.")] = "adamw",
-    lr: Annotated[float, typer.Option(min=1e-7, max=10, help="Highest learning rate.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(min=0, max=10, help="Of AdamW.")] = 0.05,
-    ema: Annotated[float, typer.Option(min=0, max=0.9999, help="Momentum of the averaged weights; 0: none.")] = 0.998,
-    labels: Annotated[Literal["soft", "majority"], typer.Option(help="Shares of the votes, or one class.")] = "soft",
-    class_weights: Annotated[bool, typer.Option("--class-weights", help="Let every class weigh the same.")] = False,
-    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs without gain; 0: never.")] = 15,
-    protocol: ProtocolOption = "majority",
+    network: Annotated[Network, typer.Option(help="Which network.")] = TrainSettings.network,
+    epochs: Annotated[int, _flag(TrainSettings, "epochs", "Passes over the training faces.")] = TrainSettings.epochs,
+    batch: Annotated[int, _flag(TrainSettings, "batch", "Faces per step.")] = TrainSettings.batch,
+    imgsz: Annotated[int, _flag(TrainSettings, "size", "Side of the network's input in pixels.")] = TrainSettings.size,
+    optimizer: Annotated[
+        Optimizer, typer.Option(help="All with warm-up and cosine decay; sgd wants --lr 0.05 --weight-decay 0.0005.")
+    ] = TrainSettings.optimizer,
+    lr: Annotated[float, _flag(TrainSettings, "learning_rate", "Highest learning rate.")] = TrainSettings.learning_rate,
+    weight_decay: Annotated[
+        float, _flag(TrainSettings, "weight_decay", "Of adamw and sgd.")
+    ] = TrainSettings.weight_decay,
+    ema: Annotated[
+        float, _flag(TrainSettings, "ema", "Momentum of the averaged weights; 0: none.")
+    ] = TrainSettings.ema,
+    labels: Annotated[Labels, typer.Option(help="Shares of the votes, or one class.")] = TrainSettings.labels,
+    label_smoothing: Annotated[
+        float, _flag(TrainSettings, "label_smoothing", "Share of a target that is spread over all classes.")
+    ] = TrainSettings.label_smoothing,
+    mixup: Annotated[
+        float, _flag(TrainSettings, "mixup", "Mix faces two by two, by shares from Beta(this, this); 0: do not.")
+    ] = TrainSettings.mixup,
+    class_weights: Annotated[
+        bool, typer.Option(help="For rare classes: let every class weigh the same.")
+    ] = TrainSettings.class_weights,
+    balanced_sampling: Annotated[
+        bool, typer.Option(help="For rare classes: show as many faces of each.")
+    ] = TrainSettings.balanced_sampling,
+    logit_adjustment: Annotated[
+        float, _flag(TrainSettings, "logit_adjustment", "For rare classes: tau, 1 to balance; 0: none.")
+    ] = TrainSettings.logit_adjustment,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="Learn from this run or model, too (distillation); any number of them.")
+    ] = None,
+    teacher_weight: Annotated[
+        float, _flag(TrainSettings, "teacher_weight", "Share of the teachers in the loss.")
+    ] = TrainSettings.teacher_weight,
+    teacher_temperature: Annotated[
+        float, _flag(TrainSettings, "teacher_temperature", "Of the teachers' answers, and of the network's to them.")
+    ] = TrainSettings.teacher_temperature,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Face pictures, or any data set, that only the teachers say something of.")
+    ] = None,
+    patience: Annotated[
+        int, _flag(TrainSettings, "patience", "Stop after so many epochs without gain; 0: never.")
+    ] = TrainSettings.patience,
+    protocol: ProtocolOption = TrainSettings.protocol,
     augment: Annotated[bool, typer.Option(help="Change the training faces at random.")] = True,
-    flip: Annotated[bool, typer.Option(help="Mirror every second face.")] = True,
-    shift: Annotated[float, typer.Option(min=0, max=0.5, help="At most this share of the side.")] = 0.08,
-    rotation: Annotated[float, typer.Option(min=0, max=180, help="At most so many degrees.")] = 15.0,
-    zoom: Annotated[float, typer.Option(min=0, max=1, help="At most so much larger or smaller.")] = 0.15,
-    brightness: Annotated[float, typer.Option(min=0, max=1, help="At most so much light and contrast.")] = 0.2,
+    flip: Annotated[bool, typer.Option(help="Mirror every second face.")] = Augmentation.flip,
+    shift: Annotated[float, _flag(Augmentation, "shift", "At most this share of the side.")] = Augmentation.shift,
+    rotation: Annotated[float, _flag(Augmentation, "rotation", "At most so many degrees.")] = Augmentation.rotation,
+    zoom: Annotated[
+        float, _flag(Augmentation, "zoom", "At most so much larger or smaller: the crop's margin.")
+    ] = Augmentation.zoom,
+    brightness: Annotated[
+        float, _flag(Augmentation, "brightness", "At most so much light and contrast.")
+    ] = Augmentation.brightness,
+    erasing: Annotated[
+        float, _flag(Augmentation, "erasing", "Share of faces with a rectangle of noise.")
+    ] = Augmentation.erasing,
+    low_resolution: Annotated[
+        float, _flag(Augmentation, "low_resolution", "Share of faces seen from afar.")
+    ] = Augmentation.low_resolution,
+    blur: Annotated[float, _flag(Augmentation, "blur", "Share of faces out of focus.")] = Augmentation.blur,
+    jpeg: Annotated[float, _flag(Augmentation, "jpeg", "Share of faces stored as a poor JPEG.")] = Augmentation.jpeg,
     data_format: FormatOption = None,
     min_confidence: MinConfidenceOption = DataSettings.min_confidence,
     group: GroupOption = "photo",
@@ -93,65 +174,98 @@ def train(
     project: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/train"),
     name: Annotated[str, typer.Option(help="Name of the run; NAME2 where it is taken.")] = "exp",
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Replace the run of that name.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to RUN/tensorboard as well.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, by its own settings.")] = None,
+    strategy: Annotated[
+        Literal["auto", "mirrored", "multiworker"],
+        typer.Option(help="Several GPUs, or the workers in TF_CONFIG; auto takes those that there are."),
+    ] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Fit a network; leaves a run folder with weights, settings, history, figures and pictures.
 
     Example: fer-edge train --data ferplus --network edge --epochs 60 --name ferplus
 
+    Two data sets, and what another network knows: fer-edge train --data ferplus --data muxspace --teacher RUN
+
+    With the settings of a file, or of another run: fer-edge train --config train/configs/edge.yaml --data ferplus
+
     A face detector: fer-edge train --task detect --config train/configs/face.yaml --data faces --name face
 
     After Ctrl-C or a crash: fer-edge train --resume runs/train/ferplus
     """
-    if (data is None) == (resume is None):
+    if not (data or config or resume) or (data and resume):
         raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
     if resume:
         _refuse_other_options(
-            ctx, ("resume", "json"), "{} cannot be changed by --resume; leave it out, or start a new run"
+            ctx, ("resume", "strategy", "json"), "{} cannot be changed by --resume; leave it out, or start a new run"
         )
     elif task == "detect":
-        kept = ("data", "task", "config", "epochs", "seed", "project", "name", "exist_ok", "json")
+        kept = (
+            "data",
+            "task",
+            "config",
+            "epochs",
+            "seed",
+            "project",
+            "name",
+            "exist_ok",
+            "tensorboard",
+            "strategy",
+            "json",
+        )
         _refuse_other_options(ctx, kept, "{} is not for --task detect; settings of a detector go into --config FILE")
-    elif config:
-        raise UsageError("--config is for --task detect; the settings of an expression network have flags of their own")
+    if "TF_CONFIG" in os.environ:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a lost worker TensorFlow has a page to say
     with needs("train"), quiet():
         from fer_edge_train import fit
-        from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
+        from fer_edge_train.detector import fit as detector
+        from fer_edge_train.detector.settings import DetectorSettings
+        from fer_edge_train.strategy import taking_part
+    with taking_part(strategy) as place, place.folders(project, resume) as (project, resume):
+        if resume:
+            run = fit.resume(resume)
+        elif task == "detect":
+            run = detector.train(_settings(ctx, DetectorSettings()), project, name, exist_ok=exist_ok)
+        else:
+            run = fit.train(_settings(ctx, TrainSettings()), project, name, exist_ok=exist_ok)
+        if place.leads:
+            fit.show(run)
+            if json:
+                print_json(fit.figures(run))
 
-        fit.wake_backend()
-    if resume:
-        run = fit.resume(resume)
-    elif task == "detect":
-        from fer_edge_train.detector.fit import train as train_detector
-        from fer_edge_train.detector.settings import DetectorSettings, read_config_file
 
-        chosen = read_config_file(config) if config else DetectorSettings()
-        given = {option: ctx.params[option] for option in ("epochs", "seed") if _typed(ctx, option)}
-        run = train_detector(replace(chosen, data=str(data), **given), project, name, exist_ok=exist_ok)
-    else:
-        settings = TrainSettings(
-            data=str(data),
-            network=network,
-            epochs=epochs,
-            batch=batch,
-            size=imgsz,
-            optimizer=optimizer,
-            learning_rate=lr,
-            weight_decay=weight_decay,
-            ema=ema,
-            labels=labels,
-            class_weights=class_weights,
-            patience=patience,
-            protocol=protocol,
-            seed=seed,
-            augmentation=Augmentation(flip, shift, rotation, zoom, brightness) if augment else NO_AUGMENTATION,
-            reading=DataSettings(data_format, min_confidence, group, split, seed=seed),
-        )
-        run = fit.train(settings, project, name, exist_ok=exist_ok)
-    fit.show(run)
-    if json:
-        print_json(fit.figures(run))
+FIELDS = {
+    "imgsz": "size",
+    "lr": "learning_rate",
+    "data_format": "format",
+    "data_weight": "data_weights",
+    "teacher": "teachers",
+}
+"""Flags of `train` that have another name than the setting."""
+Settings = TypeVar("Settings", TrainSettings, "_DetectorSettings")
+
+
+def _settings(ctx: typer.Context, settings: Settings) -> Settings:
+    """What --config says stands above the default `settings`, and what was typed above both."""
+    if config := ctx.params["config"]:
+        settings = read_config_file(config, settings)
+    flags = {} if ctx.params["augment"] else asdict(NO_AUGMENTATION)
+    flags.update((FIELDS.get(name, name), value) for name, value in ctx.params.items() if _typed(ctx, name))
+    for name in ("data", "teachers", "unlabelled"):
+        if name in flags:
+            paths = flags[name]
+            flags[name] = tuple(str(path) for path in paths) if isinstance(paths, list) else str(paths)
+    if "data_weights" in flags:
+        flags["data_weights"] = tuple(flags["data_weights"])
+    if isinstance(settings.data, str) and "data" in flags:
+        if len(flags["data"]) > 1:
+            raise UsageError("--task detect takes one --data; put the photos of all into one folder with faces.csv")
+        [flags["data"]] = flags["data"]
+    settings = with_flags(settings, flags)
+    if not settings.data:
+        raise UsageError(f"{config} names no data; give --data DIR as well")
+    return settings
 
 
 def _refuse_other_options(ctx: typer.Context, allowed: tuple[str, ...], message: str) -> None:

@@ -1,11 +1,14 @@
 """Reading the pictures of a table, several at once, and cutting the faces out of them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from contextlib import contextmanager
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
+import cv2
 import numpy as np
 
 from fer_edge.console import progress
@@ -19,49 +22,86 @@ T = TypeVar("T")
 
 SMALLEST = 8
 """Shortest side of a face, in pixels: less shows no expression, and would be learnt as noise."""
+PART = 1024
+"""Pictures that are finished together: what a killed `prepare` may have to do again."""
+BATCH = 32
+"""Pictures that a thread takes at once: handing them out takes time, too."""
+
+
+def pictures_of(table: Table) -> list[range]:
+    """Rows of each picture of a table, which is sorted by picture."""
+    starts = np.flatnonzero(~table.rows["picture"].duplicated().to_numpy()).tolist()
+    return [range(first, end) for first, end in pairwise([*starts, len(table.rows)])]
 
 
 def for_each_picture(
-    table: Table, work: Callable[[range, bytes, Pixels], T], jobs: int
-) -> tuple[list[T], list[Skipped]]:
+    table: Table,
+    work: Callable[[range, bytes, Pixels], T],
+    keep: Callable[[list[T], list[Skipped]], None],
+    jobs: int,
+    done: int = 0,
+) -> None:
     """Call `work` once per picture with its rows, its bytes and its pixels, `jobs` pictures at once.
 
-    OpenCV and file reading let go of Python's lock, so threads use all cores without copying pictures about.
+    OpenCV and file reading let go of Python's lock, so threads use all cores without copying pictures about. No more
+    than two parts wait for each other, so memory does not grow with the data set.
 
     Args:
         table: Sorted by picture, as readers leave it.
         work: Gets a range of row numbers, the file's content and its (height, width, 3) uint8 BGR pixels.
+        keep: Called after every `PART` pictures, in the order of the table, with what `work` gave for those that can
+            be read, and why not, for each row of the others.
         jobs: Number of threads.
-
-    Returns:
-        What `work` gave for each picture that can be read; why not, for each row of the others. Both in the order of
-        the table.
+        done: Parts that are finished already, and not read.
     """
-    pictures = table.rows["picture"].tolist()
-    rows_of = [list(rows) for _, rows in groupby(range(len(pictures)), key=pictures.__getitem__)]
-    ranges = [range(rows[0], rows[-1] + 1) for rows in rows_of]
-    origins = table.rows["origin"].tolist()
+    names, origins = table.rows["picture"].tolist(), table.rows["origin"].tolist()
+    pictures = pictures_of(table)
 
-    def do(rows: range) -> tuple[list[T], list[Skipped]]:
-        try:
-            content, frame_bgr = _read(table, pictures[rows.start])
-            return [work(rows, content, frame_bgr)], []
-        except DataError as error:
-            return [], [Skipped(origins[row], str(error)) for row in rows]
+    def do(batch: list[range]) -> tuple[list[T], list[Skipped]]:
+        results: list[T] = []
+        skipped: list[Skipped] = []
+        for rows in batch:
+            try:
+                content, frame_bgr = _read(table, names[rows.start])
+                results.append(work(rows, content, frame_bgr))
+            except DataError as error:
+                skipped += [Skipped(origins[row], str(error)) for row in rows]
+        bar.advance(task, len(batch))
+        return results, skipped
 
-    with progress() as bar, ThreadPoolExecutor(jobs) as pool:
+    with progress() as bar, one_opencv_thread(), ThreadPoolExecutor(jobs) as pool:
+        task = bar.add_task("reading pictures", total=len(pictures), completed=min(done * PART, len(pictures)))
+        parts = _slices(pictures[done * PART :], PART)
+        submitted = (pool.map(do, _slices(part, BATCH)) for part in parts)
         try:
-            done = list(bar.track(pool.map(do, ranges), total=len(ranges), description="reading pictures"))
-            return [result for results, _ in done for result in results], [row for _, rows in done for row in rows]
+            for part, _ in pairwise(chain(submitted, [()])):  # the next one is read while this one is kept
+                results, skipped = zip(*part, strict=True)
+                keep(list(chain.from_iterable(results)), list(chain.from_iterable(skipped)))
         except BaseException:  # Ctrl-C: do not first read what is still waiting
             pool.shutdown(cancel_futures=True)
             raise
 
 
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV from dividing one picture among its own threads: here every thread has a picture."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _slices(items: list[T], length: int) -> Iterator[list[T]]:
+    return (items[first : first + length] for first in range(0, len(items), length))
+
+
 def _read(table: Table, name: str) -> tuple[bytes, Pixels]:
     """Read a picture's content and pixels; one that stands in a table gets the content it would have as a file."""
     if name in table.embedded:
-        return encode_picture(table.embedded[name], ".png"), table.embedded[name]
+        frame_bgr = cast(Pixels, cv2.cvtColor(table.embedded[name], cv2.COLOR_GRAY2BGR))
+        return encode_picture(frame_bgr, ".png"), frame_bgr
     path = _inside(table.root, name)
     content = read_content(path)
     return content, decode_picture(content, str(path))
@@ -96,7 +136,7 @@ def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing:
     """
     height, width = frame_bgr.shape[:2]
     x, y, w, h = box
-    if np.isnan(x):
+    if math.isnan(x):
         face = inside = whole(frame_bgr)
     else:
         left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 
 from fer_edge.console import console
-from fer_edge.errors import DataError, UsageError
+from fer_edge.errors import DataError, FerEdgeError, UsageError
 from fer_edge_train.callbacks import Averaging, Batches, EpochProgress, Recorder
-from fer_edge_train.runs import Row, read_history
+from fer_edge_train.runs import TENSORBOARD, Row, read_config, read_history
+from fer_edge_train.strategy import OneResult, PartOfBatches, Worker, here, watched
+from fer_edge_train.tensorboard import TensorBoardLogs
 
 
 def make_optimizer(
@@ -19,9 +21,9 @@ def make_optimizer(
     """Make an optimizer with linear warm-up over three epochs (a tenth of all, at most), then cosine decay.
 
     Args:
-        name: adamw or adam.
+        name: adamw, adam, or sgd (with Nesterov momentum 0.9).
         learning_rate: The highest.
-        weight_decay: Of AdamW.
+        weight_decay: Of adamw and sgd: each step takes this times the rate from every weight.
         ema: Momentum of the averaged weights; 0 for none.
         epochs: Of the whole training.
         steps: Of an epoch.
@@ -42,7 +44,9 @@ def make_optimizer(
         return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, **averaging)
     if name == "adam":
         return keras.optimizers.Adam(schedule, **averaging)
-    raise UsageError(f"--optimizer {name}: unknown; choose adamw or adam")
+    if name == "sgd":
+        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=weight_decay, **averaging)
+    raise UsageError(f"--optimizer {name}: unknown; choose adamw, adam or sgd")
 
 
 def fit_epochs(
@@ -57,6 +61,7 @@ def fit_epochs(
     seed: int,
     validation: tuple[Any, Any] | None = None,
     judges: Sequence[keras.callbacks.Callback] = (),
+    tensorboard: bool = False,
 ) -> list[Row]:
     """Train `network`, compiled, from its last whole epoch to the end.
 
@@ -71,6 +76,7 @@ def fit_epochs(
         seed: Of the dropout.
         validation: Inputs and targets that Keras judges after every epoch, if it does.
         judges: Callbacks that add figures of validation to an epoch's.
+        tensorboard: Write logs for TensorBoard as well.
 
     Returns:
         One row per epoch, as in `history.csv`.
@@ -83,24 +89,34 @@ def fit_epochs(
     rows = read_history(run / "history.csv", score)[:epoch]
     if len(rows) < epoch:
         raise DataError(f"{run / 'history.csv'} lacks epochs that last.keras has; start a new run without --resume")
-    recorder = Recorder(run, known, rows, score=score, patience=patience, seed=seed)
+    place = here()
+    recorder = Recorder(run, known, rows, score=score, patience=patience, seed=seed + 1000 * place.rank)
     if epoch >= epochs or recorder.exhausted:
         return rows
     averaging = [Averaging(resumed=epoch > 0)] if ema > 0 else []  # first: the others see its weights
+    logs = [TensorBoardLogs(run / TENSORBOARD, rows)] if tensorboard else []
+    together = []
+    if isinstance(place, Worker):
+        digest = read_config(run)["source"].get("digest")
+        place.agree(digest, epoch, epochs, known.batch, len(known), network.count_params(), ema, patience, seed)
+        batches = PartOfBatches(batches, known.batch, place.cluster)
+        place.join(network)
+        together = [OneResult(place)]
     try:
-        with EpochProgress(epochs, known) as shown:
+        with EpochProgress(epochs, known) as shown, watched(run):
             network.fit(
                 batches,
                 validation_data=validation,
                 validation_batch_size=512,
                 epochs=epochs,
                 initial_epoch=epoch,
-                callbacks=[*averaging, *judges, recorder, shown],
+                callbacks=[*averaging, *judges, *together, recorder, *logs, shown],
                 shuffle=False,  # the batches shuffle, by the seed
                 verbose=0,
             )
-    except KeyboardInterrupt:
-        console.print(f"to go on with this run: {resume_line(run)}")
+    except (KeyboardInterrupt, FerEdgeError) as error:
+        if place.leads and not isinstance(error, DataError):  # a loss that is no number would be none again
+            console.print(f"to go on with this run: {resume_line(run)}")
         raise
     return recorder.rows
 

@@ -8,23 +8,33 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_edge.console import console, warn
+from fer_edge.console import console
 from fer_edge.errors import DataError
-from fer_edge.faceset import FaceSet
+from fer_edge.faceset import FaceSet, drawing_order
 from fer_edge.files import read_json, write_json
 from fer_edge.metrics import fit_temperature, summary
-from fer_edge.seen import Seen, write_seen
+from fer_edge.seen import write_seen
 from fer_edge.versions import installed
-from fer_edge_train.batches import Batches, class_weights, targets, to_input
+from fer_edge_train.batches import Batches, to_input
+from fer_edge_train.config_file import filled, write_config_file
 from fer_edge_train.detector import fit as detector
 from fer_edge_train.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.evaluate import keras_logits, load_network
+from fer_edge_train.lessons import (
+    Lessons,
+    ask_teachers,
+    load_answers,
+    read_lessons,
+    save_answers,
+    training_batches,
+    validation,
+)
+from fer_edge_train.losses import accuracy, training_loss
 from fer_edge_train.networks import make_network
 from fer_edge_train.plots import draw_confusion, draw_history
-from fer_edge_train.prepare import load_faces
 from fer_edge_train.runs import Row, alone_in, clear, new_run, read_config
-from fer_edge_train.settings import TrainSettings, settings_from
-from fer_edge_train.split import doubts_of
+from fer_edge_train.settings import TrainSettings
+from fer_edge_train.several import by_data
 
 SCORE = "val_accuracy"
 """The figure of validation whose highest value chooses the best epoch."""
@@ -32,6 +42,7 @@ PANELS = {
     "loss": {"training": "loss", "validation": "val_loss"},
     "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
 }
+TEACHERS = "teachers.npz"
 CALIBRATION_FACES = 2000
 """Training faces that a run folder keeps for the export's calibration."""
 
@@ -45,23 +56,33 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
     Raises:
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
-    faces = load_faces(Path(settings.data), size=settings.size, settings=settings.reading)
-    for doubt in doubts_of(faces):
-        warn(doubt)
-    settings = replace(settings, data=str(Path(settings.data).resolve()))  # --resume may be typed elsewhere
-    keras.utils.set_random_seed(settings.seed)
-    network = make_network(settings.network, len(faces.classes), settings.size)
-    _compile(network, settings, _training_batches(faces, settings))
-    _validation(faces, settings)  # refused before there is a folder
+    lessons = read_lessons(settings)
+    settings = _anywhere(settings)
+    validation(lessons, settings.protocol, settings.data)  # refused before there is a folder
+    said = ask_teachers(lessons, settings)
+    batches = training_batches(lessons, settings, said)
+    network = fresh_network(settings, batches)
+    faces = lessons.faces
     run = new_run(project, name, exist_ok=exist_ok)
     with alone_in(run):
         clear(run)
         calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
         faces.take(faces.split != "training").save(run / "heldout.npz")
-        write_seen(run, Seen.of(faces), faces.source)
+        write_seen(run, lessons.seen, faces.source)
+        save_answers(run / TEACHERS, said)
+        write_config_file(run / "config.yaml", settings, "fer-edge train --config FILE --data DIR")
         write_json(run / "config.json", _config(settings, faces, network))  # last: what lacks it cannot be resumed
-        _fit(run, network, faces, settings)
+        _fit(run, network, lessons, batches, settings)
     return run
+
+
+def _anywhere(settings: TrainSettings) -> TrainSettings:
+    """Name files in full: --resume may be typed elsewhere."""
+    data, teachers = (
+        tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teachers)
+    )
+    unlabelled = str(Path(settings.unlabelled).resolve()) if settings.unlabelled else ""
+    return replace(settings, data=data, teachers=teachers, unlabelled=unlabelled)
 
 
 def resume(run: Path) -> Path:
@@ -80,23 +101,24 @@ def resume(run: Path) -> Path:
 
 
 def _go_on(run: Path, config: dict[str, Any]) -> None:
-    settings = settings_from(config)
-    faces = load_faces(Path(settings.data), size=settings.size, settings=settings.reading)
-    if faces.source.get("digest") != config["source"].get("digest"):
-        raise DataError(f"{settings.data} has changed since {run} was started; start a new run without --resume")
-    write_seen(run, Seen.of(faces), config["source"])  # a run that an older fer-edge made has none
+    settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
+    lessons = read_lessons(settings)
+    for name in ("digest", "unlabelled"):
+        if lessons.faces.source.get(name) != config["source"].get(name):
+            where = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
+            raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
+    write_seen(run, lessons.seen, config["source"])  # a run that an older fer-edge made has none
+    batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teachers else None)
     if (run / "last.keras").exists():
         network = load_network(run / "last.keras", to_train=True)
     else:
-        keras.utils.set_random_seed(settings.seed)
-        network = make_network(settings.network, len(faces.classes), settings.size)
-        _compile(network, settings, _training_batches(faces, settings))
-    _fit(run, network, faces, settings)
+        network = fresh_network(settings, batches)
+    _fit(run, network, lessons, batches, settings)
 
 
 def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
     """Choose the training faces that the run folder keeps: up to 100 of each class, the rest at random."""
-    order = np.random.default_rng(seed).permutation(len(training))
+    order = drawing_order(training.names.tolist(), seed)
     labels = training.labels[order]
     rank = np.empty(len(order), int)  # how many faces of its class stand before each face
     for label in range(len(training.classes)):
@@ -105,28 +127,10 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
     return training.take(np.sort(order[first[:CALIBRATION_FACES]]))
 
 
-def _training_batches(faces: FaceSet, settings: TrainSettings) -> Batches:
-    training = faces.part("training")
-    if len(training) == 0:
-        raise DataError(
-            f"{settings.data} has no training face, only {' and '.join(sorted(set(faces.split.tolist())))} ones; give "
-            "class folders without splits, which are divided for you: fer-edge train --data DIR"
-        )
-    kept, chosen = targets(training, settings.labels)
-    weights = class_weights(chosen) if settings.class_weights else np.ones(len(kept), np.float32)
-    return Batches(kept.faces, chosen, weights, settings.batch, settings.seed, settings.augmentation)
-
-
-def _validation(faces: FaceSet, settings: TrainSettings) -> FaceSet:
-    validation = faces.part("validation").under(settings.protocol)
-    if len(validation) == 0:
-        raise DataError(
-            f"{settings.data} has no validation face; make another: fer-edge prepare --data DIR --out SET.npz"
-        )
-    return validation
-
-
-def _compile(network: keras.Model, settings: TrainSettings, batches: Batches) -> None:
+def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
+    """Make the network, compiled, as it stands before the first step on `batches`."""
+    keras.utils.set_random_seed(settings.seed)
+    network = make_network(settings.network, len(batches.priors), settings.size)
     optimizer = make_optimizer(
         settings.optimizer,
         learning_rate=settings.learning_rate,
@@ -135,33 +139,36 @@ def _compile(network: keras.Model, settings: TrainSettings, batches: Batches) ->
         epochs=settings.epochs,
         steps=len(batches),
     )
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    network.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], weighted_metrics=[])
+    loss = training_loss(batches.priors, settings)
+    network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
+    return network
 
 
-def _fit(run: Path, network: keras.Model, faces: FaceSet, settings: TrainSettings) -> None:
-    validation = _validation(faces, settings)
-    truth = np.eye(len(faces.classes), dtype=np.float32)[validation.labels]
+def _fit(run: Path, network: keras.Model, lessons: Lessons, batches: Batches, settings: TrainSettings) -> None:
+    judged, truth = validation(lessons, settings.protocol, settings.data)
     rows = fit_epochs(
         run,
         network,
-        _training_batches(faces, settings),
+        batches,
         epochs=settings.epochs,
         ema=settings.ema,
         score=SCORE,
         patience=settings.patience,
         seed=settings.seed,
-        validation=(to_input(validation.faces), truth),
+        tensorboard=settings.tensorboard,
+        validation=(to_input(judged.faces), truth),
     )
-    _report(run, faces, rows, settings)
+    _report(run, lessons, rows, settings)
 
 
-def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings) -> None:
+def _report(run: Path, lessons: Lessons, rows: list[Row], settings: TrainSettings) -> None:
     """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
-    network = load_network(run / "best.keras")
-    validation = _validation(faces, settings)
-    logits = keras_logits(network, validation.faces)
-    temperature = fit_temperature(logits, validation.labels)
+    network, faces = load_network(run / "best.keras"), lessons.faces
+    held_out = {"validation": validation(lessons, settings.protocol, settings.data)[0]}
+    if len(testing := faces.part("testing").under(settings.protocol)):
+        held_out["testing"] = testing
+    logits = {split: keras_logits(network, judged.faces) for split, judged in held_out.items()}
+    temperature = fit_temperature(logits["validation"], held_out["validation"].labels)
     best = max(rows, key=lambda row: row[SCORE])
     metrics: dict[str, Any] = {
         "best_epoch": int(best["epoch"]),
@@ -169,16 +176,14 @@ def _report(run: Path, faces: FaceSet, rows: list[Row], settings: TrainSettings)
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "protocol": settings.protocol if faces.voted else "one label per face",
         "temperature": temperature,
-        "validation": summary(logits, validation.labels, faces.classes, temperature),
     }
-    testing = faces.part("testing").under(settings.protocol)
-    if len(testing):
-        logits = keras_logits(network, testing.faces)
-        metrics["testing"] = summary(logits, testing.labels, faces.classes, temperature)
+    for split, judged in held_out.items():
+        metrics[split] = summary(logits[split], judged.labels, faces.classes, temperature)
+        if len(settings.data) > 1:
+            metrics[split]["by_data"] = by_data(judged, logits[split], temperature)
     write_json(run / "metrics.json", metrics)
     draw_history(run / "history.png", rows, PANELS, SCORE)
-    shown = "testing" if "testing" in metrics else "validation"
-    draw_confusion(run / "confusion_matrix.png", np.array(metrics[shown]["confusion"]), faces.classes, shown)
+    draw_confusion(run / "confusion_matrix.png", np.array(metrics[split]["confusion"]), faces.classes, split)
 
 
 def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> dict[str, Any]:
@@ -210,9 +215,6 @@ def show(run: Path) -> None:
                 f"{split}, {judged['n']} faces ({metrics['protocol']}): accuracy {judged['accuracy']:.2%}, "
                 f"balanced {judged['balanced_accuracy']:.2%}, best epoch {metrics['best_epoch']}"
             )
+            for data, part in judged.get("by_data", {}).items():
+                console.print(f"  {data}, {part['n']} faces: accuracy {part['accuracy']:.2%}")
     console.print(f"wrote {run}; next: fer-edge export {shlex.quote(str(run))}")
-
-
-def wake_backend() -> None:
-    """Let Keras's engine look for its devices now, where its start-up messages can be kept from the user."""
-    keras.ops.zeros(1)

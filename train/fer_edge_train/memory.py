@@ -1,7 +1,7 @@
 """Cropped and split faces in memory, and the words for where they came from."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from fer_edge.files import sha256
 from fer_edge.images import Pixels
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
 from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.looks import Look, look_at
 from fer_edge_train.split import assign
+from fer_edge_train.stage import Part, Stage
 from fer_edge_train.table import Skipped, Table
 
 
-@dataclass(frozen=True)
-class Cropped:
+class Cropped(NamedTuple):
     """The faces of one picture."""
 
     rows: list[int]
@@ -28,36 +29,77 @@ class Cropped:
     """sha256 of the picture."""
     skipped: list[Skipped]
     """Faces of this picture that could not be cropped."""
+    looks: list[Look]
+    """What is remembered of each face, where that was asked for."""
 
 
-def crop_faces(table: Table, size: int, settings: DataSettings) -> tuple[FaceSet, list[Skipped]]:
+def crop_faces(
+    table: Table,
+    size: int,
+    settings: DataSettings,
+    stage: Stage | None = None,
+    looks: dict[int, Look] | None = None,
+) -> tuple[FaceSet, list[Skipped]]:
     """Crop and split every face of `table`; also say which pictures and faces could not be used.
+
+    Args:
+        table: The data set.
+        size: Side of each face in pixels.
+        settings: How to split.
+        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        looks: Takes what is remembered of each face that was cropped, by row of the table; None: nothing is.
 
     Raises:
         DataError: No face is left.
     """
     boxes, origins = boxes_of(table), table.rows["origin"].tolist()
+    faces = np.empty((len(table.rows), size, size), np.uint8)  # takes no memory before there are faces in it
+    rows: list[int] = []
+    digests: list[str] = []
+    skipped: list[Skipped] = []
 
-    def crop(rows: range, content: bytes, frame_bgr: Pixels) -> Cropped:
-        cropped = Cropped([], [], sha256(content), [])
-        for row in rows:
+    def crop(of_picture: range, content: bytes, frame_bgr: Pixels) -> Cropped:
+        cropped = Cropped([], [], sha256(content), [], [])
+        for row in of_picture:
             try:
-                cropped.faces.append(crop_face(frame_bgr, face_box(frame_bgr, boxes[row], table.framing), size))
+                box = face_box(frame_bgr, boxes[row], table.framing)
+                face = crop_face(frame_bgr, box, size)
+                if looks is not None:
+                    cropped.looks.append(look_at(face, box.longer))
+                cropped.faces.append(face)
                 cropped.rows.append(row)
             except DataError as error:
                 cropped.skipped.append(Skipped(origins[row], str(error)))
         return cropped
 
-    pictures, skipped = for_each_picture(table, crop, settings.jobs)
-    skipped += [face for picture in pictures for face in picture.skipped]
-    rows = [row for picture in pictures for row in picture.rows]
+    def keep(pictures: list[Cropped], unreadable: list[Skipped]) -> None:
+        record = {
+            "rows": [row for picture in pictures for row in picture.rows],
+            "digests": [picture.digest for picture in pictures for _ in picture.rows],
+            "skipped": [*unreadable, *(face for picture in pictures for face in picture.skipped)],
+            "looks": [look for picture in pictures for look in picture.looks],
+        }
+        cropped = [face for picture in pictures for face in picture.faces]
+        part = Part(record, np.stack(cropped) if cropped else faces[:0])
+        if stage:
+            stage.add(part)
+        collect(part)
+
+    def collect(part: Part) -> None:
+        faces[len(rows) : len(rows) + len(part.faces)] = part.faces
+        rows.extend(part.record["rows"])
+        if looks is not None:
+            looks.update(zip(part.record["rows"], (Look(*look) for look in part.record["looks"]), strict=True))
+        digests.extend(part.record["digests"])
+        skipped.extend(Skipped(*row) for row in part.record["skipped"])
+
+    if stage:
+        for part in stage.finished():
+            collect(part)
+    for_each_picture(table, crop, keep, settings.jobs, stage.parts if stage else 0)
     if not rows:
         raise no_face_left(table, skipped)
-    names = table.rows["picture"].tolist()
-    digest = digest_of(table, {names[picture.rows[0]]: picture.digest for picture in pictures if picture.rows})
-    faces = np.stack([face for picture in pictures for face in picture.faces])
-    photos = [photo_id(table.originals.get(names[row], picture.digest)) for picture in pictures for row in picture.rows]
-    return _face_set(table, rows, faces, photos, digest, settings), skipped
+    return _face_set(table, rows, faces[: len(rows)], digests, settings), skipped
 
 
 def no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
@@ -69,10 +111,10 @@ def no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
     return DataError(f"{table.root}: not one face can be used{dropped}{first}{none}")
 
 
-def _face_set(
-    table: Table, rows: list[int], faces: Pixels, photos: list[int], digest: str, settings: DataSettings
-) -> FaceSet:
+def _face_set(table: Table, rows: list[int], faces: Pixels, digests: list[str], settings: DataSettings) -> FaceSet:
     kept = table.rows.iloc[rows]
+    names: list[str] = kept["picture"].tolist()
+    pictures = dict(zip(names, digests, strict=True))
     return FaceSet(
         faces=faces,
         votes=table.votes[rows],
@@ -81,8 +123,8 @@ def _face_set(
         group=kept["group"].to_numpy(np.str_),
         names=kept["picture"].to_numpy(np.str_),
         classes=table.classes,
-        source=source_of(table, digest, settings),
-        photos=np.array(photos, np.uint64),
+        source=source_of(table, digest_of(table, pictures), settings),
+        photos=np.array([photo_id(table.originals.get(name, pictures[name])) for name in names], np.uint64),
     )
 
 

@@ -41,6 +41,32 @@ def draw_history(path: Path, rows: list[Row], panels: dict[str, dict[str, str]],
     _save(figure, path)
 
 
+def draw_curves(path: Path, runs: dict[str, list[Row]], scores: dict[str, str]) -> None:
+    """Draw the learning curves of several runs together to `path` (.png): validation solid, training dotted.
+
+    Args:
+        path: Where to.
+        runs: Name of each, and its rows, one per epoch.
+        scores: Panels beside that of the loss: their titles, and the names of their figures without `val_`.
+    """
+    panels = {"loss": "loss", **scores}
+    figure = Figure(figsize=(5.5 * len(panels), 4.5), layout="constrained")
+    lines = []
+    for axes, (title, column) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for number, (name, rows) in enumerate(runs.items()):
+            colour = f"C{number % 10}"
+            for source, style in ((f"val_{column}", "-"), (column, ":")):
+                there = [row for row in rows if source in row]
+                shown = [row["epoch"] for row in there], [row[source] for row in there]
+                axes.plot(*shown, style, color=colour, marker="." if len(there) == 1 else None, label=_shown(name))
+        axes.set(xlabel="epoch", ylabel=title)
+        axes.grid(alpha=0.3)
+        lines = axes.get_lines()[::2]
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 4))
+    figure.suptitle("validation ——   training ·····", fontsize=10)
+    _save(figure, path)
+
+
 def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str, ...], title: str) -> None:
     """Draw a confusion matrix as shares of each true class, with the counts written in, to `path` (.png).
 
@@ -70,18 +96,18 @@ def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str
     axes.set_yticks(range(len(classes)), rows, parse_math=False)
     accuracy = matrix.trace() / max(matrix.sum(), 1)
     axes.set(xlabel="predicted", ylabel="true class (recall)")
-    heading = textwrap.fill(f"{_printable(title)}: {accuracy:.2%} of {matrix.sum()} faces", width=round(8 * side))
+    heading = textwrap.fill(f"{printable(title)}: {accuracy:.2%} of {matrix.sum()} faces", width=round(8 * side))
     figure.suptitle(heading, fontsize=11, parse_math=False)  # wrap=True would parse it all the same
     _save(figure, path)
 
 
 def _shown(name: str) -> str:
     """Fit a class folder's name, which may hold anything, onto one short line."""
-    line = _printable(name)
+    line = printable(name)
     return line if len(line) <= NAME_LENGTH else line[: NAME_LENGTH - 1] + "…"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Leave what the font can draw: control characters become spaces, letters of other scripts question marks."""
     drawable = get_font(findfont(FontProperties())).get_charmap()
     spaced = (character if character.isprintable() else " " for character in text)

@@ -9,13 +9,17 @@ from pathlib import Path
 from fer_edge.console import console, warn
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
-from fer_edge.files import must_be_free
+from fer_edge.files import must_be_free, write_json
+from fer_edge_train.check import report_of
 from fer_edge_train.class_folders import write_class_folders
+from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.looks import Look
 from fer_edge_train.memory import crop_faces
 from fer_edge_train.readers import read_table
-from fer_edge_train.report import Report, count_kinds, counts_by_split, torn_line
-from fer_edge_train.split import doubts_of, torn_groups
+from fer_edge_train.report import Report, torn_line
+from fer_edge_train.split import torn_groups
+from fer_edge_train.stage import Stage, fingerprint, staging
 from fer_edge_train.table import Table
 
 __all__ = ["DataSettings", "load_faces", "prepare"]
@@ -58,6 +62,8 @@ def prepare(
 ) -> Report:
     """Write a data set as class folders, or, where `out` ends in .npz, as a prepared set; whole or not at all.
 
+    One that was killed goes on where it was: what is finished lies in `OUT.part` (`fer_edge_train.stage`).
+
     Args:
         data: Folder of a data set.
         out: Folder or prepared set to make.
@@ -76,39 +82,35 @@ def prepare(
     with stopped_by_terminate():
         table = read_table(data, settings)
         _refuse_one_person(table, settings)
-        if out.suffix == ".npz":
-            return write_prepared_set(table, out, settings, size=size or SIZE)
-        return write_class_folders(table, out, settings, size=size, link=link)
+        key = fingerprint(table, settings, suffix=out.suffix, size=size, link=link)
+        with staging(out, key, table.rows["picture"].nunique()) as stage:
+            if out.suffix == ".npz":
+                return write_prepared_set(table, out, settings, stage, size=size or SIZE)
+            return write_class_folders(table, out, settings, stage, size=size, link=link)
 
 
-def write_prepared_set(table: Table, out: Path, settings: DataSettings, *, size: int) -> Report:
-    """Write every face of `table` to the prepared set `out` (.npz).
+def write_prepared_set(table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int) -> Report:
+    """Write every face of `table` to the prepared set OUT.npz, and its report to OUT_report.html and OUT_report.json.
 
     Args:
         table: The data set.
         out: File to write.
         settings: How to split.
+        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels.
 
     Raises:
         DataError: No face is left.
         FerEdgeError: `out` cannot be written.
     """
-    faces, skipped = crop_faces(table, size, settings)
-    faces.save(out)
-    everything = [*table.skipped, *skipped]
-    labels = [faces.classes[index] for index in faces.labels]
-    return Report(
-        out=str(out),
-        source=faces.source,
-        faces=counts_by_split(faces.split.tolist(), labels, faces.classes),
-        total=len(faces),
-        dropped=table.dropped,
-        skipped=count_kinds(everything),
-        skipped_rows=everything,
-        torn_groups=torn_groups(faces.group, faces.split),
-        notes=doubts_of(faces),
-    )
+    looks: dict[int, Look] = {}
+    faces, skipped = crop_faces(table, size, settings, stage, looks)
+    faces.save(stage.built)
+    report, kept = report_of(out, table, faces, looks, skipped)
+    write_json(out.with_name(f"{out.stem}_report.json"), report.as_json())  # the set holds nothing for people
+    write_page(out.with_name(f"{out.stem}_report.html"), report, kept, faces.faces.__getitem__)
+    stage.publish()  # last: where the set is, its report is, too
+    return report
 
 
 def _refuse_one_person(table: Table, settings: DataSettings) -> None:

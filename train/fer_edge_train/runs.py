@@ -15,6 +15,7 @@ from fer_edge.files import make_folder, read_json, remove_temporaries, write_tex
 
 FILES = (
     "config.json",  # settings, classes, where the faces came from, versions; where it is, the set-up is whole
+    "config.yaml",  # the settings alone, as --config takes them
     "best.keras",  # weights with the best validation accuracy
     "last.keras",  # weights, optimizer and step count of the last whole epoch: what --resume goes on from
     "history.csv",  # one row per epoch
@@ -24,10 +25,13 @@ FILES = (
     "calibration.npz",  # training faces, for `fer-edge export`
     "heldout.npz",  # validation and testing faces, likewise
     "seen.npz",  # pictures that it was trained and chosen on
+    "teachers.npz",  # what the teachers said of the training faces, where there were teachers
     "photos.npz",  # of a detector: photos to calibrate with, validation and testing photos
 )
 EXPORT = "export"
 """Folder where `fer-edge export` puts the models of this run."""
+TENSORBOARD = "tensorboard"
+"""Folder of the logs for TensorBoard, where they are wanted."""
 LOCK = ".lock"
 """Locked as long as a training goes on; stays behind, for a lock that is removed can be taken twice."""
 Row = dict[str, float]
@@ -70,8 +74,12 @@ def _refuse_what_is_no_run(run: Path) -> None:
 
 
 @contextmanager
-def alone_in(run: Path) -> Iterator[None]:
+def alone_in(run: Path, refusal: str | None = None) -> Iterator[None]:
     """Keep every other training out of `run` while the block lasts, and sweep up after one that was killed.
+
+    Args:
+        run: A folder.
+        refusal: What the others are told, where it is no run folder.
 
     Raises:
         FerEdgeError: Another training goes on in `run`.
@@ -80,9 +88,22 @@ def alone_in(run: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it however the process ends
         except BlockingIOError as error:
-            raise FerEdgeError(f"another training goes on in {run}; wait for it, or give another --name") from error
+            refusal = refusal or f"another training goes on in {run}; wait for it, or give another --name"
+            raise FerEdgeError(refusal) from error
         remove_temporaries(run)
         yield
+
+
+def goes_on(run: Path) -> bool:
+    """Whether a training goes on in `run`."""
+    try:
+        with (run / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no lock: nothing was ever trained there
+    return False
 
 
 def clear(run: Path) -> None:
@@ -92,8 +113,9 @@ def clear(run: Path) -> None:
     """
     for name in FILES:
         (run / name).unlink(missing_ok=True)
-    if (run / EXPORT).exists():
-        shutil.rmtree(run / EXPORT)
+    for name in (EXPORT, TENSORBOARD):
+        if (run / name).exists():
+            shutil.rmtree(run / name)
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -113,7 +135,8 @@ def write_history(path: Path, rows: list[Row]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    # as short as a person would write it: an epoch that was read back, 1.0, is 1 again
+    writer.writerows({name: f"{value:.10g}" for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
 
 

@@ -1,12 +1,10 @@
 """Dividing faces into training and testing: by class in the same share, by group never on both sides."""
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fer_edge.faceset import SPLITS, FaceSet
+from fer_edge.faceset import SPLITS, FaceSet, drawing_order
 from fer_edge_train.data_settings import DataSettings
 
 Labels = npt.NDArray[np.str_]
@@ -96,8 +94,7 @@ def doubts_of(faces: FaceSet) -> list[str]:
 def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Draw `share` of the faces, as near as whole groups allow in every class.
 
-    The order of drawing is a hash of seed and group name: it depends on neither the order of the faces nor on the
-    version of numpy, whose generators may change their streams.
+    Groups are tried in their `fer_edge.faceset.drawing_order`, which does not depend on the order of the faces.
 
     Args:
         labels: (n,) class names.
@@ -115,7 +112,7 @@ def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray
     names, group_index = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), label_index.max() + 1), np.int64)
     np.add.at(counts, (group_index, label_index), 1)
-    order = np.array(sorted(range(len(names)), key=lambda i: hashlib.sha256(f"{seed}/{names[i]}".encode()).digest()))
+    order = drawing_order(names.tolist(), seed)
     return np.asarray(_draw_groups(counts, order, _targets(counts, share))[group_index], np.bool_)
 
 

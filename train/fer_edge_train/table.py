@@ -91,7 +91,7 @@ class Table:
     originals: dict[str, str] = field(default_factory=dict)
     """Pictures that `fer-edge prepare` made: name -> sha256 of the photo that it was cut from."""
     embedded: dict[str, Pixels] = field(default_factory=dict)
-    """Pictures that stand in a table instead of a file of their own: name -> (height, width, 3) uint8 BGR."""
+    """Pictures that stand in a table instead of a file of their own: name -> (height, width) uint8 grey."""
 
     @property
     def votes(self) -> npt.NDArray[np.float32]:
@@ -120,10 +120,10 @@ def make_rows(faces: list[dict[str, object]]) -> tuple[pd.DataFrame, list[Skippe
     Returns:
         The rows, and the listings left out.
     """
-    for face in faces:
-        face.update({**DEFAULTS, "group": face["picture"], **face})
     votes = [column for column in (faces[0] if faces else {}) if column.startswith("votes.")]
-    rows: pd.DataFrame = pd.DataFrame(faces, columns=[*COLUMNS, *votes])
+    columns = {name: [face.get(name, DEFAULTS.get(name)) for face in faces] for name in (*COLUMNS, *votes)}
+    columns["group"] = [face.get("group", face["picture"]) for face in faces]
+    rows: pd.DataFrame = pd.DataFrame(columns)
     left_out = _listed_twice(rows, ["label", *votes])
     ordered = rows.drop(index=list(left_out)).sort_values(["picture", "x", "y", "origin"], kind="stable")
     return ordered.reset_index(drop=True), [left_out[row] for row in sorted(left_out)]

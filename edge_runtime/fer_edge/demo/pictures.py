@@ -1,6 +1,5 @@
 """Pictures for the report: sheets of faces, frames of the annotated film, and how they get into the page."""
 
-import base64
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels, encode_picture, is_picture, read_picture, write_picture
+from fer_edge.images import Pixels, is_picture, read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -60,16 +59,6 @@ def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
         return frame_bgr
     height = max(1, round(frame_bgr.shape[0] * width / frame_bgr.shape[1]))
     return cast(Pixels, cv2.resize(frame_bgr, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def data_address(content: bytes, kind: str) -> str:
-    """Write a file as a `data:` address, so that the page holds it; `kind` is its MIME type."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def as_jpeg(frame_bgr: Pixels) -> str:
-    """Write a picture as a `data:` address."""
-    return data_address(encode_picture(frame_bgr, ".jpg"), "image/jpeg")
 
 
 def _video_frames(video: Path, count: int) -> list[Pixels]:

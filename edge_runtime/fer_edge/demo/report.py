@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.demo.pictures import annotated_frames, as_jpeg, data_address, face_sheet, no_wider_than
+from fer_edge.demo.pictures import annotated_frames, face_sheet, no_wider_than
 from fer_edge.demo.results import judge_film, read_lines
 from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_text
 from fer_edge.images import Pixels
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.page import as_jpeg, command_line, data_address, style, table, tiles
 
 AGAIN = "start the demo again: fer-edge demo"
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -39,6 +40,7 @@ def write_report(settings: DemoSettings, ran: list[Ran], seconds: float) -> Path
     """
     prepared = read_json(settings.out / "prepare.json", AGAIN)
     page = string.Template(TEMPLATE.read_text()).substitute(
+        style=style(),
         minutes=duration(seconds),
         drawn=f"{prepared['total']:,}",
         tiles=_tiles(settings, seconds),
@@ -65,30 +67,18 @@ def duration(seconds: float) -> str:
     return f"{rest} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def command_line(command: str) -> str:
-    """Lay out a command that breaks between its words only, so that no option is torn at its hyphen."""
-    return f"<pre>{' '.join(f'<span>{escape(word)}</span>' for word in command.split(' '))}</pre>"
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Lay out a table; every cell is escaped."""
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return f"<div class='wide'><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
-
-
 def _tiles(settings: DemoSettings, seconds: float) -> str:
     export, benchmark = _export(settings), read_json(settings.out / "benchmark.json", AGAIN)
     comparison, ms = export["comparison"], benchmark["ms"]
     kilobytes = {recipe: f"{file['bytes'] / 1000:,.0f} KB" for recipe, file in export["files"].items()}
-    tiles = [
+    figures = [
         (f"{comparison['int8']['accuracy']:.1%}", f"of {comparison['n']} unseen drawings named rightly, int8"),
         (f"{100 * comparison['drop']:.1f} pt", "accuracy that int8 lost"),
         (kilobytes["int8"], f"model, float: {kilobytes['float32']}"),
         (_ms(ms["classify"]), "to name the faces of one frame, median"),
         (duration(seconds), "for all of it"),
     ]
-    return "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(text)}</span></div>" for b, text in tiles)
+    return tiles(figures)
 
 
 def _section(number: int, done: Ran, settings: DemoSettings) -> str:

@@ -1,7 +1,7 @@
 """Fit the face detector on photos with marked faces; a run killed at any moment goes on where it stood."""
 
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from fer_edge.console import console, warn
 from fer_edge.detection_metrics import FALSE_PER_PHOTO, SMALLEST, figures
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, ModelError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json, write_json
-from fer_edge.images import Pixels
 from fer_edge.photoset import Photo, PhotoSet
 from fer_edge.versions import installed
+from fer_edge_train.config_file import filled, write_config_file
 from fer_edge_train.detector.batches import SceneBatches
 from fer_edge_train.detector.judge import Validation, judged_photos
 from fer_edge_train.detector.network import face_detector
 from fer_edge_train.detector.photos import read_photos
-from fer_edge_train.detector.settings import DetectorSettings, as_values, settings_from
+from fer_edge_train.detector.settings import DetectorSettings
 from fer_edge_train.detector.targets import geometry_loss, heat_loss
 from fer_edge_train.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.evaluate import load_network
@@ -49,15 +49,17 @@ def train(settings: DetectorSettings, project: Path, name: str, *, exist_ok: boo
     Raises:
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
-    settings = replace(settings, data=str(Path(settings.data).resolve()))  # --resume may be typed elsewhere
-    if settings.crops:
-        settings = replace(settings, crops=str(Path(settings.crops).resolve()))
+    data, crops, pretrained = (
+        str(Path(path).resolve()) if path else "" for path in (settings.data, settings.crops, settings.pretrained)
+    )
+    settings = replace(settings, data=data, crops=crops, pretrained=pretrained)  # --resume may be typed elsewhere
     photos, batches = _read(settings)
     network = _made(settings, batches)
     run = new_run(project, name, exist_ok=exist_ok)
     with alone_in(run):
         clear(run)
         _kept(photos, settings.seed).save(run / "photos.npz")
+        write_config_file(run / "config.yaml", settings, "fer-edge train --task detect --config FILE --data DIR")
         write_json(run / "config.json", _config(settings, photos, network))  # last: what lacks it cannot be resumed
         _fit(run, network, photos, batches, settings)
     return run
@@ -70,7 +72,7 @@ def resume(run: Path, config: dict[str, Any]) -> None:
         FerEdgeError: Another training goes on in it, or its data has changed since.
     """
     with alone_in(run):
-        settings = settings_from(config["settings"], f"{run}/config.json")
+        settings = filled(DetectorSettings(), config["settings"], f"{run}/config.json")
         photos, batches = _read(settings)
         if photos.source["digest"] != config["source"].get("digest"):
             raise DataError(f"{settings.data} has changed since {run} was started; start a new run without --resume")
@@ -94,22 +96,26 @@ def _read(settings: DetectorSettings) -> tuple[PhotoSet, SceneBatches]:
             raise DataError(
                 f"{settings.data} has no {split} photo with a face; faces.csv needs more rows of split train"
             )
-    return photos, SceneBatches(photos.part("training"), _crops(settings), settings)
+    if settings.crops:
+        crops = _crops(Path(settings.crops))
+        photos = replace(photos, source={**photos.source, "crops": crops.source})
+        return photos, SceneBatches(photos.part("training"), crops.faces, settings)
+    return photos, SceneBatches(photos.part("training"), None, settings)
 
 
-def _crops(settings: DetectorSettings) -> Pixels | None:
+def _crops(path: Path) -> FaceSet:
     """Ready face crops for training; those that the set holds out stay unseen."""
-    if not settings.crops:
-        return None
-    faces = FaceSet.load(Path(settings.crops)).part("training").faces
-    if len(faces) == 0:
-        raise DataError(f"{settings.crops} has no training face to lay over photos")
-    return faces
+    crops = FaceSet.load(path).part("training")
+    if len(crops) == 0:
+        raise DataError(f"{path} has no training face to lay over photos")
+    return crops
 
 
 def _made(settings: DetectorSettings, batches: SceneBatches) -> keras.Model:
     keras.utils.set_random_seed(settings.seed)
     network = face_detector(settings.height, settings.width)
+    if settings.pretrained:
+        _take_weights(network, Path(settings.pretrained))
     optimizer = make_optimizer(
         "adamw",
         learning_rate=settings.learning_rate,
@@ -120,6 +126,23 @@ def _made(settings: DetectorSettings, batches: SceneBatches) -> keras.Model:
     )
     network.compile(optimizer=optimizer, loss=LOSSES, loss_weights=WEIGHTS)
     return network
+
+
+def _take_weights(network: keras.Model, path: Path) -> None:
+    """Give `network` the weights of another of its kind, whose input may have another size.
+
+    Args:
+        network: As made.
+        path: A `.keras` file, or a run folder for its best one.
+
+    Raises:
+        ModelError: The file cannot be read, or holds a network of another kind.
+    """
+    path = path / "best.keras" if path.is_dir() else path
+    weights = load_network(path).get_weights()
+    if [own.shape for own in network.get_weights()] != [given.shape for given in weights]:
+        raise ModelError(f"pretrained: {path} holds no {network.name} network; name a run of --task detect")
+    network.set_weights(weights)
 
 
 def _kept(photos: PhotoSet, seed: int) -> PhotoSet:
@@ -141,6 +164,7 @@ def _fit(run: Path, network: keras.Model, photos: PhotoSet, batches: SceneBatche
         score=SCORE,
         patience=settings.patience,
         seed=settings.seed,
+        tensorboard=settings.tensorboard,
         judges=[Validation(validation)],
     )
     _report(run, photos, rows)
@@ -169,7 +193,7 @@ def _report(run: Path, photos: PhotoSet, rows: list[Row]) -> None:
 def _config(settings: DetectorSettings, photos: PhotoSet, network: keras.Model) -> dict[str, Any]:
     return {
         "task": TASK,
-        "settings": as_values(settings),
+        "settings": asdict(settings),
         "network": {
             "name": network.name,
             "parameters": network.count_params(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Annotated, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fer_edge.centre_points import Floats
 from fer_edge.images import Pixels
 from fer_edge.photoset import Photo
+from fer_edge_train.config_file import Share, Within
 
 Rng = np.random.Generator
 Doubles = npt.NDArray[np.float64]
@@ -20,28 +21,28 @@ Doubles = npt.NDArray[np.float64]
 class SceneSettings:
     """How far a training picture may be changed; each change is drawn anew for every picture and epoch."""
 
-    zoom: float = 1.6
+    zoom: Annotated[float, Within(1, 10)] = 1.6
     """A photo that just fits the picture is made larger or smaller by up to this factor."""
-    aimed: float = 0.2
+    aimed: Share = 0.2
     """Share of photos that are scaled so that one of their faces gets any size, from `smallest` to the picture's."""
-    smallest: float = 12.0
+    smallest: Annotated[float, Within(1, 32)] = 12.0
     """Pixels."""
-    enlarge: float = 2.5
+    enlarge: Annotated[float, Within(0.1, 10)] = 2.5
     """A photo is enlarged by no more than this."""
-    mosaic: float = 0.15
+    mosaic: Share = 0.15
     """Share of pictures that are put together from four photos."""
-    crops: float = 0.15
+    crops: Share = 0.15
     """Share of pictures with ready face crops laid over them, if there are any."""
-    rotation: float = 7.0
+    rotation: Annotated[float, Within(0, 180)] = 7.0
     """Degrees either way (standard deviation; every eighth photo three times that)."""
-    dark: float = 0.1
+    dark: Share = 0.1
     """Share of pictures taken in poor light."""
-    backlight: float = 0.05
+    backlight: Share = 0.05
     """Share of pictures whose faces are darker than what is around them."""
-    blur: float = 0.1
-    noise: float = 0.15
-    jpeg: float = 0.05
-    occlusion: float = 0.1
+    blur: Share = 0.1
+    noise: Share = 0.15
+    jpeg: Share = 0.05
+    occlusion: Share = 0.1
     """Share of pictures in which something stands before some faces."""
 
 

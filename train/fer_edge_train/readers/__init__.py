@@ -63,6 +63,11 @@ def person_of(picture: str) -> str:
     return re.sub(r"_\d+$", "", PurePosixPath(picture).stem)
 
 
+def layout_of(root: Path) -> Layout | None:
+    """Recognise the layout of the folder `root` by what is in it; None where it is no folder, or of no known one."""
+    return next((layout for layout in LAYOUTS.values() if root.is_dir() and layout.recognises(root)), None)
+
+
 def _layout(root: Path, name: str | None) -> Layout:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; --data takes the folder of a data set, or a prepared set .npz")
@@ -70,8 +75,7 @@ def _layout(root: Path, name: str | None) -> Layout:
         if name not in LAYOUTS:
             raise UsageError(f"--format {name}: unknown; take one of {', '.join(LAYOUTS)}")
         return LAYOUTS[name]
-    for layout in LAYOUTS.values():
-        if layout.recognises(root):
-            return layout
+    if layout := layout_of(root):
+        return layout
     known = "; ".join(f"{name}: {layout.shape}" for name, layout in LAYOUTS.items())
     raise DataError(f"{root} is no data set that fer-edge knows; it knows {known}")

@@ -6,7 +6,6 @@ The two differ in a few hundred rows; papers use `label.csv`, so it is taken whe
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
@@ -122,11 +121,11 @@ def _read_pixels(path: Path, skipped: list[Skipped]) -> tuple[dict[str, Pixels],
         values = dict(zip(heading, fields, strict=False))
         pixels = np.array(values.get("pixels", "").split(), dtype=object)
         try:
-            grey = pixels.astype(np.uint8).reshape(48, 48)
+            grey: Pixels = pixels.astype(np.uint8).reshape(48, 48)
         except (ValueError, OverflowError):
             skipped.append(Skipped(f"{path.name}:{line}", "pixels are not 48x48 values from 0 to 255"))
             continue
         name = f"fer{number:07d}.png"
-        pictures[name] = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+        pictures[name] = grey
         usages[name] = values.get("usage", "")
     return pictures, usages

@@ -102,7 +102,9 @@ def _in_class_folder(root: Path, folder: str) -> tuple[list[str], list[Skipped]]
         skipped += [Skipped(path, "not a picture by its suffix") for path in sorted({*files} - {*pictures})]
     if not folders and not files:
         skipped = [Skipped(folder, "a class folder without a picture")]
-    return pictures, skipped
+    shown = {path: path.encode(errors="backslashreplace").decode() for path in pictures}
+    skipped += [Skipped(shown[path], "its name is not UTF-8; rename it") for path in pictures if shown[path] != path]
+    return [path for path in pictures if shown[path] == path], skipped
 
 
 def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:

@@ -1,0 +1,40 @@
+"""Parts of a page that holds everything itself: no script, no network, light and dark as the reader has it."""
+
+import base64
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from fer_edge.images import Pixels, encode_picture
+
+
+def style() -> str:
+    """Give the style sheet that all pages share."""
+    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Lay out a table; every cell is escaped."""
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return f"<div class='wide'><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
+
+
+def command_line(command: str) -> str:
+    """Lay out a command that breaks between its words only, so that no option is torn at its hyphen."""
+    return f"<pre>{' '.join(f'<span>{escape(word)}</span>' for word in command.split(' '))}</pre>"
+
+
+def tiles(figures: Iterable[tuple[str, str]]) -> str:
+    """Lay out figures, each with what it counts."""
+    return "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(text)}</span></div>" for b, text in figures)
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """Write a file as a `data:` address, so that the page holds it; `kind` is its MIME type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def as_jpeg(frame_bgr: Pixels) -> str:
+    """Write a picture, colour or grey, as a `data:` address."""
+    return data_address(encode_picture(frame_bgr, ".jpg"), "image/jpeg")

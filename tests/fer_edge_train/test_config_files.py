@@ -1,0 +1,245 @@
+"""`fer-edge train --config FILE`: what a file may say, and what stands above it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from fer_edge.cli import app
+from fer_edge.errors import UsageError
+from fer_edge_train import fit
+from fer_edge_train.config_file import filled, read_config_file, write_config_file
+from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
+
+SHIPPED = Path(__file__).parents[2] / "train" / "configs"
+Train = Callable[..., TrainSettings]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def fer_edge(*arguments: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`fer-edge train` that only says with what settings it would."""
+    given: list[TrainSettings] = []
+
+    def caught(settings: TrainSettings, *_: object, **__: object) -> Path:
+        given.append(settings)
+        return Path("run")
+
+    monkeypatch.setattr(fit, "train", caught)
+    monkeypatch.setattr(fit, "show", lambda run: None)
+
+    def typed(*arguments: str | Path) -> TrainSettings:
+        fer_edge("train", *arguments)
+        return given[-1]
+
+    return typed
+
+
+def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
+    path = written(tmp_path, "epochs: 3\naugmentation:\n  blur: 0.5\n")
+
+    assert read_config_file(path, TrainSettings()) == TrainSettings(epochs=3, augmentation=Augmentation(blur=0.5))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a remark\n", "{}", "augmentation:\n", "reading: {}"])
+def test_an_empty_file_is_all_defaults(tmp_path: Path, text: str) -> None:
+    assert read_config_file(written(tmp_path, text), TrainSettings()) == TrainSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("1", 1.0), ("0.001", 0.001), ("1e-3", 0.001)],  # YAML itself takes the last for a text
+)
+def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rate: float) -> None:
+    settings = read_config_file(written(tmp_path, f"learning_rate: {text}\n"), TrainSettings())
+
+    assert (settings.learning_rate, type(settings.learning_rate)) == (rate, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("epoch: 3", "no field 'epoch'; did you mean 'epochs'? there are data, data_weights"),
+        ("lr: 3", "no field 'lr'; there are data"),
+        ("augmentation: {rotatoin: 1}", "augmentation: no field 'rotatoin'; did you mean 'rotation'? there are flip"),
+        ("1: 2", "no field 1; there are data"),
+        ("epochs: many", "epochs is a whole number, not 'many'"),
+        ("epochs: 3.5", "epochs is a whole number, not 3.5"),
+        ("epochs: true", "epochs is a whole number, not True"),
+        ("epochs:", "epochs is a whole number, not None"),
+        ("class_weights: 1", "class_weights is true or false, not 1"),
+        ("learning_rate: [0.1]", "learning_rate is a number, not [0.1]"),
+        ("learning_rate: quick", "learning_rate is a number, not 'quick'"),
+        ("data: 5", "data is a text, not 5"),
+        ("data: [a, 5]", "data is a text, not 5"),
+        ("data_weights: [1, much]", "data_weights is a number, not 'much'"),
+        ("reading: {format: 5}", "reading: format is a text, not 5"),
+        ("optimizer: adamm", "optimizer is adamw or adam or sgd, not 'adamm'"),
+        ("optimizer: [adam]", "optimizer is adamw or adam or sgd, not ['adam']"),
+        ("augmentation: 3", "augmentation takes fields of its own, such as 'flip: True'"),
+        ("- epochs\n- 3\n", "needed are lines such as 'epochs: 100'"),
+        ("just text", "needed are lines such as 'epochs: 100'"),
+        ("epochs: 3\n  batch: 4\n", "examples lie in train/configs"),
+        ("epochs: [3", "examples lie in train/configs"),
+        ("epochs: !!python/object:os.system 3", "examples lie in train/configs"),
+        ("epochs: 0", "epochs is from 1 to 1000000, not 0"),
+        ("size: 23", "size is from 24 to 256, not 23"),
+        ("seed: -1", "seed is from 0 to 4294967295, not -1"),
+        ("learning_rate: .nan", "learning_rate is from 1e-07 to 10, not nan"),
+        ("weight_decay: .inf", "weight_decay is from 0 to 10, not inf"),
+        ("ema: 1", "ema is from 0 to 0.9999, not 1"),
+        ("augmentation: {jpeg: 1.5}", "augmentation: jpeg is from 0 to 1, not 1.5"),
+        ("reading: {split: 1}", "reading: split is from 0.01 to 0.9, not 1"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_says_what(tmp_path: Path, text: str, complaint: str) -> None:
+    path = written(tmp_path, text)
+
+    [line] = fer_edge("train", "--config", path, "--data", "nowhere", code=2).stderr.strip().splitlines()
+
+    assert line.startswith(f"error: --config {path}: ")
+    assert complaint in line
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"data: caf\xe9\n")
+    (tmp_path / "control.yaml").write_bytes(b"data: \x07\n")
+
+    for name, reason in (
+        ("nowhere.yaml", "No such file"),
+        (".", "Is a directory"),
+        ("latin.yaml", "can't decode"),
+        ("control.yaml", "unacceptable character"),
+    ):
+        with pytest.raises(UsageError, match=reason) as refused:
+            read_config_file(tmp_path / name, TrainSettings())
+        assert "\n" not in str(refused.value)
+
+
+def test_two_ways_to_balance_are_one_too_many(tmp_path: Path) -> None:
+    path = written(tmp_path, "balanced_sampling: true\n")
+
+    refused = fer_edge("train", "--config", path, "--data", "nowhere", "--logit-adjustment", "1", code=2).stderr
+
+    assert "--balanced-sampling and --logit-adjustment each make rare classes count in full; choose one" in refused
+
+
+@pytest.mark.parametrize("name", ["edge.yaml", "strong.yaml"])
+def test_a_shipped_file_is_read(name: str) -> None:
+    settings = read_config_file(SHIPPED / name, TrainSettings())
+
+    assert settings.network == "edge"
+    assert settings.data == ()  # --data says
+
+
+def test_without_flags_and_file_the_defaults_hold(train: Train) -> None:
+    assert train("--data", "d") == TrainSettings(data=("d",))
+
+
+def test_flags_stand_above_the_file(tmp_path: Path, train: Train) -> None:
+    path = written(tmp_path, "data: a\nepochs: 3\nbatch: 7\naugmentation: {blur: 0.5, flip: false}\nseed: 4\n")
+
+    settings = train("--config", path, "--data", "b", "--batch", "9", "--blur", "0.1", "--seed", "6", "--lr", "0.002")
+
+    assert settings == TrainSettings(
+        data=("b",),
+        epochs=3,
+        batch=9,
+        seed=6,
+        augmentation=Augmentation(flip=False, blur=0.1),
+        reading=DataSettings(seed=6),
+    )
+
+
+def test_a_flag_of_its_default_value_stands_above_the_file_as_well(tmp_path: Path, train: Train) -> None:
+    path = written(tmp_path, "epochs: 3\nclass_weights: true\n")
+
+    settings = train("--config", path, "--data", "d", "--epochs", "60", "--no-class-weights")
+
+    assert settings == TrainSettings(data=("d",))
+
+
+def test_without_augmentation_nothing_is_left_but_what_was_typed(tmp_path: Path, train: Train) -> None:
+    path = written(tmp_path, "augmentation: {jpeg: 0.5}\n")
+
+    assert train("--config", path, "--data", "d", "--no-augment").augmentation == NO_AUGMENTATION
+    only_flip = Augmentation(flip=True, shift=0, rotation=0, zoom=0, brightness=0)
+    assert train("--data", "d", "--no-augment", "--flip").augmentation == only_flip
+
+
+def test_the_file_may_name_the_data(tmp_path: Path, train: Train) -> None:
+    assert train("--config", written(tmp_path, "data: d\n")).data == ("d",)
+
+    path = written(tmp_path, "epochs: 3\n")
+    assert f"{path} names no data; give --data DIR as well" in fer_edge("train", "--config", path, code=2).stderr
+
+
+def test_every_setting_has_a_flag_with_the_same_default() -> None:
+    other_names = {
+        "size": "imgsz",
+        "learning_rate": "lr",
+        "format": "data_format",
+        "data_weights": "data_weight",
+        "teachers": "teacher",
+    }
+    own_flag = {other_names.get(c.name, c.name) for s in (TrainSettings, Augmentation) for c in fields(s)}
+    flags = {str(option.name): option.default for option in typer.main.get_command(app).commands["train"].params}  # type: ignore[attr-defined]  # a group
+
+    assert own_flag - {"augmentation", "reading"} <= flags.keys()
+    for settings in (TrainSettings(), Augmentation(), DataSettings()):
+        for name, value in asdict(settings).items():
+            flag = other_names.get(name, name)
+            if flag in flags and flag not in ("data", "data_weight", "teacher", "unlabelled"):  # whose default is none
+                assert flags[flag] == value, flag
+
+
+def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
+    settings = TrainSettings(data=("dé",), epochs=7, learning_rate=1e-7, augmentation=Augmentation(shift=0.3))
+
+    write_config_file(tmp_path / "config.yaml", settings, "a remark")
+
+    assert (tmp_path / "config.yaml").read_text().startswith("# a remark\ndata:\n- dé\n")
+    assert read_config_file(tmp_path / "config.yaml", TrainSettings()) == settings
+    assert filled(TrainSettings(), json.loads(json.dumps(asdict(settings))), "config.json") == settings
+
+
+def test_the_file_in_a_run_folder_makes_the_same_run_again(bars: Path, tmp_path: Path) -> None:
+    given = ["--network", "expw-cnn", "--imgsz", "24", "--epochs", "2", "--batch", "16", "--seed", "3", "--mixup", "1"]
+    more = ["--erasing", "0.5", "--low-resolution", "0.5", "--blur", "0.5", "--jpeg", "0.5", "--label-smoothing", "0.1"]
+    project = ["--project", tmp_path / "runs"]
+    fer_edge("train", "--data", bars, *given, *more, "--balanced-sampling", *project, "--name", "first")
+    copied = tmp_path / "copied.yaml"
+    copied.write_text((tmp_path / "runs/first/config.yaml").read_text().replace(str(bars), "/elsewhere/bars.npz"))
+    fer_edge("train", "--config", copied, "--data", bars, *project, "--name", "second")
+
+    first, second = (figures(tmp_path / "runs" / name) for name in ("first", "second"))
+    assert first == second
+    configs = [json.loads((tmp_path / "runs" / name / "config.json").read_text()) for name in ("first", "second")]
+    assert configs[0] == configs[1]
+
+
+def figures(run: Path) -> list[dict[str, Any]]:
+    from fer_edge_train.runs import read_history
+
+    timed = ("seconds", "faces_per_s")
+    return [
+        {name: value for name, value in row.items() if name not in timed}
+        for row in read_history(run / "history.csv", fit.SCORE)
+    ]

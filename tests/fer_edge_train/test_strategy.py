@@ -1,0 +1,253 @@
+"""Two workers on this machine, each with its TF_CONFIG, against one alone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fer_edge.errors import UsageError
+from fer_edge_train.cluster import Cluster, read_cluster
+
+Weights = dict[str, npt.NDArray[np.float32]]
+TOLERANCE = 1e-4
+"""Of a weight: sums of halves round otherwise than sums of wholes. Seen: 2e-6 after three epochs."""
+
+
+def train(*arguments: str | Path) -> list[str]:
+    settings = ["--imgsz", "24", "--lr", "0.005", "--ema", "0.9", "--patience", "0"]
+    return [sys.executable, "-m", "fer_edge", "train", *settings, *map(str, arguments)]
+
+
+def start_two(command: list[str], cwd: Path) -> list[subprocess.Popen[str]]:
+    return start([command, command], cwd)
+
+
+def start(commands: list[list[str]], cwd: Path) -> list[subprocess.Popen[str]]:
+    with socket.socket() as one, socket.socket() as two:
+        ports = []
+        for free in (one, two):
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    workers = []
+    for index, command in enumerate(commands):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        environment = {**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}
+        workers.append(subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True))
+    return workers
+
+
+def run_two(command: list[str], cwd: Path) -> list[str]:
+    workers = start_two(command, cwd)
+    told = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], told
+    return told
+
+
+def weights_in(path: Path) -> Weights:
+    """Every weight of a .keras file."""
+    from fer_edge_train.evaluate import load_network
+
+    return {weight.path: np.asarray(weight) for weight in load_network(path).weights}
+
+
+def largest_difference(a: Weights, b: Weights, part: str = "") -> float:
+    assert a.keys() == b.keys()
+    return max(float(np.abs(a[name] - b[name]).max()) for name in a if part in name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def plain(bars: Path) -> list[str | Path]:
+    """A training without dropout and batch normalisation, whose every face is changed at random."""
+    return ["--data", bars, "--network", "legend-cnn", "--batch", "10", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path, plain: list[str | Path]) -> Path:
+    """The run of one process."""
+    subprocess.run(train(*plain, "--name", "alone"), cwd=folder, check=True, capture_output=True)
+    return folder / "runs/train/alone"
+
+
+@pytest.fixture(scope="module")
+def together(folder: Path, plain: list[str | Path]) -> Path:
+    """The run of two workers."""
+    leader, follower = run_two(train(*plain, "--name", "together"), folder)
+    assert "wrote runs/train/together; next: fer-edge export" in leader
+    assert "wrote" not in follower
+    return folder / "runs/train/together"
+
+
+def test_two_workers_get_the_result_of_one(alone: Path, together: Path) -> None:
+    assert largest_difference(weights_in(together / "last.keras"), weights_in(alone / "last.keras")) < TOLERANCE
+
+
+def test_two_workers_report_the_figures_of_one(alone: Path, together: Path) -> None:
+    def figures(run: Path) -> list[list[float]]:
+        rows = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
+        return [[float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")] for row in rows]
+
+    np.testing.assert_allclose(figures(together), figures(alone), atol=TOLERANCE)
+
+
+def test_only_the_leader_leaves_a_run_folder(alone: Path, together: Path) -> None:
+    assert sorted(path.name for path in together.iterdir()) == sorted(path.name for path in alone.iterdir())
+    assert not list(together.parent.glob("together?*"))
+
+
+@pytest.mark.slow
+def test_batch_statistics_are_those_of_the_whole_batch(bars: Path, tmp_path: Path) -> None:
+    one_step = train("--data", bars, "--network", "edge", "--batch", "150", "--epochs", "1")
+
+    run_two([*one_step, "--name", "together"], tmp_path)
+    subprocess.run([*one_step, "--name", "alone"], cwd=tmp_path, check=True, capture_output=True)
+
+    together, alone = (weights_in(tmp_path / "runs/train" / name / "last.keras") for name in ("together", "alone"))
+    assert sum("moving_variance" in name for name in alone) == 14
+    assert largest_difference(together, alone, "moving_") < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_the_run_and_leaves_what_can_be_gone_on_with(
+    victim: int, plain: list[str | Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/train/exp"
+    workers = start_two(train(*plain[:-1], "300"), tmp_path)
+    deadline = time.monotonic() + 120
+    while not (run / "last.keras").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    workers[victim].send_signal(signal.SIGKILL)
+    told = workers[1 - victim].communicate(timeout=60)[1]  # TensorFlow's heartbeat notices within ten seconds
+    workers[victim].communicate()
+
+    assert workers[1 - victim].returncode == 1
+    [line] = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: another worker is gone; ")
+    assert line.endswith(" holds every whole epoch: start all workers again, with --resume")
+    assert "Traceback" not in told
+    shorten(run, epochs=3)
+    run_two([sys.executable, "-m", "fer_edge", "train", "--resume", str(run)], tmp_path)
+    assert (run / "metrics.json").exists()
+
+
+def shorten(run: Path, epochs: int) -> None:
+    """Let a run end soon; its weights say nothing more about one that was planned so."""
+    config: dict[str, Any] = json.loads((run / "config.json").read_text())
+    config["settings"]["epochs"] = max(epochs, len((run / "history.csv").read_text().splitlines()) + 1)
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def test_a_batch_that_cannot_be_divided_is_one_clear_error(bars: Path, tmp_path: Path) -> None:
+    command = train("--data", bars, "--network", "legend-cnn", "--batch", "7", "--epochs", "1")
+
+    workers = start_two(command, tmp_path)
+
+    for worker in workers:
+        assert "a batch of 7 cannot be divided among 2 workers; choose a multiple: --batch" in worker.communicate()[1]
+
+
+def test_workers_with_different_settings_are_refused(bars: Path, tmp_path: Path) -> None:
+    commands = [train("--data", bars, "--network", "legend-cnn", "--epochs", epochs) for epochs in ("1", "2")]
+
+    workers = start(commands, tmp_path)
+
+    told = [worker.communicate()[1] for worker in workers]
+    assert all(
+        "error: the workers have different data or settings; start all of them with the same" in it for it in told
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cluster"),
+    [
+        (None, None),
+        ("", None),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}', None),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+            Cluster(("a:1", "b:1"), 1),
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}',
+            Cluster(("a:1", "b:1"), 0),
+        ),
+    ],
+)
+def test_tf_config_names_the_cluster(text: str | None, cluster: Cluster | None) -> None:
+    assert read_cluster(text) == cluster
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"cluster": {"worker": ["a:1", "b:1"]}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["a:1", 5]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_damaged_tf_config_says_how_it_should_look(text: str) -> None:
+    with pytest.raises(UsageError, match=r"TF_CONFIG cannot be read: .*it should look like TF_CONFIG='"):
+        read_cluster(text)
+
+
+@pytest.mark.parametrize(
+    ("environment", "strategy", "told"),
+    [
+        ({}, "multiworker", "--strategy multiworker: TF_CONFIG names no other worker; it should look like"),
+        ({"KERAS_BACKEND": "jax"}, "mirrored", "--strategy mirrored: not with KERAS_BACKEND=jax; leave that out"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_one_line(
+    environment: dict[str, str], strategy: str, told: str, tmp_path: Path
+) -> None:
+    if "KERAS_BACKEND" in environment:
+        pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
+
+    done = subprocess.run(
+        train("--data", "nowhere", "--strategy", strategy),
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_two_devices_of_one_machine_learn_together(bars: Path, tmp_path: Path) -> None:
+    program = f"""
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from fer_edge.cli import app
+app({train("--data", bars, "--network", "edge", "--batch", "10", "--epochs", "2", "--strategy", "mirrored")[3:]!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "training on 2 devices of this machine" in done.stderr
+    assert json.loads((tmp_path / "runs/train/exp/metrics.json").read_text())["testing"]["n"] == 45
