@@ -3,7 +3,8 @@
 python benchmarks/crops.py --data muxspace --yunet face_detection_yunet_2023mar.onnx
 
 Every picture is classified as it comes, and by the best face that each detector finds in it; compare the accuracies on
-the pictures in which both detectors find a face.
+the pictures in which both detectors find a face. Only testing faces count, divided by person with seed 0: the bundled
+detector was trained with ready crops of the others (train/configs/face.yaml).
 """
 
 from pathlib import Path
@@ -20,6 +21,7 @@ from fer_edge.detect import CentrePoints, Detector, Yunet
 from fer_edge.images import read_picture
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.readers import read_table
+from fer_edge_train.split import assign
 
 
 def main(
@@ -29,7 +31,9 @@ def main(
 ) -> None:
     """Print how many pictures there are, in how many a face is found, and the accuracies, as JSON."""
     cv2.setNumThreads(1)
-    table = read_table(data, DataSettings())
+    settings = DataSettings(group="person")
+    table = read_table(data, settings)
+    table = table.keep(assign(table.rows, settings) == "testing")
     classifier = Classifier()
     contract = classifier.contract
     detectors: dict[str, Detector] = {"own": CentrePoints(detector_model), "yunet": Yunet(yunet)}

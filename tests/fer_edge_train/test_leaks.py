@@ -182,14 +182,14 @@ def people(root: Path, count: int = 120) -> Path:
 
 def test_group_person_leaves_no_person_on_both_sides(tmp_path: Path) -> None:
     root = people(tmp_path)
-    warning = leak_warning(load_faces(root, size=48), "data")
+    warning = leak_warning(load_faces(root, size=48), ["data"])
     assert warning is not None
     assert "of 24 testing faces 24 have one of the same person by file name in training or validation" in warning
-    assert leak_warning(load_faces(root, size=48, settings=DataSettings(group="person")), "data") is None
+    assert leak_warning(load_faces(root, size=48, settings=DataSettings(group="person")), ["data"]) is None
 
 
 def test_warning_is_one_line_that_says_what_to_type(tmp_path: Path) -> None:
-    warning = leak_warning(load_faces(people(tmp_path), size=48), "my data")
+    warning = leak_warning(load_faces(people(tmp_path), size=48), ["my data"])
     assert warning is not None
     assert "\n" not in warning
     assert "--group person" in warning
@@ -199,7 +199,7 @@ def test_warning_is_one_line_that_says_what_to_type(tmp_path: Path) -> None:
 def test_what_the_data_sets_own_splits_tear_cannot_be_mended_by_group(tmp_path: Path) -> None:
     for name in ("train/sad/a.png", "train/happy/b.png", "valid/sad/c.png"):
         write_picture(tmp_path / name, portrait(0 if "sad" in name else 1))
-    warning = leak_warning(load_faces(tmp_path, size=48), "data")
+    warning = leak_warning(load_faces(tmp_path, size=48), ["data"])
     assert warning is not None
     assert warning.startswith("of 1 validation faces 1 has an equal one in training; ")
     assert "the data brings these splits, so --group cannot mend them" in warning
@@ -209,7 +209,7 @@ def test_set_that_tells_no_photos_is_searched_too() -> None:
     faces = np.stack([portrait(0), portrait(0), portrait(1)])
     split, names = np.array(["training", "testing", "testing"]), np.array(["a", "b", "c"])
     old = FaceSet(faces, np.eye(2, dtype=np.float32)[[0, 1, 1]], np.ones(3, bool), split, names, names, ("a", "b"))
-    assert (leak_warning(old, "old.npz") or "").startswith("of 2 testing faces 1 has an equal one")
+    assert (leak_warning(old, ["old.npz"]) or "").startswith("of 2 testing faces 1 has an equal one")
 
 
 def test_train_warns_in_one_line_before_it_starts(tmp_path: Path) -> None:

@@ -211,11 +211,18 @@ def test_a_damaged_tf_config_says_how_it_should_look(text: str) -> None:
         read_cluster(text)
 
 
+TWO = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
+
+
 @pytest.mark.parametrize(
     ("environment", "strategy", "told"),
     [
         ({}, "multiworker", "--strategy multiworker: TF_CONFIG names no other worker; it should look like"),
-        ({"KERAS_BACKEND": "jax"}, "mirrored", "--strategy mirrored: not with KERAS_BACKEND=jax; leave that out"),
+        (
+            {"KERAS_BACKEND": "jax", "TF_CONFIG": TWO},
+            "multiworker",
+            "--strategy multiworker: not with KERAS_BACKEND=jax; leave that out",
+        ),
     ],
 )
 def test_a_strategy_that_cannot_be_is_one_line(
@@ -236,18 +243,3 @@ def test_a_strategy_that_cannot_be_is_one_line(
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_two_devices_of_one_machine_learn_together(bars: Path, tmp_path: Path) -> None:
-    program = f"""
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from fer_edge.cli import app
-app({train("--data", bars, "--network", "edge", "--batch", "10", "--epochs", "2", "--strategy", "mirrored")[3:]!r})
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert "training on 2 devices of this machine" in done.stderr
-    assert json.loads((tmp_path / "runs/train/exp/metrics.json").read_text())["testing"]["n"] == 45

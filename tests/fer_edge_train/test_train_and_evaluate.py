@@ -154,7 +154,7 @@ def test_the_highest_seed_trains(bars: Path, tmp_path: Path) -> None:
     from fer_edge_train.runs import read_history
     from fer_edge_train.settings import TrainSettings
 
-    settings = TrainSettings(str(bars), network="expw-cnn", epochs=1, batch=1000, size=24, seed=2**32 - 1)
+    settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=1000, size=24, seed=2**32 - 1)
     [row] = read_history(fit.train(settings, tmp_path, "exp") / "history.csv", fit.SCORE)
     assert row["faces_per_s"] * row["seconds"] == pytest.approx(150, rel=0.05)  # the set is smaller than a batch
 
@@ -167,7 +167,7 @@ def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
     from fer_edge_train import fit
     from fer_edge_train.settings import TrainSettings
 
-    settings, save = TrainSettings(str(bars), network="expw-cnn", epochs=1, size=24), FaceSet.save
+    settings, save = TrainSettings((str(bars),), network="expw-cnn", epochs=1, size=24), FaceSet.save
 
     def stop_at_heldout(faces: FaceSet, path: Path) -> None:
         if path.name == "heldout.npz":

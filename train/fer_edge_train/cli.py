@@ -177,8 +177,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to RUN/tensorboard as well.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, by its own settings.")] = None,
     strategy: Annotated[
-        Literal["auto", "mirrored", "multiworker"],
-        typer.Option(help="Several GPUs, or the workers in TF_CONFIG; auto takes those that there are."),
+        Literal["auto", "multiworker"],
+        typer.Option(help="One device, or the workers that TF_CONFIG names; auto takes what there is."),
     ] = "auto",
     json: JsonOption = False,
 ) -> None:

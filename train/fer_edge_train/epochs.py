@@ -85,7 +85,7 @@ def fit_epochs(
         DataError: `history.csv` is damaged, or the loss is no number any more.
     """
     known: Batches = batches
-    epoch = int(network.optimizer.iterations) // len(known)
+    epoch = int(keras.ops.convert_to_numpy(network.optimizer.iterations)) // len(known)
     rows = read_history(run / "history.csv", score)[:epoch]
     if len(rows) < epoch:
         raise DataError(f"{run / 'history.csv'} lacks epochs that last.keras has; start a new run without --resume")

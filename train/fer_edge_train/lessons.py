@@ -52,6 +52,12 @@ def read_lessons(settings: TrainSettings) -> Lessons:
     """
     sets = [load_faces(Path(data), size=settings.size, settings=settings.reading) for data in settings.data]
     faces, sizes = joined(sets), [len(one) for one in sets]
+    if "training" not in faces.split:
+        splits = " and ".join(sorted(set(faces.split.tolist())))
+        raise DataError(
+            f"{' '.join(settings.data)} has no training face, only {splits} ones; give class folders without splits, "
+            "which are divided for you: fer-edge train --data DIR"
+        )
     weights = np.array(settings.data_weights or [1.0] * len(sets), np.float32)
     lessons = Lessons(faces, np.repeat(asked_for(sets), sizes, axis=0), np.repeat(weights, sizes))
     for one, data in zip(sets, settings.data, strict=True):
@@ -83,7 +89,7 @@ def training_batches(lessons: Lessons, settings: TrainSettings, said: Floats | N
         said: What the teachers say (`ask_teachers`), or None without teachers.
 
     Raises:
-        DataError: There is no training face.
+        DataError: No training face is left to learn from.
     """
     faces, chosen, weights = _to_learn(lessons, settings)
     if settings.class_weights:
@@ -96,12 +102,6 @@ def training_batches(lessons: Lessons, settings: TrainSettings, said: Floats | N
 def _to_learn(lessons: Lessons, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
     """Faces, what people say of them, and weights; those that nobody has labelled stand last."""
     training = lessons.faces.split == "training"
-    if not training.any():
-        splits = " and ".join(sorted(set(lessons.faces.split.tolist())))
-        raise DataError(
-            f"{' '.join(settings.data)} has no training face, only {splits} ones; give class folders without splits, "
-            "which are divided for you: fer-edge train --data DIR"
-        )
     kept, chosen = targets(lessons.faces.take(training), settings.labels)
     rows = np.flatnonzero(training)[kept]
     chosen = np.where(lessons.asked[rows], chosen, np.float32(ABSENT))

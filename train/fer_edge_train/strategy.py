@@ -1,6 +1,5 @@
 """Training on several devices or machines, through tf.distribute; on one device nothing of this is at work.
 
-mirrored: the GPUs of one machine, by Keras and `tf.distribute.MirroredStrategy`.
 multiworker: one process per device, on one machine or many, named in TF_CONFIG. Keras 3's fit fails under
 `MultiWorkerMirroredStrategy` (keras issue 20585: PerReplica batches, "Invalid reduction dimension 0"), so each worker
 fits its own network by Keras on its part of every batch, and the strategy serves for what it does well: starting the
@@ -27,7 +26,7 @@ from fer_edge.files import TEMPORARY
 from fer_edge.quiet import quiet
 from fer_edge_train.cluster import EXAMPLE, Cluster, read_cluster
 
-Strategy = Literal["auto", "mirrored", "multiworker"]
+Strategy = Literal["auto", "multiworker"]
 WAIT_S = 600
 """How long a worker waits for the others to start."""
 
@@ -177,7 +176,7 @@ def taking_part(name: Strategy) -> Iterator[Place]:
     """Take this process's place in the training of the `with` block, and wake Keras's engine.
 
     Args:
-        name: auto takes multiworker where TF_CONFIG names several workers, mirrored where there are several GPUs.
+        name: auto takes multiworker where TF_CONFIG names several workers.
 
     Raises:
         UsageError: TF_CONFIG, the engine or the devices do not fit.
@@ -191,7 +190,7 @@ def taking_part(name: Strategy) -> Iterator[Place]:
         if name != "auto":
             raise UsageError(f"--strategy {name}: not with KERAS_BACKEND={keras.backend.backend()}; leave that out")
         cluster = None
-    if cluster and name != "mirrored":
+    if cluster:
         _here = Worker(cluster, _cluster_of(cluster))
         try:
             yield _here
@@ -201,16 +200,6 @@ def taking_part(name: Strategy) -> Iterator[Place]:
     with quiet(), suppress(ModuleNotFoundError):
         keras.ops.zeros(1)  # it looks for its devices now, where its start-up messages can be kept from the user
         importlib.import_module("tensorflow")  # Keras does it, if it can, in the first epoch of any engine
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if name == "mirrored" or len(tf.config.list_logical_devices("GPU")) > 1:
-            with quiet():
-                strategy = tf.distribute.MirroredStrategy()
-            console.print(f"training on {strategy.num_replicas_in_sync} devices of this machine")
-            with strategy.scope():
-                yield _here
-            return
     yield _here
 
 

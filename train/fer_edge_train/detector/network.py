@@ -12,9 +12,9 @@ from fer_edge.centre_points import STRIDE
 from fer_edge.errors import UsageError
 
 NARROW, QUARTER = 8, 24
-STAGES = ((48, 2), (96, 3), (128, 3))
+STAGES = ((64, 3), (96, 2), (128, 1))
 """Channels and further blocks at strides 8, 16, 32; each stage begins with a block of stride 2."""
-JOINED, HEAD = 48, 32
+JOINED, HEAD = 48, 48
 """Channels where the maps are added, and those that the answers are read from."""
 
 
@@ -45,7 +45,7 @@ def face_detector(height: int, width: int) -> keras.Model:
 
 
 def _normed(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.ReLU(6.0)(layers.BatchNormalization()(x))
 
 
 def _point(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
@@ -58,7 +58,7 @@ def _block(x: keras.KerasTensor, channels: int, strides: int = 1) -> keras.Keras
         # "same" would centre an odd map's windows elsewhere than an even map's, and the weights fit one place only
         x, padding = layers.ZeroPadding2D(((0, 2), (0, 2)))(x), "valid"
     x = _normed(layers.DepthwiseConv2D(3, strides=strides, padding=padding, use_bias=False)(x))
-    x = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(channels, 1, use_bias=False)(x))
+    x = layers.BatchNormalization()(layers.Conv2D(channels, 1, use_bias=False)(x))
     if strides == 1 and before.shape[-1] == channels:
         x = layers.Add()([before, x])
     return layers.ReLU(6.0)(x)

@@ -11,8 +11,9 @@ SMALLEST = 12.0
 """Pixels: a face whose longer side is shorter is neither face nor background, for there is nothing to see in a cell."""
 SPREAD = 0.15
 """Standard deviation of a centre's heat, over the face's width and height."""
-SPREADS = (0.5, 1.8)
-"""Cells: the least and the greatest standard deviation, so that small faces have a peak and large ones not a plain."""
+SPREADS = (0.75, 1.5)
+"""Cells: the least and the greatest standard deviation, so that small faces have a peak and large ones not a plain.
+Loss counts by heat: were they farther apart, large faces would be learnt first and small ones hardly."""
 NEAR = 0.4
 """Cells whose heat is at least this also learn the box, in proportion: each may win where faces are decoded."""
 IGNORED = -1.0
