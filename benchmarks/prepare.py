@@ -3,10 +3,12 @@
 python benchmarks/prepare.py --data expw --photos 100000 > prepare.json
 
 The photos of `--data` (a folder with label.lst and origin/) are repeated under new names until there are enough; the
-names are symbolic links, so that a hundred thousand of them take no room. Each step runs in a process of its own, with
-as many threads as cores: `cv2.imread` of every photo, which is the floor, before and after the others; reading as
-`train` and `evaluate` do it; `prepare` to a prepared set; and `prepare` to class folders, which also encodes and writes
-every crop. Everything comes from the page cache: what is compared is work, not disks.
+names are symbolic links, so that a hundred thousand of them take no room. Small photos leave less to decode, so all
+else counts for more: `--side 768` first enlarges them to what they were before somebody made them smaller. Each step
+runs in a process of its own, with as many threads as cores: `cv2.imread` of every photo, which is the floor, before
+and after the others; reading as `train` and `evaluate` do it; `prepare` to a prepared set; and `prepare` to class
+folders, which also encodes and writes every crop. Everything comes from the page cache: what is compared is work, not
+disks.
 """
 
 import multiprocessing
@@ -43,6 +45,22 @@ class Measured(NamedTuple):
     """Largest memory once everything is imported."""
     peak_mb: float
     """Largest memory at the end."""
+
+
+def enlarge_expw(source: Path, target: Path, side: int) -> None:
+    """Make an ExpW in `target` whose photos' longest side is `side` pixels; the boxes grow with them."""
+    make_folder(target / "origin")
+    scales: dict[str, float] = {}
+    lines = []
+    for line in (source / "label.lst").read_text().splitlines():
+        name, face, *box, confidence, label = line.rsplit(None, 7)
+        if name not in scales and (photo := cv2.imread(str(source / "origin" / name))) is not None:
+            scales[name] = side / max(photo.shape[:2])
+            larger = cv2.resize(photo, None, fx=scales[name], fy=scales[name], interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(target / "origin" / name), larger)
+        if name in scales:
+            lines.append(" ".join([name, face, *(str(round(float(v) * scales[name])) for v in box), confidence, label]))
+    (target / "label.lst").write_text("\n".join(lines) + "\n")
 
 
 def repeat_expw(source: Path, target: Path, photos: int) -> int:
@@ -128,12 +146,15 @@ def measured_alone(step: str, data: Path, out: Path) -> Measured:
 def main(
     data: Annotated[Path, typer.Option(help="Folder with label.lst and origin/, as ExpW lies on disk.")],
     photos: Annotated[int, typer.Option(min=1, help="Photos of the data set that is made of them.")] = 100_000,
+    side: Annotated[int | None, typer.Option(min=1, help="Longest side of a photo; default: as they are.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where it is made; default: a folder below /tmp.")] = None,
 ) -> None:
     """Time reading and preparing against decoding alone; the JSON is for programs, the table for people."""
     with TemporaryDirectory(prefix="prepare-", dir=out) as made:
         root = Path(made)
-        faces = repeat_expw(data, root / "expw", photos)
+        if side:
+            enlarge_expw(data, root / "enlarged", side)
+        faces = repeat_expw(root / "enlarged" if side else data, root / "expw", photos)
         results = {}
         for step in STEPS:
             console.print(f"{step} ...")
@@ -144,6 +165,7 @@ def main(
     floor = (first.seconds + last.seconds) / 2
     report: dict[str, Any] = {
         "photos": photos,
+        "side": side,
         "faces": faces,
         "size": SIZE,
         "threads": JOBS,

@@ -107,7 +107,7 @@ def parts(out: str) -> int:
         ("out", "Path", "replace", 20, 5),  # some faces are where they belong
         ("out", "fer_edge_train.stage", "must_be_free", 3, 5),  # all is put together
         ("out.npz", "fer_edge_train.crops", "read_content", 40, 3),
-        ("out.npz", "numpy.lib.format", "write_array", 14, 5),  # in the middle of the set
+        ("out.npz", "numpy.lib.format", "write_array", 34, 5),  # in the middle of the set
         ("out.npz", "fer_edge_train.stage", "must_be_free", 3, 5),
     ],
 )

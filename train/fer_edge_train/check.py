@@ -9,7 +9,7 @@ from fer_edge.files import must_be_free, replacing_folder, write_json
 from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.kept import Kept
-from fer_edge_train.looks import SIZE, Look
+from fer_edge_train.looks import SIZE, Looks, joined
 from fer_edge_train.memory import crop_faces
 from fer_edge_train.readers import read_table
 from fer_edge_train.report import Report, make_report
@@ -37,9 +37,9 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
         report = make_report(out, faces.source, faces.classes, kept, skipped=[], dropped=0, notes=doubts_of(faces))
     else:
         table = read_table(data, settings)
-        looks: dict[int, Look] = {}
+        looks: list[Looks] = []
         faces, skipped = crop_faces(table, SIZE, settings, looks=looks)
-        report, kept = report_of(out, table, faces, looks, skipped)
+        report, kept = report_of(out, table, faces, joined(looks), skipped)
     if out:
         with replacing_folder(out) as folder:
             write_json(folder / "report.json", report.as_json())
@@ -48,15 +48,15 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
 
 
 def report_of(
-    out: Path | None, table: Table, faces: FaceSet, looks: dict[int, Look], skipped: list[Skipped]
+    out: Path | None, table: Table, faces: FaceSet, looks: Looks, skipped: list[Skipped]
 ) -> tuple[Report, Kept]:
     """Sum up a data set that was cropped into memory.
 
     Args:
         out: What was written.
         table: The data set.
-        faces: What `crop_faces` made of it, with `looks` and `skipped`.
-        looks: What is remembered of each face.
+        faces: What `crop_faces` made of it.
+        looks: What is remembered of them.
         skipped: Pictures and faces that could not be used.
     """
     kept = Kept.of_table(table, looks, faces.split, np.asarray(faces.photos, np.uint64))

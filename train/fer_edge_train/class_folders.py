@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from fer_edge.crop import crop_face, whole
+from fer_edge.crop import crop_face, resize_face, whole
 from fer_edge.errors import DataError
 from fer_edge.faceset import photo_id
 from fer_edge.files import make_folder, remove_temporaries, sha256, write_json
@@ -18,7 +18,7 @@ from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.kept import Kept
 from fer_edge_train.looks import SIZE as LOOK_SIZE
-from fer_edge_train.looks import Look, look_at
+from fer_edge_train.looks import Looks, joined, look_at
 from fer_edge_train.memory import no_face_left, source_of
 from fer_edge_train.report import Report, make_report
 from fer_edge_train.split import assign, doubts
@@ -27,6 +27,15 @@ from fer_edge_train.table import Skipped, Table
 
 FACES = "faces"
 """Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
+
+
+class Seen(NamedTuple):
+    """A face as `fer_edge_train.looks` wants it."""
+
+    side: float
+    """Longer side of its box, in pixels of the source picture."""
+    face: Pixels
+    """(48, 48) uint8 grey."""
 
 
 class Staged(NamedTuple):
@@ -44,8 +53,6 @@ class Staged(NamedTuple):
     """Face box, "x y w h" in pixels of the source picture."""
     copied: bool
     """The file could not be linked."""
-    look: Look
-    """What is remembered of it."""
 
 
 def write_class_folders(
@@ -68,7 +75,7 @@ def write_class_folders(
         FerEdgeError: `out` is there already, or cannot be written.
     """
     settings = replace(settings, validation=0.0)
-    staged, skipped = _write_faces(table, stage, settings.jobs, size, link)
+    staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, link)
     rows = table.rows.iloc[[face.row for face in staged]]
     split = assign(rows, settings)
     files = _place(stage.folder / FACES, stage.built, staged, split.tolist(), rows["label"].tolist())
@@ -78,7 +85,7 @@ def write_class_folders(
     notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
     digests = zip(rows["picture"], staged, strict=True)
     photos = np.array([photo_id(table.originals.get(name, face.digest)) for name, face in digests], np.uint64)
-    kept = Kept.of_table(table, {face.row: face.look for face in staged}, split, photos)
+    kept = Kept.of_table(table, looks, split, photos)
     report = make_report(
         out,
         source_of(table, digest_of(table, pictures), settings),
@@ -96,19 +103,20 @@ def write_class_folders(
 
 def _write_faces(
     table: Table, stage: Stage, jobs: int, size: int | None, link: bool
-) -> tuple[list[Staged], list[Skipped]]:
+) -> tuple[list[Staged], Looks, list[Skipped]]:
     """Read every picture and write its faces into the stage's folder, numbered by row."""
     folder = stage.folder / FACES
     folder.mkdir(exist_ok=True)
     boxes, origins = boxes_of(table), table.rows["origin"].tolist()
     names = table.rows["picture"].tolist()
     staged: list[Staged] = []
+    looks: list[Looks] = []
     skipped: list[Skipped] = []
 
-    def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[Staged | Skipped]:
+    def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[tuple[Staged, Seen] | Skipped]:
         source, digest = PurePosixPath(names[rows.start]), sha256(content)
         stem = source.stem.lstrip(".") or "face"  # who reads the folder leaves hidden files out
-        faces: list[Staged | Skipped] = []
+        faces: list[tuple[Staged, Seen] | Skipped] = []
         for number, row in enumerate(rows):
             name = f"{stem}.png" if len(rows) == 1 else f"{stem}_{number}.png"
             path = folder / f"{row}.png"
@@ -121,26 +129,28 @@ def _write_faces(
                 else:
                     face = frame_bgr if unchanged else crop_face(frame_bgr, box, size or max(1, round(box.longer)))
                     path.write_bytes(encode_picture(face, path.suffix))
-                seen = crop_face(frame_bgr, box, LOOK_SIZE) if unchanged else face
+                seen = crop_face(frame_bgr, box, LOOK_SIZE) if unchanged else resize_face(face, LOOK_SIZE)
                 where = " ".join(f"{value:g}" for value in box)
-                faces.append(Staged(row, path.name, name, digest, where, copied, look_at(seen, box.longer)))
+                faces.append((Staged(row, path.name, name, digest, where, copied), Seen(box.longer, seen)))
             except DataError as error:
                 faces.append(Skipped(origins[row], str(error)))
         return faces
 
-    def keep(pictures: list[list[Staged | Skipped]], unreadable: list[Skipped]) -> None:
-        faces = [face for picture in pictures for face in picture]
-        part = Part(
-            {
-                "faces": [face for face in faces if isinstance(face, Staged)],
-                "skipped": [*unreadable, *(face for face in faces if isinstance(face, Skipped))],
-            }
-        )
+    def keep(pictures: list[list[tuple[Staged, Seen] | Skipped]], unreadable: list[Skipped]) -> None:
+        results = [face for picture in pictures for face in picture]
+        faces = [face for face in results if not isinstance(face, Skipped)]
+        record = {
+            "faces": [face for face, _ in faces],
+            "skipped": [*unreadable, *(face for face in results if isinstance(face, Skipped))],
+        }
+        seen = [seen for _, seen in faces]
+        part = Part(record, look_at([face.row for face, _ in faces], [s.side for s in seen], [s.face for s in seen]))
         stage.add(part)
         collect(part)
 
     def collect(part: Part) -> None:
-        staged.extend(Staged(*face)._replace(look=Look(*face[-1])) for face in part.record["faces"])
+        staged.extend(Staged(*face) for face in part.record["faces"])
+        looks.append(part.looks)
         skipped.extend(Skipped(*row) for row in part.record["skipped"])
 
     for part in stage.finished():
@@ -148,7 +158,7 @@ def _write_faces(
     for_each_picture(table, write, keep, jobs, stage.parts)
     if not staged:
         raise no_face_left(table, skipped)
-    return staged, skipped
+    return staged, joined(looks), skipped
 
 
 def _grey(path: Path) -> Pixels:

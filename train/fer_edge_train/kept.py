@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.faceset import FaceSet
-from fer_edge_train.looks import Look, Marks, marks_of
+from fer_edge_train.looks import Looks, Marks, marks_of
 from fer_edge_train.table import Table
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -34,18 +34,18 @@ class Kept:
     """How sure the data set's face detector was; NaN, or (0,), where there is none."""
 
     @staticmethod
-    def of_table(table: Table, looks: dict[int, Look], split: Names, photos: npt.NDArray[np.uint64]) -> "Kept":
+    def of_table(table: Table, looks: Looks, split: Names, photos: npt.NDArray[np.uint64]) -> "Kept":
         """Those rows of `table` that `looks` knows, split as `split` (n,) says."""
-        rows = table.rows.iloc[list(looks)]
+        rows = table.rows.iloc[looks.rows]
         return Kept(
             labels=rows["label"].to_numpy(np.str_),
             split=split,
             names=rows["picture"].to_numpy(np.str_),
             groups=rows["group"].to_numpy(np.str_),
             photos=photos,
-            marks=np.array([look.mark for look in looks.values()], np.uint64),
-            brightness=np.array([look.brightness for look in looks.values()]),
-            sides=np.array([look.side for look in looks.values()]),
+            marks=looks.marks,
+            brightness=looks.brightness,
+            sides=looks.sides,
             confidence=rows["confidence"].to_numpy(float),
         )
 

@@ -12,7 +12,7 @@ from fer_edge.files import sha256
 from fer_edge.images import Pixels
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
 from fer_edge_train.data_settings import DataSettings
-from fer_edge_train.looks import Look, look_at
+from fer_edge_train.looks import NOTHING, Looks, look_at
 from fer_edge_train.split import assign
 from fer_edge_train.stage import Part, Stage
 from fer_edge_train.table import Skipped, Table
@@ -27,10 +27,10 @@ class Cropped(NamedTuple):
     """(size, size) uint8 grey each."""
     digest: str
     """sha256 of the picture."""
+    sides: list[float]
+    """Longer side of each face's box, in pixels of the picture."""
     skipped: list[Skipped]
     """Faces of this picture that could not be cropped."""
-    looks: list[Look]
-    """What is remembered of each face, where that was asked for."""
 
 
 def crop_faces(
@@ -38,7 +38,7 @@ def crop_faces(
     size: int,
     settings: DataSettings,
     stage: Stage | None = None,
-    looks: dict[int, Look] | None = None,
+    looks: list[Looks] | None = None,
 ) -> tuple[FaceSet, list[Skipped]]:
     """Crop and split every face of `table`; also say which pictures and faces could not be used.
 
@@ -47,7 +47,7 @@ def crop_faces(
         size: Side of each face in pixels.
         settings: How to split.
         stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
-        looks: Takes what is remembered of each face that was cropped, by row of the table; None: nothing is.
+        looks: Takes what is remembered of the faces, in their order; None: nothing is.
 
     Raises:
         DataError: No face is left.
@@ -63,24 +63,24 @@ def crop_faces(
         for row in of_picture:
             try:
                 box = face_box(frame_bgr, boxes[row], table.framing)
-                face = crop_face(frame_bgr, box, size)
-                if looks is not None:
-                    cropped.looks.append(look_at(face, box.longer))
-                cropped.faces.append(face)
+                cropped.faces.append(crop_face(frame_bgr, box, size))
+                cropped.sides.append(box.longer)
                 cropped.rows.append(row)
             except DataError as error:
                 cropped.skipped.append(Skipped(origins[row], str(error)))
         return cropped
 
     def keep(pictures: list[Cropped], unreadable: list[Skipped]) -> None:
+        cropped = [face for picture in pictures for face in picture.faces]
+        of_faces = [row for picture in pictures for row in picture.rows]
+        sides = [side for picture in pictures for side in picture.sides]
         record = {
-            "rows": [row for picture in pictures for row in picture.rows],
+            "rows": of_faces,
             "digests": [picture.digest for picture in pictures for _ in picture.rows],
             "skipped": [*unreadable, *(face for picture in pictures for face in picture.skipped)],
-            "looks": [look for picture in pictures for look in picture.looks],
         }
-        cropped = [face for picture in pictures for face in picture.faces]
-        part = Part(record, np.stack(cropped) if cropped else faces[:0])
+        seen = NOTHING if looks is None else look_at(of_faces, sides, cropped)
+        part = Part(record, seen, np.stack(cropped) if cropped else faces[:0])
         if stage:
             stage.add(part)
         collect(part)
@@ -89,7 +89,7 @@ def crop_faces(
         faces[len(rows) : len(rows) + len(part.faces)] = part.faces
         rows.extend(part.record["rows"])
         if looks is not None:
-            looks.update(zip(part.record["rows"], (Look(*look) for look in part.record["looks"]), strict=True))
+            looks.append(part.looks)
         digests.extend(part.record["digests"])
         skipped.extend(Skipped(*row) for row in part.record["skipped"])
 

@@ -14,7 +14,7 @@ from fer_edge_train.check import report_of
 from fer_edge_train.class_folders import write_class_folders
 from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
-from fer_edge_train.looks import Look
+from fer_edge_train.looks import Looks, joined
 from fer_edge_train.memory import crop_faces
 from fer_edge_train.readers import read_table
 from fer_edge_train.report import Report, torn_line
@@ -103,10 +103,10 @@ def write_prepared_set(table: Table, out: Path, settings: DataSettings, stage: S
         DataError: No face is left.
         FerEdgeError: `out` cannot be written.
     """
-    looks: dict[int, Look] = {}
+    looks: list[Looks] = []
     faces, skipped = crop_faces(table, size, settings, stage, looks)
     faces.save(stage.built)
-    report, kept = report_of(out, table, faces, looks, skipped)
+    report, kept = report_of(out, table, faces, joined(looks), skipped)
     write_json(out.with_name(f"{out.stem}_report.json"), report.as_json())  # the set holds nothing for people
     write_page(out.with_name(f"{out.stem}_report.html"), report, kept, faces.faces.__getitem__)
     stage.publish()  # last: where the set is, its report is, too

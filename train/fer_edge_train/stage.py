@@ -1,7 +1,8 @@
 """What `prepare` has finished lies in `OUT.part` until all is, so that one that was killed goes on from there.
 
-A part is what came of `PART` pictures, whole or not there: `12.npz`, with a record (JSON) and, for a prepared set, the
-faces. Parts are numbered in the order of the table, so those that are there are always the first ones.
+A part is what came of `PART` pictures, whole or not there: `12.npz`, with a record (JSON), what is remembered of the
+faces and, for a prepared set, the faces. Parts are numbered in the order of the table, so those that are there are
+always the first ones.
 """
 
 import json
@@ -24,6 +25,7 @@ from fer_edge.images import Pixels
 from fer_edge.versions import RUNTIME, installed
 from fer_edge_train.crops import PART
 from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.looks import Looks
 from fer_edge_train.runs import LOCK, alone_in
 from fer_edge_train.table import Table
 
@@ -37,6 +39,8 @@ class Part(NamedTuple):
 
     record: dict[str, Any]
     """Anything that JSON holds."""
+    looks: Looks
+    """What is remembered of the faces."""
     faces: Pixels = NO_FACES
     """(n, size, size) uint8 grey; (0, 0, 0) where the faces are files of their own."""
 
@@ -58,7 +62,8 @@ class Stage:
         while self._path().exists():
             try:
                 with np.load(self._path(), allow_pickle=False) as arrays:
-                    part = Part(json.loads(arrays["record"].tobytes()), arrays["faces"])
+                    looks = Looks(*(arrays[name] for name in Looks._fields))
+                    part = Part(json.loads(arrays["record"].tobytes()), looks, arrays["faces"])
             except DAMAGE:
                 break
             self.parts += 1
@@ -74,7 +79,7 @@ class Stage:
         """
         record = np.frombuffer(json.dumps(part.record).encode(), np.uint8)
         with replacing(self._path()) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, record=record, faces=part.faces)
+            np.savez(stream, record=record, faces=part.faces, **part.looks._asdict())
         self.parts += 1
 
     def publish(self) -> None:
