@@ -1,4 +1,4 @@
-"""Two workers on this machine, each with its TF_CONFIG, against one alone."""
+"""Two workers on this machine, each with its TF_CONFIG or started by one command, against one alone."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.errors import UsageError
+from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge_train import meeting
 from fer_edge_train.cluster import Cluster, read_cluster
+from fer_edge_train.meeting import meet
+from fer_edge_train.mirrored import free_ports
 
 Weights = dict[str, npt.NDArray[np.float32]]
 TOLERANCE = 1e-4
@@ -32,12 +36,7 @@ def start_two(command: list[str], cwd: Path) -> list[subprocess.Popen[str]]:
 
 
 def start(commands: list[list[str]], cwd: Path) -> list[subprocess.Popen[str]]:
-    with socket.socket() as one, socket.socket() as two:
-        ports = []
-        for free in (one, two):
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     workers = []
     for index, command in enumerate(commands):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
@@ -202,6 +201,7 @@ def test_tf_config_names_the_cluster(text: str | None, cluster: Cluster | None) 
         '{"cluster": {"worker": ["a:1", "b:1"]}}',
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["a", "b:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"worker": ["a:1", 5]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}',
     ],
@@ -243,3 +243,114 @@ def test_a_strategy_that_cannot_be_is_one_line(
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+AS_IF_TWO_GPUS = """
+from fer_edge.cli import app
+from fer_edge_train import mirrored
+
+mirrored.gpus = lambda: ["0", "1"]
+app(prog_name="fer-edge")
+"""
+
+
+def mirrored(*arguments: str | Path) -> list[str]:
+    """The command on a machine with two GPUs; there are none here, so its two workers compute on the CPU."""
+    settings = train(*arguments, "--strategy", "mirrored")
+    return [settings[0], "-c", AS_IF_TWO_GPUS, *settings[3:]]
+
+
+def test_mirrored_starts_a_worker_per_gpu_and_gets_the_result_of_one(
+    alone: Path, plain: list[str | Path], tmp_path: Path
+) -> None:
+    done = subprocess.run(mirrored(*plain, "--name", "both"), cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "worker 0 of 2, waiting for 127.0.0.1:" in done.stderr
+    assert "wrote runs/train/both; next: fer-edge export" in done.stderr
+    both = tmp_path / "runs/train/both"
+    assert largest_difference(weights_in(both / "last.keras"), weights_in(alone / "last.keras")) < TOLERANCE
+
+
+def test_mirrored_tells_of_a_worker_that_ends(plain: list[str | Path], tmp_path: Path) -> None:
+    ends = "import os, sys\nif 'TF_CONFIG' in os.environ: sys.exit('no memory left')\n"
+    command = mirrored(*plain)
+    command[2] = ends + command[2]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == [
+        "worker 1 ended: no memory left",
+        "error: another worker ended before it was there",
+    ]
+
+
+def test_mirrored_wants_several_gpus(tmp_path: Path) -> None:
+    command = train("--data", "nowhere", "--strategy", "mirrored")
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line == "error: --strategy mirrored is for several GPUs, TensorFlow sees no GPU; leave it out"
+
+
+@pytest.fixture
+def three() -> tuple[str, ...]:
+    return tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+
+
+def test_workers_go_on_together_whoever_comes_first(three: tuple[str, ...]) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(meet, Cluster(three, 2), bool)
+        time.sleep(0.3)
+        leader = pool.submit(meet, Cluster(three, 0), bool)
+        with retrying_connection(three[0]) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\n")
+        assert not first.done()
+        assert not leader.done()
+
+        meet(Cluster(three, 1), bool)
+
+        first.result(timeout=10)
+        leader.result(timeout=10)
+
+
+def retrying_connection(address: str) -> socket.socket:
+    host, port = address.split(":")
+    for _ in range(100):
+        try:
+            return socket.create_connection((host, int(port)))
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(address)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_does_not_wait_forever(rank: int, three: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "WAIT_S", 0.3)
+
+    with pytest.raises(FerEdgeError, match=r"^not all of 127.0.0.1:\d+, .* came within 0.3 s; start all of them$"):
+        meet(Cluster(three, rank), bool)
+
+
+def test_a_port_in_use_is_named(three: tuple[str, ...]) -> None:
+    told = rf"^cannot take part as {three[0]}: .*; is the port in use\?$"
+
+    with socket.create_server(("", int(three[0].split(":")[1]))), pytest.raises(FerEdgeError, match=told):
+        meet(Cluster(three, 0), bool)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_that_waits_hears_ctrl_c(index: int, plain: list[str | Path], tmp_path: Path) -> None:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    waiting = subprocess.Popen(
+        train(*plain), cwd=tmp_path, env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.stderr
+    assert "waiting for" in waiting.stderr.readline()
+
+    waiting.send_signal(signal.SIGINT)
+
+    assert waiting.wait(20) == 130

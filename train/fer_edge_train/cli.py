@@ -177,8 +177,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to RUN/tensorboard as well.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, by its own settings.")] = None,
     strategy: Annotated[
-        Literal["auto", "multiworker"],
-        typer.Option(help="One device, or the workers that TF_CONFIG names; auto takes what there is."),
+        Literal["auto", "mirrored", "multiworker"],
+        typer.Option(help="Several GPUs of this machine, or the workers that TF_CONFIG names; auto: these, or one."),
     ] = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -215,7 +215,7 @@ def train(
             "json",
         )
         _refuse_other_options(ctx, kept, "{} is not for --task detect; settings of a detector go into --config FILE")
-    if "TF_CONFIG" in os.environ:
+    if "TF_CONFIG" in os.environ or strategy == "mirrored":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a lost worker TensorFlow has a page to say
     with needs("train"), quiet():
         from fer_edge_train import fit

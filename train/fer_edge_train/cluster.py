@@ -1,6 +1,7 @@
 """Who trains together: what TF_CONFIG says."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from fer_edge.errors import UsageError
@@ -40,6 +41,8 @@ def read_cluster(text: str | None) -> Cluster | None:
         mine = cluster[task["type"]][task["index"]]
         if task["index"] < 0 or not all(isinstance(worker, str) for worker in workers) or workers[rank] != mine:
             raise ValueError("its task is none of its cluster")
+        if unclear := [worker for worker in workers if not re.fullmatch(r".+:\d{1,5}", worker)]:
+            raise ValueError(f"{unclear[0]} is no host:port")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"TF_CONFIG cannot be read: {error}; it should look like {EXAMPLE}") from error
     return Cluster(workers, rank) if len(workers) > 1 else None

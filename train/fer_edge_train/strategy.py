@@ -1,20 +1,19 @@
 """Training on several devices or machines, through tf.distribute; on one device nothing of this is at work.
 
-multiworker: one process per device, on one machine or many, named in TF_CONFIG. Keras 3's fit fails under
-`MultiWorkerMirroredStrategy` (keras issue 20585: PerReplica batches, "Invalid reduction dimension 0"), so each worker
-fits its own network by Keras on its part of every batch, and the strategy serves for what it does well: starting the
-cluster, summing gradients and batch statistics over the workers, and noticing that one is gone.
+One process per device: multiworker takes those that TF_CONFIG names, on one machine or many; mirrored starts one for
+each GPU of this machine. Keras 3's fit fails under `MultiWorkerMirroredStrategy` (keras issue 20585: PerReplica
+batches, "Invalid reduction dimension 0"), and under `MirroredStrategy` where validation does not divide evenly, so each
+worker fits its own network by Keras on its part of every batch, and the strategy serves for what it does well: starting
+the cluster, summing gradients and batch statistics over the workers, and noticing that one is gone.
 """
 
 import importlib
 import os
 import shutil
 import tempfile
-import threading
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +24,10 @@ from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.files import TEMPORARY
 from fer_edge.quiet import quiet
 from fer_edge_train.cluster import EXAMPLE, Cluster, read_cluster
+from fer_edge_train.meeting import meet
+from fer_edge_train.mirrored import one_worker_per_gpu
 
-Strategy = Literal["auto", "multiworker"]
-WAIT_S = 600
-"""How long a worker waits for the others to start."""
+Strategy = Literal["auto", "mirrored", "multiworker"]
 
 
 class Place:
@@ -176,7 +175,7 @@ def taking_part(name: Strategy) -> Iterator[Place]:
     """Take this process's place in the training of the `with` block, and wake Keras's engine.
 
     Args:
-        name: auto takes multiworker where TF_CONFIG names several workers.
+        name: auto takes multiworker where TF_CONFIG names several workers; mirrored starts them, on this machine.
 
     Raises:
         UsageError: TF_CONFIG, the engine or the devices do not fit.
@@ -190,50 +189,43 @@ def taking_part(name: Strategy) -> Iterator[Place]:
         if name != "auto":
             raise UsageError(f"--strategy {name}: not with KERAS_BACKEND={keras.backend.backend()}; leave that out")
         cluster = None
-    if cluster:
-        _here = Worker(cluster, _cluster_of(cluster))
-        try:
-            yield _here
-        finally:
-            _here = Place()
-        return
+    ended: Callable[[], bool] = bool  # never, as far as can be told
+    with ExitStack() as stack:
+        if name == "mirrored" and not cluster:
+            os.environ["TF_CONFIG"], ended = stack.enter_context(one_worker_per_gpu())
+            stack.callback(os.environ.pop, "TF_CONFIG")
+            cluster = read_cluster(os.environ["TF_CONFIG"])
+        if cluster:
+            _here = Worker(cluster, _cluster_of(cluster, ended))
+            try:
+                yield _here
+            finally:
+                _here = Place()
+            return
     with quiet(), suppress(ModuleNotFoundError):
         keras.ops.zeros(1)  # it looks for its devices now, where its start-up messages can be kept from the user
         importlib.import_module("tensorflow")  # Keras does it, if it can, in the first epoch of any engine
     yield _here
 
 
-def _cluster_of(cluster: Cluster) -> Any:
-    """Start this worker's server and wait for the others.
-
-    In a thread, since the wait in TensorFlow has no end and heeds no Ctrl-C.
-    """
+def _cluster_of(cluster: Cluster, ended: Callable[[], bool]) -> Any:
+    """Start this worker's server once the others are there, unless one has `ended`."""
     import tensorflow as tf
 
     with quiet():
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus = tf.config.get_visible_devices("GPU")
     if len(gpus) > 1:
         raise UsageError("a worker takes one GPU, and sees several; start one for each: CUDA_VISIBLE_DEVICES=0 ...")
     tf.get_logger().setLevel("FATAL")  # what it has to say of a lost worker, people are told by `watched`
-    made: list[Any] = []
-
-    def make() -> None:
-        try:
-            made.append(tf.distribute.MultiWorkerMirroredStrategy())
-        except tf.errors.OpError as error:
-            made.append(error)
-
     console.print(f"worker {cluster.rank} of {len(cluster.workers)}, waiting for {', '.join(cluster.workers)}")
-    threading.Thread(target=make, daemon=True).start()
-    end = time.monotonic() + WAIT_S
-    while not made:
-        time.sleep(0.05)
-        if time.monotonic() > end:
-            raise FerEdgeError(f"not all of {', '.join(cluster.workers)} came within {WAIT_S} s; start all of them")
-    if isinstance(made[0], Exception):
+    meet(cluster, ended)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
         address = cluster.workers[cluster.rank]
-        raise FerEdgeError(f"cannot take part as {address}: {str(made[0]).splitlines()[0]}; is the port in use?")
-    return made[0]
+        raise FerEdgeError(
+            f"cannot take part as {address}: {str(error).splitlines()[0]}; is the port in use?"
+        ) from error
 
 
 @contextmanager
