@@ -6,6 +6,11 @@ import numpy.typing as npt
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet, drawing_order
 
+LEAST = 32
+"""Fewer faces leave the ranges to chance."""
+FLAT = 8.0
+"""Grey levels: where all pixels of all faces spread by less (standard deviation), there is nothing to see."""
+
 
 def choose(faces: FaceSet, samples: int, seed: int) -> FaceSet:
     """Choose `samples` training faces, stratified by class; all of them where there are fewer.
@@ -57,3 +62,31 @@ def shares(counts: npt.NDArray[np.int64], samples: int) -> npt.NDArray[np.int64]
     remainder = np.argsort(-(exact % 1), kind="stable")[: samples - result.sum()]
     result[remainder] += 1
     return np.asarray(result, np.int64)
+
+
+def doubts(calibration: FaceSet, judged: FaceSet) -> list[str]:
+    """Say, in a line each, what is wrong with the faces that set the ranges.
+
+    Args:
+        calibration: The faces, in all.
+        judged: Faces that are to show what quantisation cost: none of them may set a range.
+    """
+    n = len(calibration)
+    different = {face.tobytes() for face in calibration.faces}
+    lines = []
+    if n < LEAST:
+        lines.append(f"only {n} faces calibrate, {LEAST} are the least; give a set with more: --data SET.npz")
+    if n > 1 and len(different) <= n // 2:
+        lines.append(f"of {n} calibration faces only {len(different)} differ; give others: --data SET.npz")
+    present = [name for name, count in calibration.counts().items() if count]
+    known = [name for name, count in judged.counts().items() if count]
+    if len(present) == 1 < len(known):
+        lines.append(f"every calibration face is {present[0]}; give faces of each class: --data SET.npz")
+    if (spread := float(calibration.faces.std())) < FLAT:
+        lines.append(
+            f"the calibration faces are nearly blank (their grey values spread by {spread:.1f} of 255); "
+            "give faces like those it will see: --data SET.npz"
+        )
+    if both := len(different & {face.tobytes() for face in judged.faces}):
+        lines.append(f"{both} calibration faces are among those that judge, byte for byte; the figures may flatter")
+    return lines

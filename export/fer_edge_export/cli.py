@@ -18,9 +18,20 @@ def export_command(
         Path | None, typer.Option(help="Prepared set (.npz) to calibrate and judge with, in place of the run's own.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files.", show_default="RUN/export")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Full int8, which is what export always makes.")] = True,
+    recipe: Annotated[
+        Literal["int8", "int16x8", "float16", "dynamic", "float32"],
+        typer.Option(help="What to make of the network; dynamic: int8 weights, float activations."),
+    ] = "int8",
+    int8: Annotated[bool, typer.Option("--int8", help="As --recipe int8, which is the default.")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Try int8, int8 calibrated anew, dynamic, float16, until the gate holds.")
+    ] = False,
     calib_samples: Annotated[int, typer.Option(min=1, help="Training faces that set the int8 ranges.")] = 500,
-    max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy int8 may lose; more exits with 3.")] = 0.01,
+    max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that may be lost; more exits with 3.")] = 0.01,
+    gate: Annotated[
+        Literal["point", "bound"],
+        typer.Option(help="Judge the drop as measured, or the upper end of its 95 % interval."),
+    ] = "point",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Chooses the calibration faces.")] = 0,
     use_weights: Annotated[Literal["best", "last"], typer.Option(help="Weights of the run.")] = "best",
     protocol: Annotated[
@@ -31,9 +42,11 @@ def export_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
-    """Write float32 and int8 .tflite models of a run, and prove on held-out faces what int8 cost.
+    """Write a float32 and a quantised .tflite model of a run, and prove on held-out faces what quantisation cost.
 
     Example: fer-edge export runs/train/edge --max-drop 0.005
+
+    Where int8 loses too much: fer-edge export runs/train/edge --auto
     """
     from fer_edge.console import console, print_json
     from fer_edge_export.export import export
@@ -41,10 +54,23 @@ def export_command(
     from fer_edge_export.report import as_table
     from fer_edge_export.settings import ExportSettings
 
-    settings = ExportSettings(data, calib_samples, max_drop, seed, use_weights, protocol, _size(imgsz))
+    if (int8 or auto) and recipe != "int8":
+        raise UsageError(f"--recipe {recipe} and {'--auto' if auto else '--int8'} ask for two things; give one")
+    settings = ExportSettings(
+        data=data,
+        calib_samples=calib_samples,
+        recipe=None if auto else recipe,
+        max_drop=max_drop,
+        gate=gate,
+        seed=seed,
+        use_weights=use_weights,
+        protocol=protocol,
+        size_wh=_size(imgsz),
+    )
     folder, report = export(run, settings, out)
     console.print(as_table(report))
-    console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(folder / 'model_int8.tflite'))}")
+    model = folder / f"model_{report['recipe']}.tflite"
+    console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(model))}")
     if json:
         print_json(report)
     check(report, folder)

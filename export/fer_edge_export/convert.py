@@ -1,9 +1,10 @@
-"""From a Keras network to TFLite flatbuffers: float32, and full int8 whose input is the camera's own bytes.
+"""From a Keras network to TFLite flatbuffers, by recipe; the input of an int8 one is the camera's own bytes.
 
-TensorFlow's `convert()` leaks some memory each time and is loud: a command converts twice and ends; `quiet` hides the
-noise.
+TensorFlow's `convert()` leaks some memory each time and is loud: a command converts a few times and ends; `quiet` hides
+the noise.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,47 +13,53 @@ import numpy as np
 from fer_edge.errors import DataError, ModelError, needs
 from fer_edge.images import Pixels
 from fer_edge.interpreter import load_runtime
+from fer_edge.operators import refuse_custom
 from fer_edge.quiet import quiet
+from fer_edge_export.recipes import RECIPES, Recipe
 
 INPUT_SCALE = float(np.float32(1 / 255))
 """Quantisation step of the int8 model's input, with zero point 0: byte b stands for the grey value b / 255."""
 
 
-def to_float32(network: Any) -> bytes:
-    """Convert a Keras network to a float32 flatbuffer.
+def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> bytes:
+    """Convert a Keras network to a TFLite flatbuffer.
 
     Args:
         network: keras.Model; (n, height, width, 1) grey in [0, 1] in.
+        recipe: How. int8 takes uint8 pixels at exactly scale 1/255 and gives int8, int16x8 takes and gives int16, the
+            others floats.
+        calibration: (n, height, width) uint8 training pictures, by which a calibrated recipe chooses the range of every
+            tensor. An all-black and an all-white one are added, so that the input's range is exactly 0 to 1.
 
     Raises:
-        ModelError: The network has layers that TFLite's built-in operations do not cover.
+        DataError: The recipe wants pictures and there are none, or of another size than the network's input.
+        ModelError: The network has layers that TFLite's built-in operations do not cover, cannot be quantised, or the
+            input of int8 did not come out at 1/255.
     """
-    return _convert(network, None)
+    if recipe.calibrated:
+        height, width = (int(side) for side in network.input_shape[1:3])
+        if calibration is None or len(calibration) == 0:
+            raise DataError("no faces to calibrate with; give training faces: fer-edge export RUN --data SET.npz")
+        if calibration.shape[1:] != (height, width):
+            raise DataError(
+                f"calibration faces are {calibration.shape[2]}x{calibration.shape[1]} pixels, "
+                f"the network's input is {width}x{height}; prepare them again with --size {width}"
+            )
+    flatbuffer = _convert(network, recipe, calibration)
+    refuse_custom(f"the network {network.name!r}", flatbuffer)
+    if recipe.name == "int8":
+        check_input(flatbuffer)
+    return flatbuffer
+
+
+def to_float32(network: Any) -> bytes:
+    """As `convert` does it."""
+    return convert(network, RECIPES["float32"])
 
 
 def to_int8(network: Any, calibration: Pixels) -> bytes:
-    """Convert a Keras network to a full int8 flatbuffer: uint8 pixels at exactly scale 1/255 in, int8 out.
-
-    Args:
-        network: keras.Model; (n, height, width, 1) grey in [0, 1] in.
-        calibration: (n, height, width) uint8 training pictures, by which the range of every tensor is chosen. An
-            all-black and an all-white one are added, so that the input's range is exactly 0 to 1.
-
-    Raises:
-        DataError: `calibration` is empty or of another size than the network's input.
-        ModelError: The network cannot be quantised, or its input did not come out at 1/255.
-    """
-    height, width = (int(side) for side in network.input_shape[1:3])
-    if len(calibration) == 0:
-        raise DataError("no faces to calibrate with; give training faces: fer-edge export RUN --data SET.npz")
-    if calibration.shape[1:] != (height, width):
-        raise DataError(
-            f"calibration faces are {calibration.shape[2]}x{calibration.shape[1]} pixels, "
-            f"the network's input is {width}x{height}; prepare them again with --size {width}"
-        )
-    flatbuffer = _convert(network, calibration)
-    check_input(flatbuffer)
-    return flatbuffer
+    """As `convert` does it."""
+    return convert(network, RECIPES["int8"], calibration)
 
 
 def check_input(flatbuffer: bytes) -> None:
@@ -86,22 +93,32 @@ def _representative(calibration: Pixels) -> Iterator[list[Any]]:
         yield [pixels[None, :, :, None].astype(np.float32) / np.float32(255)]
 
 
-def _convert(network: Any, calibration: Pixels | None) -> bytes:
+def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:
     with needs("train"), quiet():
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_keras_model(network)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if calibration is not None:
+        if recipe.name != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if calibration is not None and recipe.calibrated:
             converter.representative_dataset = lambda: _representative(calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8
-            converter.inference_output_type = tf.int8
+        kernels = tf.lite.OpsSet.TFLITE_BUILTINS
+        if recipe.name == "int8":
+            kernels = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+        elif recipe.name == "int16x8":
+            kernels = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            converter.inference_input_type = converter.inference_output_type = tf.int16
+        elif recipe.name == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        converter.target_spec.supported_ops = [kernels]
         try:
             return bytes(converter.convert())
         except Exception as error:  # ConverterError is a plain Exception in a module that cannot be imported by name
             reason = str(error).split("<unknown>")[0].strip().split("\n")[0] or type(error).__name__
+            foreign = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error))))
+            if foreign:
+                reason = f"TFLite has no operator for TensorFlow's {', '.join(foreign)}"
             raise ModelError(
                 f"TFLite cannot convert the network {network.name!r}: {reason[:200]}; use standard Keras layers only"
             ) from error

@@ -12,14 +12,15 @@ from fer_edge.detect import CentrePoints
 from fer_edge.detection_metrics import FALSE_PER_PHOTO, LEAST_SCORE, SMALLEST, Curve, figures, judge_photos
 from fer_edge.detector_contract import DetectorContract, DetectorFile, DetectorGolden, fitted, write_detector
 from fer_edge.detector_selftest import make_golden
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, UsageError
 from fer_edge.files import write_json, write_text
 from fer_edge.images import Pixels
 from fer_edge.photoset import Photo, PhotoSet
 from fer_edge.versions import installed
-from fer_edge_export.convert import to_float32, to_int8
+from fer_edge_export.convert import convert
 from fer_edge_export.gate import passes
 from fer_edge_export.network import facts, load_detector
+from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import PACKAGES, ExportSettings
 
 
@@ -41,8 +42,10 @@ def export_detector(
         The folder and the report.
 
     Raises:
-        FerEdgeError: A file cannot be read, converted or written.
+        FerEdgeError: A file cannot be read, converted or written, or another recipe than int8 is asked for.
     """
+    if settings.recipe != "int8" or settings.gate != "point":
+        raise UsageError("--recipe, --auto and --gate are for expression networks; a face detector becomes int8")
     run = weights.parent
     photos = PhotoSet.load(run / "photos.npz")
     split, judged = _held_out(photos, run)
@@ -58,7 +61,7 @@ def export_detector(
         network=facts(network, str(config["network"]["name"])),
         made_with=installed(PACKAGES),
     )
-    flatbuffers = {"float32": to_float32(network), "int8": to_int8(network, calibration)}
+    flatbuffers = {name: convert(network, RECIPES[name], calibration) for name in ("float32", "int8")}
     models = {
         recipe: DetectorFile(folder / f"model_{recipe}.tflite", content, replace(contract, recipe=recipe), _no_golden())
         for recipe, content in flatbuffers.items()
@@ -72,6 +75,7 @@ def export_detector(
     report: dict[str, Any] = {
         "run": str(run),
         "task": "faces",
+        "recipe": "int8",
         "weights": weights.name,
         "network": contract.network,
         "input": [width, height],

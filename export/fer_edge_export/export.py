@@ -1,29 +1,59 @@
 """From a run to two model files and a proof: convert, compare on held-out faces, write, report."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_edge.classify import Classifier
+from fer_edge.console import console, progress, warn
 from fer_edge.contract import Contract, Golden, ModelFile, write_model
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import write_json, write_text
+from fer_edge.images import Pixels
 from fer_edge.metrics import fit_temperature
 from fer_edge.seen import write_seen
 from fer_edge.selftest import make_golden
 from fer_edge.versions import installed
-from fer_edge_export.calibrate import choose
-from fer_edge_export.compare import compare
-from fer_edge_export.convert import to_float32, to_int8
+from fer_edge_export.calibrate import choose, doubts
+from fer_edge_export.compare import Logits, compare
+from fer_edge_export.convert import convert
 from fer_edge_export.detector import export_detector
-from fer_edge_export.gate import passes
+from fer_edge_export.gate import judge
 from fer_edge_export.inputs import Inputs, read_inputs, read_task
 from fer_edge_export.network import facts, load_network
+from fer_edge_export.recipes import LADDER, RECIPES, Recipe
 from fer_edge_export.report import as_markdown
 from fer_edge_export.settings import PACKAGES, ExportSettings
+
+BLOCK = 32
+"""Faces between two steps of the progress bar."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One attempt: a model, what it was calibrated with, and how it was judged."""
+
+    model: ModelFile
+    calibration: dict[str, Any] | None
+    """As the report has it; None where the recipe needs none."""
+    comparison: dict[str, Any]
+    gate: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Sum it up for the report."""
+        figures = {name: self.comparison[name] for name in ("drop", "drop_interval", "agreement")}
+        return {
+            "recipe": self.model.contract.recipe,
+            "seed": self.calibration["seed"] if self.calibration else None,
+            "bytes": len(self.model.flatbuffer),
+            "accuracy": self.comparison[self.model.contract.recipe]["accuracy"],
+            **figures,
+            "passed": self.gate["passed"],
+            "failures": self.gate["failures"],
+        }
 
 
 def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -50,36 +80,86 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         raise UsageError("--imgsz is for face detectors; an expression network keeps the size that it was trained at")
     inputs = read_inputs(run, settings.data, settings.use_weights)
     split, judged = held_out(inputs.heldout, settings.protocol)
-    calibration = choose(inputs.training, settings.calib_samples, settings.seed)
     network = load_network(inputs.network)
     check_shapes(inputs, network)
     folder = out or inputs.folder
-    models = _convert(network, inputs.name or network.name, calibration, folder)
-    logits = {recipe: Classifier(model).network.logits(judged.faces) for recipe, model in models.items()}
+    base = Contract(
+        labels=inputs.training.classes,
+        size=inputs.training.size,
+        recipe="",
+        network=facts(network, inputs.name or network.name),
+        made_with=installed(PACKAGES),
+    )
+    float_model = _model(network, RECIPES["float32"], base, folder)
+    float_logits = answers(float_model, judged.faces)
     temperature = inputs.temperature
     if temperature is None:
-        temperature = _fit_temperature(models["float32"], inputs.heldout, settings.protocol)
-    comparison = compare(logits["float32"], logits["int8"], judged.labels, judged.classes, temperature)
+        temperature = _fit_temperature(float_model, inputs.heldout, settings.protocol)
+    rungs: list[Rung] = []
+    for name, anew in LADDER if settings.recipe is None else ((settings.recipe, 0),):
+        recipe, calibration, faces = RECIPES[name], None, None
+        if recipe.calibrated:
+            chosen = choose(inputs.training, settings.calib_samples, settings.seed + anew)
+            calibration, faces = _facts_of(chosen, settings.seed + anew, judged), chosen.faces
+        model = float_model if name == "float32" else _model(network, recipe, base, folder, faces)
+        logits = float_logits if name == "float32" else answers(model, judged.faces)
+        comparison = compare(float_logits, logits, judged.labels, judged.classes, temperature, name)
+        gate = judge(comparison, name, settings.gate, settings.max_drop)
+        rungs.append(Rung(model, calibration, comparison, gate))
+        if gate["passed"]:
+            break
+    last = rungs[-1]
     report = {
         "run": str(run),
         "weights": inputs.network.name,
-        "network": models["int8"].contract.network,
+        "network": base.network,
+        "recipe": last.model.contract.recipe,
         "heldout": {"split": split, "protocol": settings.protocol if judged.voted else "one label per face"},
-        "calibration": {
-            "faces": len(calibration),
-            "seed": settings.seed,
-            "per_class": calibration.counts(),
-            "source": calibration.source,
-        },
+        "calibration": last.calibration,
         "temperature": temperature,
-        "uncertain_below": models["int8"].contract.uncertain_below,
-        "gate": {"max_drop": settings.max_drop, "passed": passes(comparison["drop"], settings.max_drop)},
-        "comparison": comparison,
-        "made_with": models["int8"].contract.made_with,
+        "uncertain_below": base.uncertain_below,
+        "gate": last.gate,
+        "comparison": last.comparison,
+        "ladder": [rung.as_json() for rung in rungs],
+        "made_with": base.made_with,
     }
+    models = {model.contract.recipe: model for model in (float_model, last.model)}
     _write(models, report, {"training": inputs.source, "heldout": inputs.heldout.source}, folder)
     write_seen(folder, inputs.seen, inputs.source)
     return folder, report
+
+
+def answers(model: ModelFile, faces: Pixels) -> Logits:
+    """Run a model on (n, size, size) uint8 faces one by one, as a device does; (n, classes)."""
+    network = Classifier(model).network
+    blocks = [faces[first : first + BLOCK] for first in range(0, len(faces), BLOCK)]
+    with progress() as bar:
+        shown = bar.track(blocks, description=f"judging {model.contract.recipe}")
+        return np.concatenate([network.logits(block) for block in shown])
+
+
+def _facts_of(calibration: FaceSet, seed: int, judged: FaceSet) -> dict[str, Any]:
+    found = doubts(calibration, judged)
+    for line in found:
+        warn(line)
+    return {
+        "faces": len(calibration),
+        "seed": seed,
+        "per_class": calibration.counts(),
+        "doubts": found,
+        "source": calibration.source,
+    }
+
+
+def _model(
+    network: Any, recipe: Recipe, contract: Contract, folder: Path, calibration: Pixels | None = None
+) -> ModelFile:
+    """Convert `network`; the contract still lacks what the comparison finds out."""
+    console.print(f"making {recipe.name}: {recipe}")
+    empty = np.zeros((0, 0, 0), np.uint8)
+    golden = Golden(empty, np.zeros((0, 4), np.float32), empty, np.zeros((0, 0), np.float32))
+    path = folder / f"model_{recipe.name}.tflite"
+    return ModelFile(path, convert(network, recipe, calibration), replace(contract, recipe=recipe.name), golden)
 
 
 def held_out(faces: FaceSet, protocol: Protocol) -> tuple[str, FaceSet]:
@@ -120,24 +200,6 @@ def check_shapes(inputs: Inputs, network: Any) -> None:
         )
 
 
-def _convert(network: Any, name: str, calibration: FaceSet, folder: Path) -> dict[str, ModelFile]:
-    """Both models, with a contract that lacks what the comparison finds out."""
-    flatbuffers = {"float32": to_float32(network), "int8": to_int8(network, calibration.faces)}
-    contract = Contract(
-        labels=calibration.classes,
-        size=calibration.size,
-        recipe="",
-        network=facts(network, name),
-        made_with=installed(PACKAGES),
-    )
-    empty = np.zeros((0, 0, 0), np.uint8)
-    golden = Golden(empty, np.zeros((0, 4), np.float32), empty, np.zeros((0, 0), np.float32))
-    return {
-        recipe: ModelFile(folder / f"model_{recipe}.tflite", flatbuffer, replace(contract, recipe=recipe), golden)
-        for recipe, flatbuffer in flatbuffers.items()
-    }
-
-
 def _fit_temperature(model: ModelFile, heldout: FaceSet, protocol: Protocol) -> float:
     validation = heldout.part("validation").under(protocol)
     return fit_temperature(Classifier(model).network.logits(validation.faces), validation.labels)
@@ -155,6 +217,6 @@ def _write(models: dict[str, ModelFile], report: dict[str, Any], sources: dict[s
         finished = replace(model, contract=contract)
         write_model(finished.path, finished.flatbuffer, contract, make_golden(finished))
         report["files"][recipe] = {"name": model.path.name, "bytes": model.path.stat().st_size}
-    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in models["int8"].contract.labels))
+    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in models["float32"].contract.labels))
     write_json(folder / "export_report.json", report)
     write_text(folder / "export_report.md", as_markdown(report))

@@ -6,6 +6,8 @@ from typing import Literal
 
 from fer_edge.faceset import Protocol
 from fer_edge.versions import RUNTIME
+from fer_edge_export.gate import Rule
+from fer_edge_export.recipes import RecipeName
 
 Weights = Literal["best", "last"]
 PACKAGES = ("tensorflow", "keras", *RUNTIME)
@@ -19,8 +21,12 @@ class ExportSettings:
     data: Path | None = None
     """A prepared set (.npz) to calibrate and judge with, in place of the run's own."""
     calib_samples: int = 500
+    recipe: RecipeName | None = "int8"
+    """What to make of the network; None walks down the ladder until the gate holds."""
     max_drop: float = 0.01
-    """Accuracy, 0 to 1, that int8 may lose."""
+    """Accuracy, 0 to 1, that quantisation may lose."""
+    gate: Rule = "point"
+    """Whether the drop itself is judged, or the upper end of its 95 % interval."""
     seed: int = 0
     """Chooses the calibration faces."""
     use_weights: Weights = "best"

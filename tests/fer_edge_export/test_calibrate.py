@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
-from fer_edge_export.calibrate import choose, shares
+from fer_edge_export.calibrate import choose, doubts, shares
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,58 @@ def test_no_face_is_chosen_twice(stripes: FaceSet) -> None:
 def test_held_out_faces_alone_cannot_calibrate(stripes: FaceSet) -> None:
     with pytest.raises(DataError, match="no training face"):
         choose(stripes.part("testing"), 12, seed=0)
+
+
+@pytest.fixture
+def many(stripes: FaceSet) -> FaceSet:
+    """40 faces that nothing is wrong with."""
+    return stripes.take(np.arange(40))
+
+
+@pytest.fixture
+def judged(stripes: FaceSet) -> FaceSet:
+    return stripes.take(np.arange(60, 90))
+
+
+def test_good_calibration_raises_no_doubt(many: FaceSet, judged: FaceSet) -> None:
+    assert doubts(many, judged) == []
+
+
+def test_fewer_than_32_faces_are_named(many: FaceSet, judged: FaceSet) -> None:
+    assert doubts(many.take(np.arange(32)), judged) == []
+    assert doubts(many.take(np.arange(31)), judged) == [
+        "only 31 faces calibrate, 32 are the least; give a set with more: --data SET.npz"
+    ]
+
+
+def test_one_repeated_picture_is_named(many: FaceSet, judged: FaceSet) -> None:
+    same = replace(many, faces=np.repeat(many.faces[1:2], 40, axis=0))
+
+    assert doubts(same, judged) == ["of 40 calibration faces only 1 differ; give others: --data SET.npz"]
+
+
+def test_one_class_is_named(stripes: FaceSet, judged: FaceSet) -> None:
+    lying = stripes.take(np.flatnonzero(stripes.labels == 1))
+    only = lying.take(np.arange(20).repeat(2))
+    noise = np.random.default_rng(0).integers(0, 3, only.faces.shape)
+
+    told = doubts(replace(only, faces=(only.faces + noise).astype(np.uint8)), judged)
+
+    assert told == ["every calibration face is lying; give faces of each class: --data SET.npz"]
+
+
+def test_blank_pictures_are_named(many: FaceSet, judged: FaceSet) -> None:
+    grey = np.random.default_rng(0).integers(100, 110, many.faces.shape).astype(np.uint8)
+
+    [told] = doubts(replace(many, faces=grey), judged)
+
+    assert told.startswith("the calibration faces are nearly blank (their grey values spread by 2.9 of 255); ")
+
+
+def test_faces_that_judge_are_named(many: FaceSet, judged: FaceSet) -> None:
+    faces = many.faces.copy()
+    faces[:3] = judged.faces[:3]
+
+    [told] = doubts(replace(many, faces=faces), judged)
+
+    assert told == "3 calibration faces are among those that judge, byte for byte; the figures may flatter"

@@ -325,6 +325,13 @@ def test_a_set_of_faces_is_nothing_for_a_detector(make_run: Callable[..., Path])
     assert "--data is for expression networks" in told
 
 
+@pytest.mark.parametrize("option", [("--recipe", "float16"), ("--auto",), ("--gate", "bound")])
+def test_other_recipes_are_nothing_for_a_detector(make_run: Callable[..., Path], option: tuple[str, ...]) -> None:
+    told = fer_edge("export", make_run(), *option, code=2).stderr
+
+    assert "--recipe, --auto and --gate are for expression networks" in told
+
+
 def test_last_weights_are_exported_where_they_are_asked_for(make_run: Callable[..., Path]) -> None:
     run = make_run("best.keras")
 

@@ -39,7 +39,9 @@ def test_run_folder_becomes_two_models_and_a_report(make_run: Callable[..., Path
     assert report["heldout"] == {"split": "testing", "protocol": "one label per face"}
     assert report["comparison"]["float32"]["accuracy"] == report["comparison"]["int8"]["accuracy"] == 1.0
     per_class = {"flat": 10, "lying": 10, "standing": 10}
-    assert report["calibration"] == {"faces": 30, "seed": 0, "per_class": per_class, "source": STRIPES}
+    calibration = report["calibration"]
+    assert (calibration["faces"], calibration["seed"], calibration["per_class"]) == (30, 0, per_class)
+    assert calibration["source"] == STRIPES
     assert (run / "export" / "labels.txt").read_text() == "flat\nlying\nstanding\n"
 
 
@@ -49,7 +51,9 @@ def test_people_read_the_comparison_on_stderr(make_run: Callable[..., Path]) -> 
     assert result.stdout == ""
     assert "testing faces, protocol: one label per face, n=30" in result.stderr
     assert "recall standing" in result.stderr
-    assert "int8 drop 0.0000 (passed; allowed 0.01), agreement 100.0%" in result.stderr
+    told = " ".join(result.stderr.split())
+    assert "int8 drop 0.0000 (95 % interval -0.0612 to 0.0612; passed; allowed 0.01), agreement 100.0%" in told
+    assert "30 faces are too few to show a drop within 0.01" in told
 
 
 def test_both_models_carry_the_whole_contract(make_run: Callable[..., Path]) -> None:
@@ -96,23 +100,79 @@ def test_same_run_and_seed_give_the_same_bytes(make_run: Callable[..., Path], tm
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_one_black_picture_for_calibration_fails_the_gate(
-    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
-) -> None:
-    black = stripes.take(np.flatnonzero(stripes.split != "training")[:40])
-    split = black.split.copy()
+@pytest.fixture
+def black(stripes: FaceSet, tmp_path: Path) -> Path:
+    """A set that has but one black picture to calibrate with."""
+    few = stripes.take(np.flatnonzero(stripes.split != "training")[:40])
+    split = few.split.copy()
     split[0] = "training"
-    faces = black.faces.copy()
+    faces = few.faces.copy()
     faces[0] = 0
-    replace(black, split=split, faces=faces).save(tmp_path / "black.npz")
+    replace(few, split=split, faces=faces).save(tmp_path / "black.npz")
+    return tmp_path / "black.npz"
 
-    result = fer_edge("export", make_run(), "--data", tmp_path / "black.npz", "--json")
+
+def test_one_black_picture_for_calibration_fails_the_gate(make_run: Callable[..., Path], black: Path) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--data", black, "--json")
 
     assert result.exit_code == 3
-    assert json.loads(result.stdout)["gate"] == {"max_drop": 0.01, "passed": False}
+    gate = json.loads(result.stdout)["gate"]
+    assert (gate["rule"], gate["max_drop"], gate["passed"]) == ("point", 0.01, False)
+    assert gate["failures"][1:] == [
+        "lying collapsed: recall 1.0000 -> 0.0000, n=6",
+        "standing collapsed: recall 1.0000 -> 0.0000, n=6",
+    ]
+    assert "warning: only 1 faces calibrate, 32 are the least; give a set with more: --data SET.npz" in result.stderr
+    assert "warning: the calibration faces are nearly blank (their grey values spread by 0.0 of 255)" in result.stderr
     assert "error: int8 lost 0." in result.stderr
     assert "Try: more calibration faces than 1" in result.stderr
-    assert sorted(path.name for path in (tmp_path / "run" / "export").iterdir()) == FILES
+    assert sorted(path.name for path in (run / "export").iterdir()) == FILES
+
+
+def test_auto_walks_down_the_ladder_until_the_gate_holds(make_run: Callable[..., Path], black: Path) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--data", black, "--auto", "--json")
+
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    tried = [(rung["recipe"], rung["seed"], rung["passed"]) for rung in report["ladder"]]
+    assert tried == [("int8", 0, False), ("int8", 1, False), ("dynamic", None, True)]
+    assert (report["recipe"], report["calibration"], report["gate"]["passed"]) == ("dynamic", None, True)
+    assert set(report["files"]) == {"float32", "dynamic"}
+    assert read_model(run / "export" / "model_dynamic.tflite").contract.recipe == "dynamic"
+    assert "| int8, seed 1 | " in (run / "export" / "export_report.md").read_text()
+
+
+def test_auto_takes_int8_where_it_holds(make_run: Callable[..., Path]) -> None:
+    report = json.loads(fer_edge("export", make_run(), "--auto", "--json").stdout)
+
+    assert [rung["recipe"] for rung in report["ladder"]] == [report["recipe"]] == ["int8"]
+
+
+@pytest.mark.parametrize("recipe", ["int16x8", "float16", "dynamic", "float32"])
+def test_every_recipe_answers_right_and_passes_its_selftest(
+    make_run: Callable[..., Path], tmp_path: Path, recipe: str
+) -> None:
+    result = fer_edge("export", make_run(), "--recipe", recipe, "--out", tmp_path / "out", "--json")
+
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["comparison"][recipe]["accuracy"] == 1.0
+    model = tmp_path / "out" / f"model_{recipe}.tflite"
+    assert f"try it: fer-edge selftest {model}" in result.stderr
+    assert fer_edge("selftest", model).exit_code == 0
+    assert read_model(model).contract.recipe == recipe
+
+
+@pytest.mark.parametrize(("other", "told"), [("--auto", "--auto"), ("--int8", "--int8")])
+def test_two_recipes_at_once_are_refused(make_run: Callable[..., Path], other: str, told: str) -> None:
+    result = fer_edge("export", make_run(), "--recipe", "float16", other)
+
+    assert result.exit_code == 2
+    assert f"--recipe float16 and {told} ask for two things; give one" in result.stderr
 
 
 def test_keras_file_is_exported_with_a_set(keras_file: Path, stripes: FaceSet, tmp_path: Path) -> None:

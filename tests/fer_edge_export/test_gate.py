@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_edge.errors import GateError
-from fer_edge_export.compare import compare
-from fer_edge_export.gate import check, passes, remedies
+from fer_edge_export.compare import compare, matched_change
+from fer_edge_export.gate import Rule, check, collapses, judge, passes, remedies
 
 CLASSES = ("a", "b", "c")
 
@@ -25,11 +26,12 @@ def test_comparison_counts_drop_agreement_and_change_per_class() -> None:
     assert result["n"] == 10
     assert result["drop"] == 0.0
     assert result["agreement"] == 0.7
-    assert result["per_class"] == {
-        "a": {"n": 4, "float32": 1.0, "int8": 0.75, "change": -0.25},
-        "b": {"n": 6, "float32": 0.666667, "int8": 0.833333, "change": 0.166666},
-        "c": {"n": 0, "float32": None, "int8": None, "change": None},
-    }
+    assert (result["lost"], result["gained"], result["mcnemar_p"]) == (1, 1, 1.0)
+    a, b, c = (result["per_class"][name] for name in CLASSES)
+    assert (a["n"], a["float32"], a["int8"], a["change"]) == (4, 1.0, 0.75, -0.25)
+    assert (b["n"], b["float32"], b["int8"], b["change"]) == (6, 0.666667, 0.833333, 0.166667)
+    assert [(row["lost"], row["gained"]) for row in (a, b, c)] == [(1, 0), (0, 1), (0, 0)]
+    assert (c["n"], c["float32"], c["int8"], c["change"], c["interval"]) == (0, None, None, None, None)
     assert result["float32"]["balanced_accuracy"] == 0.833333
 
 
@@ -65,23 +67,109 @@ def test_gate_at_its_edges(drop: float, max_drop: float, expected: bool) -> None
     assert passes(drop, max_drop) is expected
 
 
+def test_the_interval_of_a_change_is_agresti_and_mins() -> None:
+    change = matched_change(lost=16, gained=9, n=100)
+
+    assert change is not None
+    # by hand: half a face in each cell, so 9.5 - 16.5 = -7 of 102; 1.96 sqrt(26 - 49 / 102) / 102 on either side
+    assert [round(value, 4) for value in change] == [-0.07, -0.1657, 0.0284]
+
+
+def test_equal_answers_leave_less_doubt_the_more_faces_there_are() -> None:
+    few, many = (matched_change(0, 0, n) for n in (30, 3000))
+
+    assert few is not None
+    assert many is not None
+    assert (round(few.high, 4), round(many.high, 5)) == (0.0612, 0.00065)
+
+
+def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> dict[str, Any]:
+    """A comparison of n faces of classes a and b in turn that float32 answers right but for `gained` of `of_class`."""
+    truth = np.arange(n) % 2
+    before, after = truth.copy(), truth.copy()
+    rows = np.flatnonzero(truth == of_class)
+    after[rows[:lost]] = 2
+    before[rows[lost : lost + gained]] = 2
+    return compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES)
+
+
+def test_point_judges_what_was_measured_and_tells_of_the_bound() -> None:
+    comparison = compared(1000, lost=12, gained=4)  # 0.8 points, at most 1.6
+
+    point, bound = (judge(comparison, "int8", rule, 0.01) for rule in ("point", "bound"))
+
+    assert (point["passed"], point["failures"]) == (True, [])
+    [told] = point["findings"]
+    line = "int8 lost 0.0080 of accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
+    assert told == line + "allowed is 0.01"
+    assert (bound["passed"], bound["failures"], bound["findings"]) == (False, [told], [])
+
+
+@pytest.mark.parametrize("rule", ["point", "bound"])
+def test_a_drop_beyond_the_limit_fails_by_either_rule(rule: Rule) -> None:
+    gate = judge(compared(1000, lost=11), "int8", rule, 0.01)
+
+    assert gate["passed"] is False
+    assert gate["failures"] == ["int8 lost 0.0110 of accuracy (1.0000 -> 0.9890, n=1000); allowed is 0.01"]
+
+
+def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
+    truth = np.array([0] * 5000 + [1] * 20)
+    before, after = truth.copy(), truth.copy()
+    after[5000:5010] = 0  # half of the rare class, 0.2 points of all
+
+    gate = judge(compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES), "int8", "point", 0.01)
+
+    assert gate["passed"] is False
+    assert gate["failures"] == ["b collapsed: recall 1.0000 -> 0.5000, n=20"]
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "after", "expected"),
+    [
+        (20, 5, 0, 0.75, True),  # chance 1 in 32
+        (20, 4, 0, 0.8, False),  # chance 1 in 16
+        (20, 8, 4, 0.6, False),  # as much came as went, nearly
+        (100, 10, 0, 0.9, False),  # exactly what is allowed
+        (16, 3, 0, 0.0, True),  # none left
+        (16, 2, 0, 0.0, False),
+        (0, 0, 0, None, False),
+    ],
+)
+def test_when_a_class_counts_as_collapsed(n: int, lost: int, gained: int, after: float | None, expected: bool) -> None:
+    change = None if after is None else (gained - lost) / n
+
+    assert collapses({"n": n, "lost": lost, "gained": gained, "change": change, "int8": after}, "int8") is expected
+
+
+def test_too_few_faces_are_a_finding() -> None:
+    [finding] = judge(compared(100, lost=0), "int8", "point", 0.01)["findings"][1:]
+
+    assert finding == (
+        "100 faces are too few to show a drop within 0.01: where not one answer changes, it may still be 0.0192; "
+        "194 would do"
+    )
+
+
 def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
-    comparison = {"drop": 0.0312, "n": 3191, "float32": {"accuracy": 0.862}, "int8": {"accuracy": 0.8308}}
-    report = {
-        "gate": {"max_drop": 0.01, "passed": False},
-        "comparison": comparison,
-        "calibration": {"faces": 1},
-    }
+    comparison = compared(1000, lost=31)
+    gate = judge(comparison, "int8", "point", 0.01)
+    report = {"gate": gate, "comparison": comparison, "calibration": {"faces": 1}}
 
     with pytest.raises(GateError) as refusal:
         check(report, Path("out"))
 
     assert refusal.value.exit_code == 3
     assert str(refusal.value).startswith(
-        "int8 lost 0.0312 of accuracy (0.8620 -> 0.8308, n=3191); allowed is 0.01. The files are in out. "
+        "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.01. The files are in out. "
         "Try: more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
+        "the next recipe that holds: --auto; "
     )
 
 
 def test_more_calibration_faces_are_not_advised_where_there_are_many() -> None:
-    assert remedies(500)[0].startswith("other calibration faces: --seed 1")
+    assert remedies({"faces": 500})[0].startswith("other calibration faces: --seed 1")
+
+
+def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:
+    assert remedies(None)[0] == "the next recipe that holds: --auto"
