@@ -10,9 +10,27 @@ import numpy.typing as npt
 
 from fer_edge.errors import DAMAGE, ModelError
 from fer_edge.images import Pixels
-from fer_edge.model_file import Arrays, Packed, damaged, read_packed, write_packed
+from fer_edge.model_file import (
+    Arrays,
+    Packed,
+    array,
+    damaged,
+    facts,
+    number,
+    pictures,
+    read_packed,
+    text,
+    whole,
+    write_packed,
+)
 
 CROP_RULE = "square around the box, border replicated, area down, linear up, grey BT.601"
+LARGEST_SIZE = 4096
+"""Pixels of the input's side: a network for crops takes far fewer."""
+CROP_SCALES = 0.1, 10.0
+"""Between these lies the crop's side over the face box's: beyond them there is no face to see."""
+TEMPERATURES = 1e-3, 1e3
+"""Between these lies what the logits are divided by."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +42,7 @@ class Contract:
     size: int
     """Side of the input in pixels; the input is (1, size, size, 1) grey."""
     recipe: str
-    """int8: uint8 pixels in at scale 1/255, int8 logits out. float32: grey in [0, 1] in, float logits out."""
+    """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 in and out. Others: floats, grey in [0, 1]."""
     crop_scale: float = 1.0
     """Side of the crop over the longer side of the face box (`fer_edge.crop`)."""
     temperature: float = 1.0
@@ -94,20 +112,32 @@ def as_model(packed: Packed) -> ModelFile:
         )
     try:
         contract = Contract(
-            labels=tuple(str(label) for label in document["labels"]),
-            size=int(document["size"]),
-            recipe=str(document["recipe"]),
-            crop_scale=float(document["crop_scale"]),
-            temperature=float(document["temperature"]),
-            uncertain_below=float(document["uncertain_below"]),
-            network=dict(document["network"]),
-            data=dict(document["data"]),
-            metrics=dict(document["metrics"]),
-            made_with=dict(document["made_with"]),
+            labels=_labels(document),
+            size=whole(document, "size", 1, LARGEST_SIZE),
+            recipe=text(document, "recipe"),
+            crop_scale=number(document, "crop_scale", *CROP_SCALES),
+            temperature=number(document, "temperature", *TEMPERATURES),
+            uncertain_below=number(document, "uncertain_below", 0, 1),
+            network=facts(document, "network"),
+            data=facts(document, "data"),
+            metrics=facts(document, "metrics"),
+            made_with=facts(document, "made_with"),
         )
-        vectors = Golden(golden["frames"], golden["boxes"], golden["pixels"], golden["logits"])
-        if vectors.frames.ndim != 4:
-            raise ValueError(f"golden frames of shape {vectors.frames.shape}")
+        vectors = Golden(
+            pictures(golden),
+            array(golden, "boxes", np.float32, 2),
+            array(golden, "pixels", np.uint8, 3),
+            array(golden, "logits", np.float32, 2),
+        )
     except DAMAGE as error:
         raise damaged(path, error) from error
     return ModelFile(path, packed.flatbuffer, contract, vectors)
+
+
+def _labels(document: dict[str, Any]) -> tuple[str, ...]:
+    labels = document.get("labels")
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise ValueError("labels is not a list of names")
+    if len(set(labels)) < len(labels) or not all(label.isprintable() and label.strip() for label in labels):
+        raise ValueError("labels are not names that differ and can be printed")
+    return tuple(labels)

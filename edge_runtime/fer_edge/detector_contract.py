@@ -11,10 +11,24 @@ import numpy as np
 from fer_edge.centre_points import STRIDE, Floats
 from fer_edge.errors import DAMAGE, ModelError
 from fer_edge.images import Pixels, to_grey
-from fer_edge.model_file import Arrays, Packed, damaged, read_packed, write_packed
+from fer_edge.model_file import (
+    Arrays,
+    Packed,
+    array,
+    damaged,
+    facts,
+    number,
+    pictures,
+    read_packed,
+    text,
+    whole,
+    write_packed,
+)
 
 FIT_RULE = "grey BT.601, scaled to fit, area down, linear up by 2 at most, at the top left, the rest black"
 DECODING = "centre points: heat logits and geometry per cell (fer_edge.centre_points)"
+LARGEST_SIDE = 8192
+"""Pixels of the input's side."""
 MAX_ENLARGED = 2.0
 """Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
 
@@ -120,21 +134,25 @@ def as_detector(packed: Packed) -> DetectorFile:
         raise ModelError(f"{path}: names expressions and finds no faces; give it as --model {quote(str(path))}")
     try:
         contract = DetectorContract(
-            width=int(document["width"]),
-            height=int(document["height"]),
-            recipe=str(document["recipe"]),
-            threshold=float(document["threshold"]),
-            stride=int(document["stride"]),
-            network=dict(document["network"]),
-            data=dict(document["data"]),
-            metrics=dict(document["metrics"]),
-            made_with=dict(document["made_with"]),
+            width=whole(document, "width", STRIDE, LARGEST_SIDE),
+            height=whole(document, "height", STRIDE, LARGEST_SIDE),
+            recipe=text(document, "recipe"),
+            threshold=number(document, "threshold", 0, 1),
+            stride=whole(document, "stride", 1, LARGEST_SIDE),
+            network=facts(document, "network"),
+            data=facts(document, "data"),
+            metrics=facts(document, "metrics"),
+            made_with=facts(document, "made_with"),
         )
         if contract.stride != STRIDE:
             raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
-        vectors = DetectorGolden(**{name: golden[name] for name in ("frames", "pixels", "heat", "geometry", "boxes")})
-        if vectors.frames.ndim != 4:
-            raise ValueError(f"golden frames of shape {vectors.frames.shape}")
+        vectors = DetectorGolden(
+            pictures(golden),
+            array(golden, "pixels", np.uint8, 3),
+            array(golden, "heat", np.float32, 4),
+            array(golden, "geometry", np.float32, 4),
+            array(golden, "boxes", np.float32, 2),
+        )
     except DAMAGE as error:
         raise damaged(path, error) from error
     return DetectorFile(path, packed.flatbuffer, contract, vectors)

@@ -8,7 +8,7 @@ from fer_edge.detector_contract import DetectorFile, DetectorGolden, fitted
 from fer_edge.errors import ModelError
 from fer_edge.images import Pixels
 from fer_edge.render import golden_scene
-from fer_edge.selftest import CROP_TOLERANCE, Stage, worst
+from fer_edge.selftest import CROP_TOLERANCE, MOST_FRAMES, Stage, worst
 
 GOLDEN_SCORE = 0.1
 """Score from which on the golden boxes are decoded: below any threshold in use, so that there are some to compare."""
@@ -37,7 +37,7 @@ def selftest(model: DetectorFile) -> list[Stage]:
     n, rows, columns = len(golden.frames), contract.height // contract.stride, contract.width // contract.stride
     shapes = golden.pixels.shape, golden.heat.shape, golden.geometry.shape
     wanted = (n, contract.height, contract.width), (n, rows, columns, 1), (n, rows, columns, 8)
-    if n == 0 or shapes != wanted or golden.boxes.shape[1:] != (5,):
+    if not 0 < n <= MOST_FRAMES or shapes != wanted or golden.boxes.shape[1:] != (5,):
         raise ModelError(f"{model.path}: its golden vectors do not fit the model; export it again: fer-edge export RUN")
     return [
         Stage("fit", worst(_inputs(golden.frames, model), golden.pixels), CROP_TOLERANCE),

@@ -68,8 +68,18 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
+    MemoryError,
 )
 """What zip, JSON, numpy and Keras raise on a file that is damaged: each was seen when bytes of one were changed."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line of at most 200 characters; its name where it says nothing.
+
+    >>> one_line(MemoryError())
+    'MemoryError'
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from rich.table import Table
 
 from fer_edge.contract import ModelFile
 from fer_edge.detector_contract import DetectorContract, DetectorFile
+from fer_edge.errors import DAMAGE
+from fer_edge.operators import operators
 
 NETWORK = "{name}, {parameters:,} parameters, {macs:,} multiply-accumulates"
 TRAINED = "{training[name]}: {training[licence]}; sha256 {training[digest]:.12}"
@@ -27,7 +29,8 @@ def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
     contract = model.contract
     file = {"model": str(model.path), "bytes": model.path.stat().st_size}
     if isinstance(contract, DetectorContract):
-        return {**file, "task": "faces", **asdict(contract), "golden_frames": len(model.golden.frames)}
+        golden = {"golden_frames": len(model.golden.frames)}
+        return {**file, "task": "faces", **asdict(contract), "operators": operators(model.flatbuffer), **golden}
     return {
         **file,
         "task": "expressions",
@@ -41,6 +44,7 @@ def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
         "data": contract.data,
         "metrics": contract.metrics,
         "made_with": contract.made_with,
+        "operators": operators(model.flatbuffer),
         "golden_faces": len(model.golden.frames),
     }
 
@@ -50,13 +54,15 @@ def as_table(model: ModelFile | DetectorFile) -> Table:
     rows = _face_rows(model) if isinstance(model, DetectorFile) else _expression_rows(model)
     versions = ", ".join(f"{package} {version}" for package, version in model.contract.made_with.items())
     again = f"fer-edge selftest {shlex.quote(str(model.path))}"
+    used = ", ".join(f"{count} {name}" for name, count in operators(model.flatbuffer).items())
     rows |= {
+        "operators": used,
         "made with": versions,
         "golden frames": f"{len(model.golden.frames)}; repeat them here: {again}",
     }
     table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, "".join(sign if sign.isprintable() else " " for sign in value))
     return table
 
 
@@ -91,5 +97,5 @@ def _told(sentence: str, facts: dict[str, Any]) -> str:
     """Fill `sentence` with what the contract says; "not stated" where it lacks something: files come from anywhere."""
     try:
         return sentence.format_map(facts)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+    except DAMAGE:
         return "not stated"

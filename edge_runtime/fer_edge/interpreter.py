@@ -8,10 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.contract import ModelFile
-from fer_edge.errors import FerEdgeError, ModelError
+from fer_edge.errors import FerEdgeError, ModelError, one_line
 from fer_edge.images import Pixels
 from fer_edge.quiet import quiet
+from fer_edge.trial import TrialError, try_out
 
+ALLOWANCE = 256 << 20
+"""Bytes that a trial may need besides four times the network's size: loading and running ours takes 1 to 4 MB."""
+LARGEST = 1e9
+"""No output is as large as this, unless something is broken; small enough for all that is computed from it."""
+SCALES = 1e-9, 1e6
+"""Between these lie the quantisation scales of pictures and answers."""
 RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
 """What can run a model, best first: tflite-runtime has had no wheel since Python 3.11 and needs numpy below 2."""
 
@@ -43,7 +50,13 @@ def load_runtime(choice: str | None = None) -> tuple[str, Any]:
 
 
 class Engine:
-    """A flatbuffer on its interpreter, made once and used for every picture. Not to be shared between threads."""
+    """A flatbuffer on its interpreter, made once and used for every picture. Not to be shared between threads.
+
+    A model file comes from anywhere, and its digest proves nothing about who made it. LiteRT checks the offsets of a
+    flatbuffer, but not all that its tables say: of 6,000 models with some bytes changed outside their weights, it ended
+    the process on 11 (segmentation fault, division by zero, abort) and hung on one. So each flatbuffer is first loaded
+    and run on two pictures in a fork of this process (`fer_edge.trial`), which takes some milliseconds.
+    """
 
     def __init__(self, path: Path, flatbuffer: bytes, threads: int = 1, *, reference: bool = False) -> None:
         """Load a network that takes one grey picture.
@@ -64,14 +77,15 @@ class Engine:
         resolver = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES if reference else kernels.AUTO
         try:
             with quiet():  # LiteRT tells of its delegates from C++
+                try_out(lambda: _try_network(module, flatbuffer, resolver), ALLOWANCE + 4 * len(flatbuffer))
                 self._interpreter = module.Interpreter(
                     model_content=flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
                 )
                 self._interpreter.allocate_tensors()
-            self._input = self._interpreter.get_input_details()[0]
-            self._outputs = self._interpreter.get_output_details()
-        except (ValueError, RuntimeError, IndexError) as error:
-            raise ModelError(f"{path}: {self.runtime} cannot run it: {error}") from error
+        except (TrialError, ValueError, RuntimeError, IndexError) as error:
+            raise ModelError(f"{path}: {self.runtime} cannot run it: {one_line(error)}") from error
+        self._input = self._interpreter.get_input_details()[0]
+        self._outputs = self._interpreter.get_output_details()
 
     def expect(self, *shapes: tuple[int, ...]) -> None:
         """Make sure that the tensors are what the contract says, and put the outputs in its order.
@@ -93,10 +107,20 @@ class Engine:
         return [float(output["quantization"][0]) or 1e-3 for output in self._outputs]
 
     def run(self, pixels: Pixels) -> list[npt.NDArray[np.float32]]:
-        """Run the network on one (height, width) uint8 grey picture; returns each output without its batch axis."""
+        """Run the network on one (height, width) uint8 grey picture; returns each output without its batch axis.
+
+        Raises:
+            ModelError: The runtime fails on it, or the answer is no number.
+        """
         self._interpreter.set_tensor(self._input["index"], self._encode(pixels[None, :, :, None]))
-        self._interpreter.invoke()
-        return [_decode(self._interpreter.get_tensor(output["index"])[0], output) for output in self._outputs]
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(f"{self._path}: {self.runtime} cannot run it: {one_line(error)}") from error
+        answers = [_decode(self._interpreter.get_tensor(output["index"])[0], output) for output in self._outputs]
+        if not all((np.abs(answer) < LARGEST).all() for answer in answers):  # nor is NaN below anything
+            raise ModelError(f"{self._path}: its network answers with NaN or beyond {LARGEST:g}; copy the file again")
+        return answers
 
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
         if self._input["dtype"] == np.float32:
@@ -107,6 +131,32 @@ class Engine:
         limits = np.iinfo(self._input["dtype"])
         steps = np.round(pixels.astype(np.float32) / np.float32(255 * scale)) + zero_point
         return np.asarray(np.clip(steps, limits.min, limits.max), self._input["dtype"])  # a bare cast would wrap
+
+
+def _try_network(module: Any, flatbuffer: bytes, resolver: Any) -> None:
+    """Do once what `Engine` does: load, look at the tensors, run, let go.
+
+    Raises:
+        ValueError: A tensor is of no type, or no scale, that pictures and answers have.
+        RuntimeError: The runtime refuses the model.
+    """
+    interpreter = module.Interpreter(model_content=flatbuffer, num_threads=1, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    for tensor in (*inputs, *outputs):
+        scale = tensor["quantization"][0]
+        kind = np.dtype(tensor["dtype"]).name
+        if kind not in ("float32", "uint8", "int8", "int16"):
+            raise ValueError(f"tensor {tensor['name']!r} holds {kind}, neither float32 nor 8 or 16 bits")
+        if kind != "float32" and not SCALES[0] < scale < SCALES[1]:
+            raise ValueError(f"tensor {tensor['name']!r} has the scale {scale:g}")
+    for value in (0, 1):
+        for tensor in inputs:
+            interpreter.set_tensor(tensor["index"], np.full(tensor["shape"], value, tensor["dtype"]))
+        interpreter.invoke()
+        for tensor in outputs:
+            interpreter.get_tensor(tensor["index"])
+    del interpreter  # a heap that was written over shows when it is given back
 
 
 class Network:

@@ -1,16 +1,50 @@
 """Parts of a page that holds everything itself: no script, no network, light and dark as the reader has it."""
 
 import base64
+import string
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 from fer_edge.images import Pixels, encode_picture
 
+TEMPLATE = Path(__file__).with_name("page.html")
+
 
 def style() -> str:
     """Give the style sheet that all pages share."""
     return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def report_page(title: str, subtitle: str, tiles: str, sections: Iterable[str], footer: str) -> bytes:
+    """Put a report together.
+
+    Args:
+        title: Plain text.
+        subtitle: Likewise.
+        tiles: HTML as `tiles` gives it.
+        sections: HTML of each as `section` gives it.
+        footer: Plain text.
+    """
+    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        style=style(),
+        subtitle=escape(subtitle),
+        tiles=tiles,
+        sections="\n".join(sections),
+        footer=escape(footer),
+    )
+    return page.encode(errors="replace")  # file names need not be UTF-8
+
+
+def section(title: str, content: str, kind: str = "") -> str:
+    """Lay out a section; `content` is HTML, `kind` a class of page.css such as note."""
+    return f"<section class='{kind}'><h2>{escape(title)}</h2>{content}</section>"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Lay out a list; every line is escaped."""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -75,7 +75,9 @@ def doubts(calibration: FaceSet, judged: FaceSet) -> list[str]:
     different = {face.tobytes() for face in calibration.faces}
     lines = []
     if n < LEAST:
-        lines.append(f"only {n} faces calibrate, {LEAST} are the least; give a set with more: --data SET.npz")
+        lines.append(
+            f"only {n} calibration face{'s' * (n != 1)}, {LEAST} are the least; give a set with more: --data SET.npz"
+        )
     if n > 1 and len(different) <= n // 2:
         lines.append(f"of {n} calibration faces only {len(different)} differ; give others: --data SET.npz")
     present = [name for name, count in calibration.counts().items() if count]

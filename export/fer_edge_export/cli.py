@@ -40,6 +40,9 @@ def export_command(
     imgsz: Annotated[
         str | None, typer.Option(metavar="WxH", help="Input of a face detector, such as 640x480; default: as trained.")
     ] = None,
+    c_array: Annotated[
+        bool, typer.Option("--c-array", help="Write a C header for TensorFlow Lite Micro, too (int8).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
 ) -> None:
     """Write a float32 and a quantised .tflite model of a run, and prove on held-out faces what quantisation cost.
@@ -66,6 +69,7 @@ def export_command(
         use_weights=use_weights,
         protocol=protocol,
         size_wh=_size(imgsz),
+        c_array=c_array,
     )
     folder, report = export(run, settings, out)
     console.print(as_table(report))

@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.faceset import FaceSet
 from fer_edge.metrics import calibration_error, softmax, summary
 
 Logits = npt.NDArray[np.float32]
 Z = 1.959964
 """Of a 95 % interval."""
+SHOWN = 20
+"""Faces that the report shows of those on which both models disagree."""
 
 
 class Change(NamedTuple):
@@ -52,6 +55,7 @@ def compare(
     lost, gained = right[0] & ~right[1], right[1] & ~right[0]
     figures = [_figures(one, truth, classes, temperature) for one in (float_logits, logits)]
     drop = _drop(lost, gained)
+    probabilities = softmax(float_logits, temperature), softmax(logits, temperature)
     per_class = {}
     for index, name in enumerate(classes):
         of_class = truth == index
@@ -70,7 +74,7 @@ def compare(
         "n": len(truth),
         **drop,
         "agreement": round(float((answers[0] == answers[1]).mean()), 6),
-        "kl_divergence": round(mean_divergence(softmax(float_logits, temperature), softmax(logits, temperature)), 6),
+        "kl_divergence": round(float(np.mean(divergences(*probabilities))), 6),
         "per_class": per_class,
         "float32": figures[0],
         recipe: figures[1],
@@ -133,11 +137,47 @@ def chance_to_lose(lost: int, gained: int) -> float:
     return float(ways / 2**both)
 
 
-def mean_divergence(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float:
-    """Mean Kullback-Leibler divergence in nats of probabilities (n, classes) `after` from those `before`.
+def divergences(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Kullback-Leibler divergence in nats, (n,), of probabilities (n, classes) `after` from those `before`.
 
-    >>> round(mean_divergence(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])), 4)
-    0.1438
+    >>> divergences(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])).round(4)
+    array([0.1438])
     """
     ratio = np.log(np.maximum(before, 1e-12)) - np.log(np.maximum(after, 1e-12))
-    return float(np.mean(np.sum(before * ratio, axis=1)))
+    return np.asarray(np.sum(before * ratio, axis=1))
+
+
+def disagreements(
+    float_logits: Logits, logits: Logits, faces: FaceSet, temperature: float, recipe: str, count: int = SHOWN
+) -> list[dict[str, Any]]:
+    """Find the faces on which both models disagree most, by their divergence, ready for JSON.
+
+    Args:
+        float_logits: (n, classes) of the float32 model.
+        logits: (n, classes) of the quantised model.
+        faces: The n faces.
+        temperature: Divides both models' logits before the softmax.
+        recipe: What the quantised model is called.
+        count: How many.
+
+    Returns:
+        row: of `faces`; picture, truth; float32 and `recipe`: answer and score of each; kl_divergence in nats.
+    """
+    before, after = softmax(float_logits, temperature), softmax(logits, temperature)
+    found = divergences(before, after)
+
+    def said(probabilities: npt.NDArray[np.float64]) -> dict[str, Any]:
+        best = int(probabilities.argmax())
+        return {"label": faces.classes[best], "score": round(float(probabilities[best]), 4)}
+
+    return [
+        {
+            "row": int(row),
+            "picture": str(faces.names[row]),
+            "truth": faces.classes[faces.labels[row]],
+            "float32": said(before[row]),
+            recipe: said(after[row]),
+            "kl_divergence": round(float(found[row]), 4),
+        }
+        for row in np.argsort(-found, kind="stable")[:count]
+    ]

@@ -95,9 +95,11 @@ def _representative(calibration: Pixels) -> Iterator[list[Any]]:
 
 def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:
     with needs("train"), quiet():
+        import keras
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_keras_model(network)
+        one = keras.Input(batch_shape=(1, *network.input_shape[1:]), name="one")  # an open batch costs operators
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, network(one), name=network.name))
         if recipe.name != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if calibration is not None and recipe.calibrated:

@@ -44,8 +44,8 @@ def export_detector(
     Raises:
         FerEdgeError: A file cannot be read, converted or written, or another recipe than int8 is asked for.
     """
-    if settings.recipe != "int8" or settings.gate != "point":
-        raise UsageError("--recipe, --auto and --gate are for expression networks; a face detector becomes int8")
+    if settings.recipe != "int8" or settings.gate != "point" or settings.c_array:
+        raise UsageError("--recipe, --auto, --gate, --c-array are for expression networks; a face detector gets int8")
     run = weights.parent
     photos = PhotoSet.load(run / "photos.npz")
     split, judged = _held_out(photos, run)

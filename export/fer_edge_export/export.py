@@ -1,6 +1,6 @@
 """From a run to two model files and a proof: convert, compare on held-out faces, write, report."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,27 @@ from fer_edge.console import console, progress, warn
 from fer_edge.contract import Contract, Golden, ModelFile, write_model
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet, Protocol
-from fer_edge.files import write_json, write_text
+from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.images import Pixels
 from fer_edge.metrics import fit_temperature
 from fer_edge.seen import write_seen
 from fer_edge.selftest import make_golden
 from fer_edge.versions import installed
+from fer_edge_export.c_array import c_header
 from fer_edge_export.calibrate import choose, doubts
-from fer_edge_export.compare import Logits, compare
+from fer_edge_export.compare import Logits, compare, disagreements
 from fer_edge_export.convert import convert
 from fer_edge_export.detector import export_detector
 from fer_edge_export.gate import judge
 from fer_edge_export.inputs import Inputs, read_inputs, read_task
+from fer_edge_export.layers import FACES, layer_errors
+from fer_edge_export.layers_advice import advice, verdict
 from fer_edge_export.network import facts, load_network
+from fer_edge_export.page import as_page
 from fer_edge_export.recipes import LADDER, RECIPES, Recipe
 from fer_edge_export.report import as_markdown
 from fer_edge_export.settings import PACKAGES, ExportSettings
+from fer_edge_export.targets import untaken
 
 BLOCK = 32
 """Faces between two steps of the progress bar."""
@@ -40,6 +45,7 @@ class Rung:
     calibration: dict[str, Any] | None
     """As the report has it; None where the recipe needs none."""
     comparison: dict[str, Any]
+    disagreements: list[dict[str, Any]]
     gate: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
@@ -91,23 +97,10 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         made_with=installed(PACKAGES),
     )
     float_model = _model(network, RECIPES["float32"], base, folder)
-    float_logits = answers(float_model, judged.faces)
     temperature = inputs.temperature
     if temperature is None:
         temperature = _fit_temperature(float_model, inputs.heldout, settings.protocol)
-    rungs: list[Rung] = []
-    for name, anew in LADDER if settings.recipe is None else ((settings.recipe, 0),):
-        recipe, calibration, faces = RECIPES[name], None, None
-        if recipe.calibrated:
-            chosen = choose(inputs.training, settings.calib_samples, settings.seed + anew)
-            calibration, faces = _facts_of(chosen, settings.seed + anew, judged), chosen.faces
-        model = float_model if name == "float32" else _model(network, recipe, base, folder, faces)
-        logits = float_logits if name == "float32" else answers(model, judged.faces)
-        comparison = compare(float_logits, logits, judged.labels, judged.classes, temperature, name)
-        gate = judge(comparison, name, settings.gate, settings.max_drop)
-        rungs.append(Rung(model, calibration, comparison, gate))
-        if gate["passed"]:
-            break
+    rungs = climb(network, inputs.training, judged, float_model, temperature, settings)
     last = rungs[-1]
     report = {
         "run": str(run),
@@ -120,13 +113,67 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         "uncertain_below": base.uncertain_below,
         "gate": last.gate,
         "comparison": last.comparison,
+        "disagreements": last.disagreements,
         "ladder": [rung.as_json() for rung in rungs],
+        **_weak_points(network, float_model, last.model, judged),
         "made_with": base.made_with,
     }
     models = {model.contract.recipe: model for model in (float_model, last.model)}
-    _write(models, report, {"training": inputs.source, "heldout": inputs.heldout.source}, folder)
+    _write(models, report, {"training": inputs.source, "heldout": inputs.heldout.source}, folder, settings.c_array)
+    write_bytes(folder / "export_report.html", as_page(report, judged))
     write_seen(folder, inputs.seen, inputs.source)
     return folder, report
+
+
+def climb(
+    network: Any,
+    training: FaceSet,
+    judged: FaceSet,
+    float_model: ModelFile,
+    temperature: float,
+    settings: ExportSettings,
+) -> list[Rung]:
+    """Make what is asked for, or walk down the ladder until the gate holds; the last rung is what is delivered.
+
+    Args:
+        network: keras.Model.
+        training: Faces to calibrate with.
+        judged: Faces to compare on.
+        float_model: The network as it is.
+        temperature: Of the logits.
+        settings: What decides the export.
+    """
+    float_logits = answers(float_model, judged.faces)
+    rungs: list[Rung] = []
+    for name, anew in LADDER if settings.recipe is None else ((settings.recipe, 0),):
+        recipe, calibration, faces = RECIPES[name], None, None
+        if recipe.calibrated:
+            chosen = choose(training, settings.calib_samples, settings.seed + anew)
+            calibration, faces = _facts_of(chosen, settings.seed + anew, judged), chosen.faces
+        contract, folder = float_model.contract, float_model.path.parent
+        model = float_model if name == "float32" else _model(network, recipe, contract, folder, faces)
+        logits = float_logits if name == "float32" else answers(model, judged.faces)
+        comparison = compare(float_logits, logits, judged.labels, judged.classes, temperature, name)
+        gate = judge(comparison, name, settings.gate, settings.max_drop)
+        differ = disagreements(float_logits, logits, judged, temperature, name)
+        rungs.append(Rung(model, calibration, comparison, differ, gate))
+        if gate["passed"]:
+            break
+    return rungs
+
+
+def _weak_points(network: Any, float_model: ModelFile, model: ModelFile, judged: FaceSet) -> dict[str, Any]:
+    """Say, for the report, where quantisation hurts, what to do about it, and what accelerators would not take."""
+    some = np.unique(np.linspace(0, len(judged) - 1, FACES).astype(int))
+    errors = []
+    if model is not float_model:
+        errors = layer_errors(network, float_model.flatbuffer, model.flatbuffer, judged.faces[some])
+    return {
+        "layers": [asdict(error) for error in errors],
+        "worst_layer": verdict(errors) if errors else None,
+        "advice": advice(errors, network) if errors else [],
+        "untaken": [asdict(operator) for operator in untaken(model.flatbuffer)],
+    }
 
 
 def answers(model: ModelFile, faces: Pixels) -> Logits:
@@ -205,8 +252,10 @@ def _fit_temperature(model: ModelFile, heldout: FaceSet, protocol: Protocol) -> 
     return fit_temperature(Classifier(model).network.logits(validation.faces), validation.labels)
 
 
-def _write(models: dict[str, ModelFile], report: dict[str, Any], sources: dict[str, Any], folder: Path) -> None:
-    report["files"] = {}
+def _write(
+    models: dict[str, ModelFile], report: dict[str, Any], sources: dict[str, Any], folder: Path, c_array: bool
+) -> None:
+    finished = {}
     for recipe, model in models.items():
         contract = replace(
             model.contract,
@@ -214,9 +263,15 @@ def _write(models: dict[str, ModelFile], report: dict[str, Any], sources: dict[s
             data={**sources, "judged_on": report["heldout"], "calibration": report["calibration"]},
             metrics=report["comparison"],
         )
-        finished = replace(model, contract=contract)
-        write_model(finished.path, finished.flatbuffer, contract, make_golden(finished))
-        report["files"][recipe] = {"name": model.path.name, "bytes": model.path.stat().st_size}
+        finished[recipe] = replace(model, contract=contract)
+    header = c_header(finished[report["recipe"]]) if c_array else ""  # refused before anything is written
+    report["files"] = {}
+    for recipe, model in finished.items():
+        write_model(model.path, model.flatbuffer, model.contract, make_golden(model))
+        content = model.path.read_bytes()
+        report["files"][recipe] = {"name": model.path.name, "bytes": len(content), "sha256": sha256(content)}
+    if header:
+        write_text(folder / f"model_{report['recipe']}.h", header)
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in models["float32"].contract.labels))
     write_json(folder / "export_report.json", report)
     write_text(folder / "export_report.md", as_markdown(report))

@@ -96,15 +96,16 @@ def check(report: dict[str, Any], folder: Path) -> None:
         lost = f"int8 lost {comparison['drop']:.4f} of recall ({before:.4f} -> {after:.4f}, n={comparison['faces']})"
         failures, ways = [f"{lost}; allowed is {gate['max_drop']:g}"], detector_remedies()
     else:
-        failures, ways = gate["failures"], remedies(report["calibration"])
+        failures, ways = gate["failures"], remedies(report["calibration"], report["advice"])
     raise GateError(f"{'; '.join(failures)}. The files are in {folder}. Try: {'; '.join(ways)}")
 
 
-def remedies(calibration: dict[str, Any] | None) -> list[str]:
+def remedies(calibration: dict[str, Any] | None, advice: list[str]) -> list[str]:
     """What to try after a failed gate of an expression model, the likeliest first.
 
     Args:
         calibration: As in the report; None where the recipe needs none.
+        advice: What the layers' errors tell.
     """
     ways = []
     if calibration and calibration["faces"] < MANY_CALIBRATION_FACES:
@@ -112,6 +113,8 @@ def remedies(calibration: dict[str, Any] | None) -> list[str]:
         ways.append(f"more calibration faces than {calibration['faces']}: {more}")
     elif calibration:
         ways.append("other calibration faces: --seed 1, or --data SET.npz with faces like those it will see")
+    if advice:
+        ways.append(advice[0].rstrip("."))
     ways.append("the next recipe that holds: --auto")
     ways.append("a network with BatchNorm and ReLU6 behind every convolution: fer-edge train --network edge")
     return [*ways, ACCEPT]

@@ -21,43 +21,44 @@ def as_table(report: dict[str, Any]) -> Table | Markdown:
     """Lay the report out for the terminal."""
     if report.get("task") == "faces":
         return Markdown(detector.as_markdown(report))
-    caption = "\n".join([verdict(report), *report["gate"]["findings"]])
+    layers = [report["worst_layer"]] if report["worst_layer"] else []
+    caption = "\n".join([verdict(report), *report["gate"]["findings"], *layers, *report["advice"]])
     table = Table(title=headline(report), title_justify="left", caption=caption, caption_justify="left")
-    for name in ("", "n", "float32", report["recipe"], "change", "95 % interval"):
+    head, rows = comparison_rows(report)
+    for name in head:
         table.add_column(name, justify="left" if not name else "right")
-    figures, classes = _rows(report)
-    for row in figures:
-        table.add_row(*row)
-    table.add_section()
-    for row in classes:
-        table.add_row(*row)
+    for row in rows:
+        table.add_row(*row, end_section=row[0] == list(FIGURES.values())[-1])
     return table
 
 
 def as_markdown(report: dict[str, Any]) -> str:
     """Write the report as Markdown."""
-    figures, classes = _rows(report)
     network = report["network"]
     lines = [
         f"# Export of {report['network']['name']}",
         "",
         f"{headline(report)}. {verdict(report)}",
         "",
-        f"| | n | float32 | {report['recipe']} | change | 95 % interval |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(f"| {' | '.join(row)} |" for row in [*figures, *classes]),
+        *_markdown_table(*comparison_rows(report)),
         "",
         *(f"- **{failure}**" for failure in report["gate"]["failures"]),
         *(f"- {finding}" for finding in report["gate"]["findings"]),
-        *_ladder(report),
+        *(f"- {line}" for line in [report["worst_layer"], *report["advice"]] if line),
+        *(["", *_markdown_table(*ladder_rows(report)), ""] if len(report["ladder"]) > 1 else []),
         f"- Network: {network['name']}, {network['parameters']:,} parameters, {network['macs']:,} multiply-accumulates",
         f"- Weights: {report['weights']} of `{report['run']}`",
-        *_calibration(report["calibration"]),
+        *(f"- {line}" for line in calibration_lines(report["calibration"])),
         f"- Temperature {report['temperature']:g}, uncertain below {report['uncertain_below']:g} (the default)",
         *(f"- `{file['name']}`: {file['bytes']:,} bytes, {recipe}" for recipe, file in report["files"].items()),
         "- Made with " + ", ".join(f"{package} {number}" for package, number in report["made_with"].items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def headline(report: dict[str, Any]) -> str:
@@ -79,44 +80,41 @@ def verdict(report: dict[str, Any]) -> str:
     )
 
 
-def _ladder(report: dict[str, Any]) -> list[str]:
-    if len(report["ladder"]) < 2:
-        return []
+def ladder_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of what was tried, in order."""
     rows = []
     for rung in report["ladder"]:
         name = rung["recipe"] if rung["seed"] is None else f"{rung['recipe']}, seed {rung['seed']}"
-        figures = f"{rung['accuracy']:.4f} | {rung['drop']:.4f} | {rung['drop_interval'][1]:.4f}"
+        figures = [f"{rung['accuracy']:.4f}", f"{rung['drop']:.4f}", f"{rung['drop_interval'][1]:.4f}"]
         outcome = "passed" if rung["passed"] else "; ".join(rung["failures"])
-        rows.append(f"| {name} | {rung['bytes']:,} | {figures} | {rung['agreement']:.1%} | {outcome} |")
-    head = "| tried | bytes | accuracy | drop | at most | agreement | gate |"
-    return ["", head, "|---|---:|---:|---:|---:|---:|---|", *rows, ""]
+        rows.append([name, f"{rung['bytes']:,}", *figures, f"{rung['agreement']:.1%}", outcome])
+    return ["tried", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
 
 
-def _calibration(calibration: dict[str, Any] | None) -> list[str]:
+def calibration_lines(calibration: dict[str, Any] | None) -> list[str]:
+    """Say what set the ranges, and what is wrong with it."""
     if calibration is None:
-        return ["- Not calibrated: the recipe needs no ranges"]
+        return ["Not calibrated: the recipe needs no ranges"]
     per_class = ", ".join(f"{name} {n}" for name, n in calibration["per_class"].items())
-    line = f"- Calibrated with {calibration['faces']} training faces, seed {calibration['seed']}: {per_class}"
-    return [line, *(f"- **{doubt}**" for doubt in calibration["doubts"])]
+    line = f"Calibrated with {calibration['faces']} training faces, seed {calibration['seed']}: {per_class}"
+    return [line, *calibration["doubts"]]
 
 
-def _rows(report: dict[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
-    """Cells of the figures and of the classes' recalls: name, n, float32, quantised, change and its interval."""
+def comparison_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the figures, then of the classes' recalls."""
     comparison, recipe = report["comparison"], report["recipe"]
-    figures = []
+    rows = []
     for key, name in FIGURES.items():
         before, after = comparison["float32"][key], comparison[recipe][key]
-        low, high = comparison["drop_interval"]
-        interval = f"{-high:+.4f} to {-low:+.4f}" if key == "accuracy" else ""
-        figures.append(
-            [name, str(comparison["n"]), f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", interval]
-        )
-    classes = []
+        low, high = (-end for end in reversed(comparison["drop_interval"]))
+        interval = f"{low:+.4f} to {high:+.4f}" if key == "accuracy" else ""
+        numbers = (f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
+        rows.append([name, str(comparison["n"]), *numbers, interval])
     for name, row in comparison["per_class"].items():
         numbers = (_number(row["float32"]), _number(row[recipe]), _number(row["change"], "+"))
         interval = "{:+.3f} to {:+.3f}".format(*row["interval"]) if row["interval"] else "-"
-        classes.append([f"recall {name}", str(row["n"]), *numbers, interval])
-    return figures, classes
+        rows.append([f"recall {name}", str(row["n"]), *numbers, interval])
+    return ["", "n", "float32", recipe, "change", "95 % interval"], rows
 
 
 def _number(value: float | None, sign: str = "") -> str:

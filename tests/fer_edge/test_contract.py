@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -8,25 +9,34 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model, write_model
 from fer_edge.errors import ModelError
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.model_file import MAX_TAIL_MEMBER
+from fer_edge.model_file import MAX_FILE, MAX_METADATA
 
 
-def with_metadata(tiny: Path, path: Path, **changed: Any) -> Path:
-    """Copy the tiny model with some fields of its metadata.json changed."""
-    content = tiny.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(content)) as tail:
-        members = {name: tail.read(name) for name in tail.namelist()}
-    document = json.loads(members["metadata.json"]) | changed
-    members["metadata.json"] = json.dumps(document).encode()
-    stream = io.BytesIO(content[: document["flatbuffer"]["bytes"]])
-    with zipfile.ZipFile(stream, "a") as tail:
+def repacked(path: Path) -> dict[str, bytes]:
+    """Members of a model file's tail."""
+    with zipfile.ZipFile(path) as tail:
+        return {name: tail.read(name) for name in tail.namelist()}
+
+
+def with_members(tiny: Path, path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    """Put another tail behind the tiny model's flatbuffer."""
+    stream = io.BytesIO(read_model(tiny).flatbuffer)
+    with zipfile.ZipFile(stream, "a", method) as tail:
         for name, member in members.items():
             tail.writestr(name, member)
     path.write_bytes(stream.getvalue())
     return path
+
+
+def with_metadata(tiny: Path, path: Path, **changed: Any) -> Path:
+    """Copy the tiny model with some fields of its metadata.json changed."""
+    members = repacked(tiny)
+    members["metadata.json"] = json.dumps(json.loads(members["metadata.json"]) | changed).encode()
+    return with_members(tiny, path, members)
 
 
 def test_what_was_written_is_read(tmp_path: Path, tiny: Path) -> None:
@@ -129,13 +139,147 @@ def test_a_damaged_contract_is_refused(tmp_path: Path, tiny: Path, changed: dict
         read_model(path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"labels": 5}, "labels is not a list of names"),
+        ({"labels": "neutral"}, "labels is not a list of names"),
+        ({"labels": []}, "labels is not a list of names"),
+        ({"labels": ["a", 1]}, "labels is not a list of names"),
+        ({"labels": ["a", "a"]}, "labels are not names that differ"),
+        ({"labels": ["a", "\x1b[2J"]}, "labels are not names that differ and can be printed"),
+        ({"size": -48}, "size is -48, not a whole number from 1 to 4096"),
+        ({"size": 10**400}, "size is a int, not a whole number"),
+        ({"size": 48.5}, "size is 48.5, not a whole number"),
+        ({"size": True}, "size is True, not a whole number"),
+        ({"crop_scale": 0}, "crop_scale is 0, not a number from 0.1 to 10"),
+        ({"crop_scale": float("nan")}, "NaN is no number"),
+        ({"metrics": {"accuracy": float("inf")}}, "Infinity is no number"),
+        ({"temperature": "warm"}, "temperature is 'warm', not a number"),
+        ({"uncertain_below": 40}, "uncertain_below is 40, not a number from 0 to 1"),
+        ({"recipe": None}, "recipe is None, not a text"),
+        ({"network": ["edge"]}, "network is a list, not an object"),
+        ({"data": {"name": "\ud800"}}, "surrogates not allowed"),
+        ({"version": "1"}, "version is '1', not a whole number"),
+        ({"flatbuffer": 3}, "flatbuffer is 3, not an object"),
+        ({"flatbuffer": {"bytes": 1 << 40, "sha256": ""}}, "bytes is 1099511627776, not a whole number"),
+    ],
+    ids=str,
+)
+def test_a_fact_of_the_wrong_kind_is_named(tmp_path: Path, tiny: Path, changed: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        read_model(with_metadata(tiny, tmp_path / "bad.tflite", **changed))
+
+    line = str(caught.value)
+    assert line.startswith(f"{tmp_path / 'bad.tflite'}: its contract is damaged (")
+    assert complaint in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("depth", [40, 900, 10_000])
+def test_facts_within_facts_without_end_are_refused(tmp_path: Path, tiny: Path, depth: int) -> None:
+    path = with_metadata(tiny, tmp_path / "deep.tflite", data="DEEP")
+    members = repacked(path)
+    members["metadata.json"] = members["metadata.json"].replace(b'"DEEP"', b"[" * depth + b"]" * depth)
+
+    with pytest.raises(ModelError, match=r"its contract is damaged \((more than 32 lists|maximum recursion depth)"):
+        read_model(with_members(tiny, path, members))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "complaint"),
+    [
+        ("frames", np.zeros((16, 64, 56, 1), np.uint8), r"golden frames of shape \(16, 64, 56, 1\)"),
+        ("frames", np.zeros((16, 0, 56, 3), np.uint8), r"golden frames of shape \(16, 0, 56, 3\)"),
+        ("frames", np.zeros((16, 64, 56, 3), np.int64), "int64, not 4 axes of uint8"),
+        ("boxes", np.full((16, 4), np.nan, np.float32), "golden boxes with NaN"),
+        ("logits", np.full((16, 8), 1e30, np.float32), "beyond 1e"),
+        ("logits", np.zeros((16, 8), ">f4"), "not 2 axes of float32"),
+        ("logits", np.zeros(16, np.float32), "not 2 axes of float32"),
+        ("logits", np.array([{}], object), "Object arrays|an array that is not"),
+        ("pixels", np.array(["a"]), "an array that is not"),
+        ("pixels", None, "golden.npz lacks pixels"),
+    ],
+)
+def test_a_golden_array_of_the_wrong_kind_is_named(
+    tmp_path: Path, tiny: Path, name: str, values: Any, complaint: str
+) -> None:
+    members = repacked(tiny)
+    arrays = dict(np.load(io.BytesIO(members["golden.npz"]))) | {name: values}
+    stream = io.BytesIO()
+    np.savez(stream, **{key: array for key, array in arrays.items() if array is not None})
+
+    with pytest.raises(ModelError, match=rf"its contract is damaged \(.*({complaint})"):
+        read_model(with_members(tiny, tmp_path / "bad.tflite", members | {"golden.npz": stream.getvalue()}))
+
+
+def test_golden_arrays_that_are_together_too_large_are_not_unpacked(tmp_path: Path, tiny: Path) -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{f"part{number}": np.zeros(3 << 20, np.uint8) for number in range(6)})
+
+    with pytest.raises(ModelError, match=r"golden.npz unpacks to more than 16 MB"):
+        read_model(with_members(tiny, tmp_path / "a.tflite", repacked(tiny) | {"golden.npz": stream.getvalue()}))
+
+
+def test_an_array_that_promises_more_than_there_is_makes_no_room_for_it(tmp_path: Path, tiny: Path) -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000,), }\n"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as members:
+        members.writestr("frames.npy", b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + bytes(100))
+
+    with pytest.raises(ModelError, match=r"an array that is not \(1000000000000,\) numbers"):
+        read_model(with_members(tiny, tmp_path / "a.tflite", repacked(tiny) | {"golden.npz": stream.getvalue()}))
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "golden.npz"])
+def test_one_wrong_byte_in_the_tail_is_noticed(tmp_path: Path, tiny: Path, name: str) -> None:
+    with zipfile.ZipFile(tiny) as tail:
+        place = tail.getinfo(name).header_offset + 30 + len(name) + 200
+    content = bytearray(tiny.read_bytes())
+    content[place] ^= 1
+    (tmp_path / "bad.tflite").write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"bad\.tflite: its contract is damaged \(.+\); copy it again"):
+        read_model(tmp_path / "bad.tflite")
+
+
+def test_a_tail_packed_otherwise_is_refused(tmp_path: Path, tiny: Path) -> None:
+    path = with_members(tiny, tmp_path / "a.tflite", repacked(tiny), zipfile.ZIP_LZMA)
+
+    with pytest.raises(ModelError, match=r"metadata\.json is packed by method 14"):
+        read_model(path)
+
+
+def test_a_tail_of_another_model_is_refused(tmp_path: Path, tiny: Path) -> None:
+    other = BUNDLED.read_bytes()
+    (tmp_path / "a.tflite").write_bytes(read_model(tiny).flatbuffer + other[len(read_model(BUNDLED).flatbuffer) :])
+
+    with pytest.raises(ModelError, match=r"its contract is damaged|its sha256 differs"):
+        read_model(tmp_path / "a.tflite")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tflite")
+
+    with pytest.raises(ModelError, match="neither a file nor a folder"):
+        read_model(tmp_path / "a.tflite")
+
+
+def test_a_file_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.tflite").open("wb") as stream:
+        stream.truncate(MAX_FILE + 1)
+
+    with pytest.raises(ModelError, match="larger than 512 MB"):
+        read_model(tmp_path / "a.tflite")
+
+
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, tiny: Path) -> None:
     stream = io.BytesIO(read_model(tiny).flatbuffer)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as tail:
-        tail.writestr("metadata.json", b" " * (MAX_TAIL_MEMBER + 1))
+        tail.writestr("metadata.json", b" " * (MAX_METADATA + 1))
     (tmp_path / "bomb.tflite").write_bytes(stream.getvalue())
 
-    with pytest.raises(ModelError, match="unpacks to more than 16 MB"):
+    with pytest.raises(ModelError, match=r"metadata.json unpacks to more than 1 MB"):
         read_model(tmp_path / "bomb.tflite")
 
 

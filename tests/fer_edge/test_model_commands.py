@@ -7,10 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from test_operators import with_custom
+
 from fer_edge.contract import read_model, write_model
 from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.detector_contract import read_detector, write_detector
+from fer_edge.images import write_picture
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.render import draw_face
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -24,6 +29,47 @@ def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:
     document = json.loads(programs.stdout)
     assert (document["labels"], document["size"], document["recipe"]) == (list(EXPRESSIONS), 32, "int8")
     assert document["bytes"] == tiny.stat().st_size
+    assert "1 QUANTIZE, 3 CONV_2D, 1 SHAPE" in people.stderr
+    assert (document["operators"]["CONV_2D"], len(document["operators"])) == (3, 7)
+
+
+def test_info_shows_no_escape_sequence_of_a_contract(fer_edge: FerEdge, tiny: Path, tmp_path: Path) -> None:
+    model = read_model(tiny)
+    contract = replace(model.contract, made_with={"[/red]": "\x1b[2J1.0", "huge": "9" * 400})
+    write_model(tmp_path / "other.tflite", model.flatbuffer, contract, model.golden)
+
+    finished = fer_edge("info", tmp_path / "other.tflite")
+
+    assert finished.returncode == 0
+    assert "[/red]  [2J1.0" in finished.stderr
+    assert "\x1b" not in finished.stderr
+
+
+def test_info_shows_figures_too_large_to_be_any_as_not_stated(fer_edge: FerEdge, tiny: Path, tmp_path: Path) -> None:
+    model = read_model(tiny)
+    contract = replace(model.contract, metrics={"float32": {"accuracy": 10**400}, "int8": {}, "drop": 0})
+    write_model(tmp_path / "other.tflite", model.flatbuffer, contract, model.golden)
+
+    assert re.search(r"accuracy +not stated", fer_edge("info", tmp_path / "other.tflite").stderr)
+
+
+@pytest.mark.parametrize("command", ["info", "selftest", "run"])
+def test_an_operator_that_no_device_has_is_refused_by_name(
+    fer_edge: FerEdge, tiny: Path, tmp_path: Path, command: str
+) -> None:
+    model = read_model(tiny)
+    path = tmp_path / "flex.tflite"
+    write_model(path, with_custom(model.flatbuffer, b"FlexErf"), model.contract, model.golden)
+    given = ["--model", path, "--source", tmp_path] if command == "run" else [path]
+    write_picture(tmp_path / "face.png", draw_face("happiness", seed=1)[0])
+
+    finished = fer_edge(command, *given)
+
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    assert finished.stderr.splitlines()[-1].startswith(
+        f"error: {path}: operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; "
+    )
 
 
 def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge) -> None:

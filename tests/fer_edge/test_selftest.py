@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.contract import read_model
+from fer_edge.contract import Golden, read_model
 from fer_edge.errors import ModelError
 from fer_edge.interpreter import Network
 from fer_edge.selftest import check, make_golden, selftest
@@ -43,6 +43,25 @@ def test_a_logit_two_steps_off_is_named(tiny: Path) -> None:
     assert [stage.passed for stage in stages] == [True, False, True]
     with pytest.raises(ModelError, match=r"tiny\.tflite: not as on the workstation: network;"):
         check(model, stages)
+
+
+def test_fast_kernels_too_far_away_are_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.selftest.FAST_STEPS", -1)
+    model = read_model(tiny)
+
+    stages = selftest(model)
+
+    assert [stage.passed for stage in stages] == [True, True, False]
+    with pytest.raises(ModelError, match=r"tiny\.tflite: not as on the workstation: fast kernels;"):
+        check(model, stages)
+
+
+def test_more_golden_frames_than_anyone_writes_are_refused(tiny: Path) -> None:
+    model = read_model(tiny)
+    golden = Golden(*(np.repeat(values, 17, axis=0) for values in vars(model.golden).values()))
+
+    with pytest.raises(ModelError, match="golden vectors do not fit"):
+        selftest(replace(model, golden=golden))
 
 
 def test_golden_vectors_are_the_same_each_time(tiny: Path) -> None:

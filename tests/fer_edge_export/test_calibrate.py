@@ -73,7 +73,7 @@ def test_good_calibration_raises_no_doubt(many: FaceSet, judged: FaceSet) -> Non
 def test_fewer_than_32_faces_are_named(many: FaceSet, judged: FaceSet) -> None:
     assert doubts(many.take(np.arange(32)), judged) == []
     assert doubts(many.take(np.arange(31)), judged) == [
-        "only 31 faces calibrate, 32 are the least; give a set with more: --data SET.npz"
+        "only 31 calibration faces, 32 are the least; give a set with more: --data SET.npz"
     ]
 
 

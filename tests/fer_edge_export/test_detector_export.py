@@ -325,11 +325,11 @@ def test_a_set_of_faces_is_nothing_for_a_detector(make_run: Callable[..., Path])
     assert "--data is for expression networks" in told
 
 
-@pytest.mark.parametrize("option", [("--recipe", "float16"), ("--auto",), ("--gate", "bound")])
+@pytest.mark.parametrize("option", [("--recipe", "float16"), ("--auto",), ("--gate", "bound"), ("--c-array",)])
 def test_other_recipes_are_nothing_for_a_detector(make_run: Callable[..., Path], option: tuple[str, ...]) -> None:
     told = fer_edge("export", make_run(), *option, code=2).stderr
 
-    assert "--recipe, --auto and --gate are for expression networks" in told
+    assert "--recipe, --auto, --gate, --c-array are for expression networks" in told
 
 
 def test_last_weights_are_exported_where_they_are_asked_for(make_run: Callable[..., Path]) -> None:

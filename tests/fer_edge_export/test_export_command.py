@@ -13,6 +13,7 @@ from fer_edge.faceset import FaceSet
 from fer_edge_export.export import held_out
 
 FILES = [
+    "export_report.html",
     "export_report.json",
     "export_report.md",
     "labels.txt",
@@ -124,7 +125,7 @@ def test_one_black_picture_for_calibration_fails_the_gate(make_run: Callable[...
         "lying collapsed: recall 1.0000 -> 0.0000, n=6",
         "standing collapsed: recall 1.0000 -> 0.0000, n=6",
     ]
-    assert "warning: only 1 faces calibrate, 32 are the least; give a set with more: --data SET.npz" in result.stderr
+    assert "warning: only 1 calibration face, 32 are the least; give a set with more: --data SET.npz" in result.stderr
     assert "warning: the calibration faces are nearly blank (their grey values spread by 0.0 of 255)" in result.stderr
     assert "error: int8 lost 0." in result.stderr
     assert "Try: more calibration faces than 1" in result.stderr
@@ -144,6 +145,49 @@ def test_auto_walks_down_the_ladder_until_the_gate_holds(make_run: Callable[...,
     assert set(report["files"]) == {"float32", "dynamic"}
     assert read_model(run / "export" / "model_dynamic.tflite").contract.recipe == "dynamic"
     assert "| int8, seed 1 | " in (run / "export" / "export_report.md").read_text()
+
+
+def test_the_report_names_the_layer_that_hurts_and_says_what_to_do(make_run: Callable[..., Path], black: Path) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--data", black, "--json")
+
+    report = json.loads(result.stdout)
+    harm = {layer["name"]: layer["harm"] for layer in report["layers"]}
+    assert max(harm, key=harm.__getitem__) in report["worst_layer"]
+    assert "of its values lie outside the calibrated range (the calibration is to blame from 1% on)" in result.stderr
+    page = (run / "export" / "export_report.html").read_text()
+    assert report["worst_layer"] in page
+    assert "lying collapsed: recall 1.0000 -&gt; 0.0000, n=6" in page
+    assert page.count("<img") == 1 + 19  # the layers, and every face that judged
+
+
+def test_faces_on_which_both_models_disagree_are_shown_first(make_run: Callable[..., Path], black: Path) -> None:
+    report = json.loads(fer_edge("export", make_run(), "--data", black, "--json").stdout)
+
+    divergence = [face["kl_divergence"] for face in report["disagreements"]]
+    assert divergence == sorted(divergence, reverse=True)
+    worst = report["disagreements"][0]
+    assert worst["float32"]["label"] == worst["truth"] != worst["int8"]["label"]
+
+
+def test_a_model_comes_as_a_c_header_where_that_is_asked_for(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--c-array")
+
+    assert result.exit_code == 0, result.stderr
+    assert "#define FER_EDGE_LABEL_COUNT 3" in (run / "export" / "model_int8.h").read_text()
+
+
+def test_a_c_header_of_another_recipe_is_refused_before_anything_is_written(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+
+    result = fer_edge("export", run, "--c-array", "--recipe", "float16")
+
+    assert result.exit_code == 1
+    assert "--recipe int8 --c-array" in result.stderr
+    assert not (run / "export").exists()
 
 
 def test_auto_takes_int8_where_it_holds(make_run: Callable[..., Path]) -> None:

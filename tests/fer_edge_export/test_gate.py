@@ -154,7 +154,7 @@ def test_too_few_faces_are_a_finding() -> None:
 def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
     comparison = compared(1000, lost=31)
     gate = judge(comparison, "int8", "point", 0.01)
-    report = {"gate": gate, "comparison": comparison, "calibration": {"faces": 1}}
+    report = {"gate": gate, "comparison": comparison, "calibration": {"faces": 1}, "advice": ["conv2d: too wide."]}
 
     with pytest.raises(GateError) as refusal:
         check(report, Path("out"))
@@ -163,13 +163,13 @@ def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
     assert str(refusal.value).startswith(
         "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.01. The files are in out. "
         "Try: more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
-        "the next recipe that holds: --auto; "
+        "conv2d: too wide; the next recipe that holds: --auto; "
     )
 
 
 def test_more_calibration_faces_are_not_advised_where_there_are_many() -> None:
-    assert remedies({"faces": 500})[0].startswith("other calibration faces: --seed 1")
+    assert remedies({"faces": 500}, [])[0].startswith("other calibration faces: --seed 1")
 
 
 def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:
-    assert remedies(None)[0] == "the next recipe that holds: --auto"
+    assert remedies(None, [])[0] == "the next recipe that holds: --auto"

@@ -1,7 +1,6 @@
 """`report.html`: a data set to look at, in one file with its pictures inside; no script, no network."""
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable
 from html import escape
@@ -13,7 +12,7 @@ import numpy as np
 from fer_edge import __version__
 from fer_edge.files import write_bytes
 from fer_edge.images import Pixels, encode_picture
-from fer_edge.page import data_address, style, table, tiles
+from fer_edge.page import bullets, data_address, report_page, section, table, tiles
 from fer_edge_train.kept import Kept
 from fer_edge_train.leak_sheet import PER_KIND, DrawnPair, leak_sheet
 from fer_edge_train.leaks import KINDS, NEAR_BITS, TITLES
@@ -28,7 +27,6 @@ from fer_edge_train.report import (
 )
 from fer_edge_train.table import Skipped
 
-TEMPLATE = Path(__file__).with_name("data_report.html")
 SAMPLES = 12
 """Faces of each class that are shown."""
 SAMPLE_SIDE = 72
@@ -70,23 +68,15 @@ def write_page(path: Path, report: Report, kept: Kept, face_of: FaceOf, sheet: P
         write_bytes(sheet, leaks)
     name = str(report.source["name"])
     sections = [
-        _section("Read this first", _list(warnings_of(report)), "note") if warnings_of(report) else "",
-        _section("Faces per class and split", _classes(report)),
-        _section("Leaks", _leaks(report, leaks)),
-        _section("Samples", _samples(report, kept, face_of)),
-        _section("Sizes, brightness, confidence", _histograms(report)),
-        _section("Left out", _left_out(report)),
+        section("Read this first", bullets(warnings_of(report)), "note") if warnings_of(report) else "",
+        section("Faces per class and split", _classes(report)),
+        section("Leaks", _leaks(report, leaks)),
+        section("Samples", _samples(report, kept, face_of)),
+        section("Sizes, brightness, confidence", _histograms(report)),
+        section("Left out", _left_out(report)),
     ]
-    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"{name}: data report"),
-        style=style(),
-        heading=escape(f"What is in {name}"),
-        subtitle=escape(_subtitle(report)),
-        tiles=_tiles(report),
-        sections="\n".join(sections),
-        footer=escape(f"fer-edge {__version__}. Digest of the data: {report.source.get('digest', 'unknown')}"),
-    )
-    write_bytes(path, page.encode(errors="replace"))  # file names need not be UTF-8
+    footer = f"fer-edge {__version__}. Digest of the data: {report.source.get('digest', 'unknown')}"
+    write_bytes(path, report_page(f"What is in {name}", _subtitle(report), _tiles(report), sections, footer))
 
 
 def kind_of_reason(reason: str) -> str:
@@ -101,14 +91,6 @@ def kind_of_reason(reason: str) -> str:
     reason = re.sub(r"^\S+(?= is listed| has contra|, box)", "…", reason)
     reason = re.sub(r"'[^']*'|\([^)]*\)", "…", reason)
     return re.sub(r"(?<!UTF-)(\d[\d.,]*\d|\d)", "#", reason)
-
-
-def _section(title: str, content: str, kind: str = "") -> str:
-    return f"<section class='{kind}'><h2>{escape(title)}</h2>{content}</section>"
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def _subtitle(report: Report) -> str:
@@ -289,7 +271,7 @@ def _reasons(rows: list[Skipped]) -> str:
         examples.setdefault(kind, []).append(row)
     lines = "".join(
         f"<li>{escape(kind)}: <b>{count:,}</b>"
-        f"{_list(f'{row.origin}: {row.reason}' for row in examples[kind][:EXAMPLES])}</li>"
+        f"{bullets(f'{row.origin}: {row.reason}' for row in examples[kind][:EXAMPLES])}</li>"
         for kind, count in Counter(kinds).most_common(REASONS)
     )
     return f"<ul>{lines}</ul>"
