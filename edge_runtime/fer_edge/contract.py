@@ -42,7 +42,7 @@ class Contract:
     size: int
     """Side of the input in pixels; the input is (1, size, size, 1) grey."""
     recipe: str
-    """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 in and out. Others: floats, grey in [0, 1]."""
+    """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 both. Others: floats, grey in [0, 1]."""
     crop_scale: float = 1.0
     """Side of the crop over the longer side of the face box (`fer_edge.crop`)."""
     temperature: float = 1.0
