@@ -17,7 +17,10 @@ from fer_edge.faceset import FaceSet
 from fer_edge_train import callbacks, fit
 from fer_edge_train.augment import augment
 from fer_edge_train.batches import Batches, any_order, balanced_rows, class_weights, mixed_up, smoothed
+from fer_edge_train.callbacks import settle_statistics
 from fer_edge_train.epochs import make_optimizer
+from fer_edge_train.evaluate import load_network
+from fer_edge_train.lessons import read_lessons, training_batches
 from fer_edge_train.losses import training_loss
 from fer_edge_train.runs import Row, read_history
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
@@ -339,3 +342,40 @@ def test_a_class_that_validation_lacks_is_said_before_the_training(
     fit.train(replace(EVERYTHING, data=(str(tmp_path / "lacking.npz"),), epochs=1), tmp_path, "exp")
 
     assert "warning: no validation face of low" in capsys.readouterr().err
+
+
+class Given(list[Any]):
+    """Batches that are there already."""
+
+    unit, batch = "faces", 2
+
+    def start(self, epoch: int) -> None:
+        """There is but one epoch."""
+
+
+def test_statistics_are_the_mean_over_the_first_batches() -> None:
+    network = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization(momentum=0.9)])
+    batches = Given([(np.array([[0.0], [2.0]]),), (np.array([[5.0], [5.0]]),), (np.array([[0.0], [6.0]]),)])
+
+    settle_statistics(network, batches)
+
+    [layer] = network.layers
+    assert layer.momentum == 0.9
+    np.testing.assert_allclose(layer.moving_mean, [3.0], rtol=1e-6)  # of 1, 5 and 3
+    np.testing.assert_allclose(layer.moving_variance, [10 / 3], rtol=1e-6)  # of 1, 0 and 9
+
+
+def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_path: Path) -> None:
+    settings = TrainSettings(data=(str(bars),), size=24, epochs=2, batch=50, ema=0.9, patience=0)
+    run = fit.train(settings, tmp_path, "run")
+    lessons = read_lessons(settings)
+    batches = training_batches(lessons, settings, None)
+    batches.start(1)
+    network = load_network(run / "last.keras")
+    written = [weight.numpy() for weight in network.non_trainable_weights]
+
+    settle_statistics(network, batches)
+
+    assert len(written) == 28  # mean and variance of 14 normalisations
+    for before, weight in zip(written, network.non_trainable_weights, strict=True):
+        np.testing.assert_allclose(before, weight, rtol=1e-3, atol=1e-5)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -14,14 +14,6 @@ from fer_edge.files import replacing
 from fer_edge_train.runs import Row, write_history
 
 Logs = dict[str, float] | None
-
-
-class Averaging(keras.callbacks.SwapEMAWeights):
-    """Puts the averaged weights in place while others look at the network: for validation and for the files."""
-
-    def __init__(self, *, resumed: bool) -> None:
-        super().__init__(swap_on_epoch=True)
-        self._ema_weights_in_model = resumed  # last.keras was written with the averaged weights in place
 
 
 class Batches(Protocol):
@@ -36,9 +28,67 @@ class Batches(Protocol):
         """Batches of an epoch."""
         ...
 
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Inputs of a batch of this epoch, then what is to be learnt of them."""
+        ...
+
     def start(self, epoch: int) -> None:
         """Shuffle for `epoch`, counted from 0."""
         ...
+
+
+SETTLING = 16
+"""Batches that tell the statistics of averaged weights; 64 changed the accuracy of three networks by 0.2 points."""
+
+
+class Averaging(keras.callbacks.SwapEMAWeights):
+    """Puts the averaged weights in place while others look at the network: for validation and for the files.
+
+    Keras leaves BatchNormalization the statistics of the weights as they are, under which the averaged ones answer
+    badly: after 3 of 16 epochs on FER+ 27 % right, where the weights as they are had 68 %.
+    """
+
+    def __init__(self, batches: Batches, *, resumed: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._batches, self._settled = batches, False
+        self._ema_weights_in_model = resumed  # last.keras was written with the averaged weights in place
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Take the averaged weights away."""
+        super().on_epoch_begin(epoch, logs)
+        self._settled = False
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Put them in place for validation."""
+        super().on_test_begin(logs)
+        self._settle()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Put them in place for the files."""
+        super().on_epoch_end(epoch, logs)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self._settled:  # once an epoch: training steps do not use these statistics
+            settle_statistics(self.model, self._batches)
+        self._settled = True
+
+
+def settle_statistics(network: keras.Model, batches: Batches) -> None:
+    """Give BatchNormalization the statistics that the weights in place have on the first batches of this epoch.
+
+    As torch.optim.swa_utils.update_bn does it: the mean over `SETTLING` batches of each one's mean and variance.
+    """
+    layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for number in range(min(SETTLING, len(batches)) if layers else 0):
+            for layer in layers:
+                layer.momentum = number / (number + 1)
+            network(batches[number][0], training=True)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 class Recorder(keras.callbacks.Callback):

@@ -93,7 +93,7 @@ def fit_epochs(
     recorder = Recorder(run, known, rows, score=score, patience=patience, seed=seed + 1000 * place.rank)
     if epoch >= epochs or recorder.exhausted:
         return rows
-    averaging = [Averaging(resumed=epoch > 0)] if ema > 0 else []  # first: the others see its weights
+    averaging = [Averaging(known, resumed=epoch > 0)] if ema > 0 else []  # first: the others see its weights
     logs = [TensorBoardLogs(run / TENSORBOARD, rows)] if tensorboard else []
     together = []
     if isinstance(place, Worker):
