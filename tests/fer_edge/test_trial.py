@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,15 +65,23 @@ def test_memory_beyond_the_allowance_is_refused() -> None:
         try_out(lambda: bytearray(1 << 30), ROOM)
 
 
-def test_nothing_is_left_of_a_trial() -> None:
+def test_nothing_is_left_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
+    children = []
 
+    def fork(fork: Callable[[], int] = os.fork) -> int:
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", fork)
     for _ in range(5):
         try_out(lambda: None, ROOM)
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 5
+    for child in children:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
 
 
 def test_a_program_that_ignores_its_children_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
