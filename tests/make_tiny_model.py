@@ -18,8 +18,9 @@ from fer_edge.images import Pixels
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.render import draw_face
 from fer_edge.selftest import make_golden
-from fer_edge_export.convert import to_float32, to_int8
+from fer_edge_export.convert import convert
 from fer_edge_export.network import facts
+from fer_edge_export.recipes import RECIPES
 
 SIZE = 32
 FACES = 1600
@@ -74,5 +75,5 @@ def write(path: Path, flatbuffer: bytes, recipe: str, network: Any) -> None:
 if __name__ == "__main__":
     faces, truth = draw_faces(FACES)
     network = train(faces, truth)
-    write(DATA / "tiny.tflite", to_int8(network, faces[:200]), "int8", network)
-    write(DATA / "tiny_float32.tflite", to_float32(network), "float32", network)
+    write(DATA / "tiny.tflite", convert(network, RECIPES["int8"], faces[:200]), "int8", network)
+    write(DATA / "tiny_float32.tflite", convert(network, RECIPES["float32"]), "float32", network)

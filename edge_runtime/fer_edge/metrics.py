@@ -8,6 +8,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 
+Z = 1.959964
+"""Standard deviations of a normal distribution on either side that hold 95 % of it."""
+
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> npt.NDArray[np.int64]:
     """Count (classes, classes) faces: rows are the true class, columns the predicted one."""
@@ -36,10 +39,10 @@ def proportion_interval(found: float, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    z, share = 1.959964, found / n
-    middle = share + z**2 / (2 * n)
-    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
+    share = found / n
+    middle = share + Z**2 / (2 * n)
+    half = Z * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, (middle - half) / (1 + Z**2 / n)), min(1.0, (middle + half) / (1 + Z**2 / n))
 
 
 def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> float:

@@ -16,13 +16,13 @@ def style() -> str:
     return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
-def report_page(title: str, subtitle: str, tiles: str, sections: Iterable[str], footer: str) -> bytes:
+def report_page(title: str, subtitle: str, figures: str, sections: Iterable[str], footer: str) -> bytes:
     """Put a report together.
 
     Args:
         title: Plain text.
         subtitle: Likewise.
-        tiles: HTML as `tiles` gives it.
+        figures: HTML as `tiles` gives it.
         sections: HTML of each as `section` gives it.
         footer: Plain text.
     """
@@ -30,7 +30,7 @@ def report_page(title: str, subtitle: str, tiles: str, sections: Iterable[str], 
         title=escape(title),
         style=style(),
         subtitle=escape(subtitle),
-        tiles=tiles,
+        tiles=figures,
         sections="\n".join(sections),
         footer=escape(footer),
     )

@@ -7,11 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.faceset import FaceSet
-from fer_edge.metrics import calibration_error, softmax, summary
+from fer_edge.metrics import Z, calibration_error, softmax, summary
 
 Logits = npt.NDArray[np.float32]
-Z = 1.959964
-"""Of a 95 % interval."""
 SHOWN = 20
 """Faces that the report shows of those on which both models disagree."""
 

@@ -15,7 +15,7 @@ from fer_edge.images import Pixels
 from fer_edge.interpreter import load_runtime
 from fer_edge.operators import refuse_custom
 from fer_edge.quiet import quiet
-from fer_edge_export.recipes import RECIPES, Recipe
+from fer_edge_export.recipes import Recipe
 
 INPUT_SCALE = float(np.float32(1 / 255))
 """Quantisation step of the int8 model's input, with zero point 0: byte b stands for the grey value b / 255."""
@@ -50,16 +50,6 @@ def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> 
     if recipe.name == "int8":
         check_input(flatbuffer)
     return flatbuffer
-
-
-def to_float32(network: Any) -> bytes:
-    """As `convert` does it."""
-    return convert(network, RECIPES["float32"])
-
-
-def to_int8(network: Any, calibration: Pixels) -> bytes:
-    """As `convert` does it."""
-    return convert(network, RECIPES["int8"], calibration)
 
 
 def check_input(flatbuffer: bytes) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fer_edge.errors import GateError
-from fer_edge_export.compare import Z, chance_to_lose, matched_change
+from fer_edge.metrics import Z
+from fer_edge_export.compare import chance_to_lose, matched_change
 
 Rule = Literal["point", "bound"]
 

@@ -14,6 +14,7 @@ from fer_edge.render import draw_face
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 mutants: Any = importlib.import_module("mutants")
+mutations: Any = importlib.import_module("mutations")
 
 EACH = 24
 
@@ -28,7 +29,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made.end()
 
 
-@pytest.mark.parametrize("kind", mutants.KINDS)
+@pytest.mark.parametrize("kind", mutations.KINDS)
 def test_a_broken_model_ends_in_an_answer_or_one_line(worker: Any, kind: str) -> None:
     outcomes = {}
     for seed in range(EACH):
@@ -40,19 +41,19 @@ def test_a_broken_model_ends_in_an_answer_or_one_line(worker: Any, kind: str) ->
 
 
 def test_a_mutant_is_made_again_by_its_seed(tiny: Path) -> None:
-    whole = mutants.whole(tiny)
+    whole = mutations.whole(tiny)
 
-    for kind in mutants.KINDS:
-        first, again = mutants.mutant(whole, kind, 3), mutants.mutant(whole, kind, 3)
+    for kind in mutations.KINDS:
+        first, again = mutations.mutant(whole, kind, 3), mutations.mutant(whole, kind, 3)
         assert len(first) == len(again), kind  # a zip holds the time of its writing
-        assert mutants.mutant(whole, kind, 4) != first, kind
+        assert mutations.mutant(whole, kind, 4) != first, kind
 
 
 def test_a_forged_digest_fits(tiny: Path, tmp_path: Path) -> None:
-    whole = mutants.whole(tiny)
-    (tmp_path / "a.tflite").write_bytes(mutants.forged(whole, whole.other))
+    whole = mutations.whole(tiny)
+    (tmp_path / "a.tflite").write_bytes(mutations.forged(whole, whole.other))
 
-    assert mutants.read_packed(tmp_path / "a.tflite").flatbuffer == whole.other
+    assert mutations.read_packed(tmp_path / "a.tflite").flatbuffer == whole.other
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,19 @@ import pytest
 from fer_edge.errors import DataError, ModelError
 from fer_edge.faceset import FaceSet
 from fer_edge.interpreter import load_runtime
-from fer_edge_export.convert import check_input, to_float32, to_int8
+from fer_edge_export.convert import check_input, convert
 from fer_edge_export.network import count_macs, facts, load_network
+from fer_edge_export.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
 def float32(network: Any) -> bytes:
-    return to_float32(network)
+    return convert(network, RECIPES["float32"])
 
 
 @pytest.fixture(scope="module")
 def int8(network: Any, stripes: FaceSet) -> bytes:
-    return to_int8(network, stripes.part("training").faces)
+    return convert(network, RECIPES["int8"], stripes.part("training").faces)
 
 
 def tensors(flatbuffer: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -37,7 +38,7 @@ def test_int8_takes_pixels_at_exactly_one_255th(int8: bytes) -> None:
 def test_input_is_exact_even_where_no_calibration_face_is_black_or_white(network: Any) -> None:
     dim = np.random.default_rng(0).integers(100, 120, (6, 16, 16)).astype(np.uint8)
 
-    assert tensors(to_int8(network, dim))[0]["quantization"] == (float(np.float32(1 / 255)), 0)
+    assert tensors(convert(network, RECIPES["int8"], dim))[0]["quantization"] == (float(np.float32(1 / 255)), 0)
 
 
 def test_float32_takes_and_gives_floats(float32: bytes) -> None:
@@ -47,11 +48,11 @@ def test_float32_takes_and_gives_floats(float32: bytes) -> None:
 
 
 def test_same_network_and_faces_give_the_same_bytes(network: Any, stripes: FaceSet, int8: bytes) -> None:
-    assert to_int8(network, stripes.part("training").faces) == int8
+    assert convert(network, RECIPES["int8"], stripes.part("training").faces) == int8
 
 
 def test_conversion_prints_nothing(network: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    to_float32(network)
+    convert(network, RECIPES["float32"])
 
     assert capfd.readouterr() == ("", "")
 
@@ -63,12 +64,12 @@ def test_float_model_is_refused_as_int8(float32: bytes) -> None:
 
 def test_no_calibration_face_is_refused(network: Any) -> None:
     with pytest.raises(DataError, match="no faces to calibrate with"):
-        to_int8(network, np.zeros((0, 16, 16), np.uint8))
+        convert(network, RECIPES["int8"], np.zeros((0, 16, 16), np.uint8))
 
 
 def test_calibration_faces_of_another_size_are_refused(network: Any) -> None:
     with pytest.raises(DataError, match="24x24 pixels, the network's input is 16x16"):
-        to_int8(network, np.zeros((1, 24, 24), np.uint8))
+        convert(network, RECIPES["int8"], np.zeros((1, 24, 24), np.uint8))
 
 
 def test_operation_outside_tflite_is_refused() -> None:
@@ -86,7 +87,7 @@ def test_operation_outside_tflite_is_refused() -> None:
     )
 
     with pytest.raises(ModelError, match="TFLite cannot convert the network 'strange'"):
-        to_float32(strange)
+        convert(strange, RECIPES["float32"])
 
 
 def test_multiply_accumulates_are_counted_by_hand(network: Any) -> None:

@@ -5,11 +5,12 @@ import pytest
 
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
-from fer_edge_export.convert import to_float32, to_int8
+from fer_edge_export.convert import convert
 from fer_edge_export.flatbuffer_parts import Graph
 from fer_edge_export.layers import LayerError, layer_errors, layer_names, worst
 from fer_edge_export.layers_advice import advice, share, verdict
 from fer_edge_export.layers_plot import draw_layers
+from fer_edge_export.recipes import RECIPES
 
 SOBEL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], np.float32)
 
@@ -43,12 +44,12 @@ def bad_network() -> Any:
 
 @pytest.fixture(scope="module")
 def bad(bad_network: Any, stripes: FaceSet) -> list[LayerError]:
-    return measure(bad_network, to_float32(bad_network), stripes)
+    return measure(bad_network, convert(bad_network, RECIPES["float32"]), stripes)
 
 
 @pytest.fixture(scope="module")
 def float32(network: Any) -> bytes:
-    return to_float32(network)
+    return convert(network, RECIPES["float32"])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def good(network: Any, float32: bytes, stripes: FaceSet) -> list[LayerError]:
 
 
 def measure(network: Any, float32: bytes, stripes: FaceSet) -> list[LayerError]:
-    int8 = to_int8(network, stripes.part("training").faces)
+    int8 = convert(network, RECIPES["int8"], stripes.part("training").faces)
     return layer_errors(network, float32, int8, stripes.part("testing").faces[:8])
 
 
@@ -150,7 +151,7 @@ def test_shapes_that_are_found_only_while_running_are_no_obstacle(stripes: FaceS
 
     steps = [layers.UpSampling2D(), layers.Cropping2D(((0, 2), (0, 2))), conv(), layers.Flatten(), layers.Dense(2)]
     network = keras.Sequential([keras.Input((16, 16, 1)), layers.Conv2D(2, 3), *steps])
-    float32 = to_float32(network)
+    float32 = convert(network, RECIPES["float32"])
 
     assert layer_errors(network, float32, float32, stripes.faces[:2]) == []
 
@@ -169,7 +170,7 @@ def test_layers_inside_a_network_inside_a_network_keep_their_names() -> None:
     network = keras.Sequential([inner, layers.ReLU(6.0), layers.Flatten(), layers.Dense(2, name="mouth")])
     network.build((None, 8, 8, 1))
 
-    graph = Graph(to_float32(network))
+    graph = Graph(convert(network, RECIPES["float32"]))
 
     named = dict(zip(map(graph.kind, graph.operators), layer_names(graph, network), strict=True))
     assert named["CONV_2D"] == "eye"
