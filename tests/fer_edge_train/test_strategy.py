@@ -289,7 +289,8 @@ def test_mirrored_tells_of_a_worker_that_ends(plain: list[str | Path], tmp_path:
 def test_mirrored_wants_several_gpus(tmp_path: Path) -> None:
     command = train("--data", "nowhere", "--strategy", "mirrored")
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
