@@ -48,7 +48,9 @@ def main(
                 faces = detector.detect(frame)
                 found[name].append(bool(faces))
                 boxes[name] = faces[0].box if faces else whole(frame)
-            crops = [crop_face(frame, box, contract.size, contract.crop_scale) for box in boxes.values()]
+            crops = [
+                crop_face(frame, box, contract.size, contract.crop_scale, contract.colour) for box in boxes.values()
+            ]
             answers = classifier.network.logits(np.stack(crops)).argmax(axis=1)
             for name, answer in zip(boxes, answers, strict=True):
                 right[name].append(contract.labels[answer] == label)

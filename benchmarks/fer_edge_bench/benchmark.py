@@ -131,7 +131,7 @@ def find_float(model: ModelFile, given: Path | None) -> ModelFile | None:
     found = read_model(given or sibling)
     if found.contract.recipe != "float32":
         raise ModelError(f"{found.path} is {found.contract.recipe}; --float takes a float32 model of fer-edge export")
-    if (found.contract.labels, found.contract.size) != (model.contract.labels, model.contract.size):
+    if (found.contract.labels, found.contract.face_shape) != (model.contract.labels, model.contract.face_shape):
         raise ModelError(
             f"{found.path} has other classes or another input than {model.path}; give its own: --float FILE"
         )
@@ -177,6 +177,7 @@ def _named(model: ModelFile) -> dict[str, Any]:
         "recipe": model.contract.recipe,
         "network": model.contract.network.get("name"),
         "size": model.contract.size,
+        "colour": model.contract.colour,
         "bytes": len(model.flatbuffer),
         "sha256": sha256(model.flatbuffer),
     }

@@ -34,7 +34,7 @@ class Classifier:
         return self.model.contract
 
     def probabilities(self, pixels: Pixels) -> npt.NDArray[np.float64]:
-        """Classify (n, size, size) uint8 grey crops; returns (n, classes), rows sum to 1."""
+        """Classify (n, size, size) uint8 grey or (n, size, size, 3) RGB crops; returns (n, classes), rows sum to 1."""
         return softmax(self.network.logits(pixels), self.contract.temperature)
 
     def label(self, probabilities: npt.NDArray[np.float64]) -> str:

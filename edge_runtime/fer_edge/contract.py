@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DAMAGE, ModelError
-from fer_edge.images import Pixels
+from fer_edge.images import Colour, Pixels, face_shape
 from fer_edge.model_file import (
     Arrays,
     Packed,
@@ -24,7 +24,10 @@ from fer_edge.model_file import (
     write_packed,
 )
 
-CROP_RULE = "square around the box, border replicated, area down, linear up, grey BT.601"
+CROP_RULE: dict[Colour, str] = {
+    "grey": "square around the box, border replicated, area down, linear up, grey BT.601",
+    "rgb": "square around the box, border replicated, area down, linear up, RGB",
+}
 LARGEST_SIZE = 4096
 """Pixels of the input's side: a network for crops takes far fewer."""
 CROP_SCALES = 0.1, 10.0
@@ -40,9 +43,11 @@ class Contract:
     labels: tuple[str, ...]
     """Class names in output order."""
     size: int
-    """Side of the input in pixels; the input is (1, size, size, 1) grey."""
+    """Side of the input in pixels; the input is (1, size, size, 1) grey, or (1, size, size, 3) RGB."""
     recipe: str
-    """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 both. Others: floats, grey in [0, 1]."""
+    """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 both. Others: floats, pixels in [0, 1]."""
+    colour: Colour = "grey"
+    """What the network looks at; a file that does not say was made before there was a choice."""
     crop_scale: float = 1.0
     """Side of the crop over the longer side of the face box (`fer_edge.crop`)."""
     temperature: float = 1.0
@@ -54,9 +59,14 @@ class Contract:
     data: dict[str, Any] = field(default_factory=dict)
     """Data sets with digest, licence, split and seed (`FaceSet.source`), and the calibration faces."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures of the float and the int8 model on the held-out faces."""
+    """Figures of the float and the int8 model on the held-out faces, and what the gate said."""
     made_with: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
+
+    @property
+    def face_shape(self) -> tuple[int, ...]:
+        """Shape of one face's pixels: (size, size) grey, or (size, size, 3) RGB."""
+        return face_shape(self.size, self.colour)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Golden:
     boxes: npt.NDArray[np.float32]
     """(n, 4): x, y, w, h of the face box in each frame."""
     pixels: Pixels
-    """(n, size, size) uint8: the crops."""
+    """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB: the crops."""
     logits: npt.NDArray[np.float32]
     """(n, classes): the outputs."""
 
@@ -85,7 +95,7 @@ class ModelFile:
 
 def write_model(path: Path, flatbuffer: bytes, contract: Contract, golden: Golden) -> None:
     """Write one file that can be moved alone to a device (`fer_edge.model_file`)."""
-    document = {"output": "logits", "crop_rule": CROP_RULE, **asdict(contract)}
+    document = {"output": "logits", "crop_rule": CROP_RULE[contract.colour], **asdict(contract)}
     arrays: Arrays = {"frames": golden.frames, "boxes": golden.boxes, "pixels": golden.pixels, "logits": golden.logits}
     write_packed(path, flatbuffer, "expressions", document, arrays, contract.labels)
 
@@ -115,6 +125,7 @@ def as_model(packed: Packed) -> ModelFile:
             labels=_labels(document),
             size=whole(document, "size", 1, LARGEST_SIZE),
             recipe=text(document, "recipe"),
+            colour=_colour(document),
             crop_scale=number(document, "crop_scale", *CROP_SCALES),
             temperature=number(document, "temperature", *TEMPERATURES),
             uncertain_below=number(document, "uncertain_below", 0, 1),
@@ -126,7 +137,7 @@ def as_model(packed: Packed) -> ModelFile:
         vectors = Golden(
             pictures(golden),
             array(golden, "boxes", np.float32, 2),
-            array(golden, "pixels", np.uint8, 3),
+            array(golden, "pixels", np.uint8, 1 + len(contract.face_shape)),
             array(golden, "logits", np.float32, 2),
         )
     except DAMAGE as error:
@@ -141,3 +152,12 @@ def _labels(document: dict[str, Any]) -> tuple[str, ...]:
     if len(set(labels)) < len(labels) or not all(label.isprintable() and label.strip() for label in labels):
         raise ValueError("labels are not names that differ and can be printed")
     return tuple(labels)
+
+
+def _colour(document: dict[str, Any]) -> Colour:
+    colour = text(document, "colour") if "colour" in document else "grey"
+    if colour == "grey":
+        return "grey"
+    if colour == "rgb":
+        return "rgb"
+    raise ValueError(f"colour is {colour[:20]!r}, neither 'grey' nor 'rgb'")

@@ -1,7 +1,7 @@
 """From a frame and a face box to what the network sees: the one crop rule, for training and for the device.
 
 The rule: a square around the box's centre, its side `scale` times the box's longer side; beyond the frame the border is
-repeated; grey by BT.601; then area averaging down or linear interpolation up to the network's size.
+repeated; grey by BT.601, or RGB; then area averaging down or linear interpolation up to the network's size.
 
 A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (a data
 set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels, to_grey
+from fer_edge.images import Colour, Pixels, in_colour
 
 LONGEST_SIDE = 1 << 14
 """Pixels of the square's side beyond the frame: a picture 1,000,000 wide and 1 high would become a square of 1 TB."""
@@ -62,7 +62,7 @@ def overlap(a: Box, b: Box) -> float:
     return w * h / (a.w * a.h + b.w * b.h - w * h)
 
 
-def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pixels:
+def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0, colour: Colour = "grey") -> Pixels:
     """Cut the square around `box` out of `frame_bgr` as the network sees it.
 
     Args:
@@ -70,9 +70,10 @@ def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pix
         box: A face box in pixels of the frame; may reach over its edge.
         size: Side of the result in pixels.
         scale: Side of the square over the box's longer side.
+        colour: What the network looks at.
 
     Returns:
-        (size, size) uint8 grey.
+        (size, size) uint8 grey, or (size, size, 3) uint8 RGB.
 
     Raises:
         DataError: Nothing of the square lies inside the frame, or it is too large to be filled up beyond the frame.
@@ -84,19 +85,19 @@ def crop_face(frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0) -> Pix
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
     if x0 >= x1 or y0 >= y1:
         raise DataError(f"box {tuple(round(v) for v in box)} lies outside the {width}x{height} picture")
-    grey = to_grey(np.ascontiguousarray(frame_bgr[y0:y1, x0:x1]))
+    face = in_colour(np.ascontiguousarray(frame_bgr[y0:y1, x0:x1]), colour)
     if (x0, y0, x1, y1) != (left, top, left + side, top + side):
         edges = (y0 - top, top + side - y1, x0 - left, left + side - x1)
         if side > min(4 * max(height, width), LONGEST_SIDE):
             box_xywh = tuple(round(v) for v in box)
             raise DataError(f"box {box_xywh} is too large for the {width}x{height} picture; cut the face out first")
-        grey = cast(Pixels, cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE))
-    return resize_face(grey, size)
+        face = cast(Pixels, cv2.copyMakeBorder(face, *edges, cv2.BORDER_REPLICATE))
+    return resize_face(face, size)
 
 
-def resize_face(grey: Pixels, size: int) -> Pixels:
-    """Resize a square (side, side) uint8 grey face to (size, size): area averaging down, linear interpolation up."""
-    if grey.shape[0] == size:
-        return grey
-    method = cv2.INTER_AREA if grey.shape[0] > size else cv2.INTER_LINEAR
-    return cast(Pixels, cv2.resize(grey, (size, size), interpolation=method))
+def resize_face(face: Pixels, size: int) -> Pixels:
+    """Resize a square uint8 face, grey (side, side) or RGB (side, side, 3): area averaging down, linear up."""
+    if face.shape[0] == size:
+        return face
+    method = cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_LINEAR
+    return cast(Pixels, cv2.resize(face, (size, size), interpolation=method))

@@ -51,7 +51,7 @@ class DetectorContract:
     data: dict[str, Any] = field(default_factory=dict)
     """Data set with digest, terms, teacher, split and seed, and the calibration photos."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures of the float and the int8 model on the held-out photos."""
+    """Figures of the float and the int8 model on the held-out photos, and what the gate said."""
     made_with: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
 

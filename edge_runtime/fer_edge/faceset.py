@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
-from fer_edge.images import Pixels
+from fer_edge.images import Colour, Pixels, face_shape, grey_of
 
 Split = Literal["training", "validation", "testing"]
 Protocol = Literal["majority", "all"]
@@ -53,7 +53,7 @@ class FaceSet:
     """Cropped faces with what people said of them; every array has one row per face."""
 
     faces: Pixels
-    """(n, size, size) uint8 grey."""
+    """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB."""
     votes: npt.NDArray[np.float32]
     """(n, classes): how many people chose each class; one-hot where the data set has one label per face."""
     agreed: npt.NDArray[np.bool_]
@@ -73,8 +73,10 @@ class FaceSet:
 
     def __post_init__(self) -> None:
         n = len(self.faces)
-        if self.faces.ndim != 3 or self.faces.shape[1] != self.faces.shape[2] or self.faces.dtype != np.uint8:
-            raise DataError(f"faces are (n, size, size) uint8, not {self.faces.shape} {self.faces.dtype}")
+        square = self.faces.ndim > 2 and self.faces.shape[1:] == face_shape(self.size, self.colour)
+        if not square or self.faces.dtype != np.uint8:
+            expected = "(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB"
+            raise DataError(f"faces are {expected}, not {self.faces.shape} {self.faces.dtype}")
         if self.votes.shape != (n, len(self.classes)):
             raise DataError(f"votes of {n} faces are ({n}, {len(self.classes)}), not {self.votes.shape}")
         if {len(self.agreed), len(self.split), len(self.group), len(self.names), len(self.photos) or n} != {n}:
@@ -87,6 +89,18 @@ class FaceSet:
     def size(self) -> int:
         """Side of a face in pixels."""
         return int(self.faces.shape[1])
+
+    @property
+    def colour(self) -> Colour:
+        """What the faces are: grey, or rgb."""
+        return "grey" if self.faces.ndim == 3 else "rgb"
+
+    @property
+    def grey(self) -> Pixels:
+        """(n, size, size) uint8: the faces in grey, for what looks at likeness or light and not at colour."""
+        if self.colour == "grey":
+            return self.faces
+        return np.array([grey_of(face) for face in self.faces], np.uint8).reshape(-1, self.size, self.size)
 
     @property
     def tells_photos(self) -> bool:
@@ -163,13 +177,13 @@ class FaceSet:
         """Read a prepared set.
 
         Raises:
-            DataError: The file is missing, damaged, or no prepared set.
+            DataError: The file is missing, damaged, or no prepared set; names it.
         """
         try:
             with np.load(path, allow_pickle=False) as columns:
                 meta = json.loads(str(columns["meta"]))
                 if meta["format"] != FORMAT:
-                    raise DataError(f"{path}: prepared set of format {meta['format']}; this fer-edge reads {FORMAT}")
+                    raise DataError(f"prepared set of format {meta['format']}; this fer-edge reads {FORMAT}")
                 return FaceSet(
                     faces=columns["faces"],
                     votes=columns["votes"].astype(np.float32),
@@ -184,6 +198,8 @@ class FaceSet:
         except FileNotFoundError as error:
             command = f"fer-edge prepare --data DIR --out {shlex.quote(str(path))}"
             raise DataError(f"{path}: no such file; make one: {command}") from error
+        except DataError as error:
+            raise DataError(f"{path}: {error}; make another: fer-edge prepare --data DIR --out SET.npz") from error
         except DAMAGE as error:
             raise DataError(
                 f"{path}: not a prepared set; make one: fer-edge prepare --data DIR --out SET.npz"

@@ -1,8 +1,8 @@
-"""Reading and writing pictures, and the one conversion from colour to grey."""
+"""Reading and writing pictures, and the one place where colours are converted."""
 
 import stat
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -12,6 +12,11 @@ from fer_edge.errors import DataError
 from fer_edge.files import write_bytes
 
 Pixels = npt.NDArray[np.uint8]
+Colour = Literal["grey", "rgb"]
+"""What a network looks at; frames and files are BGR, as OpenCV has them."""
+CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3}
+COLOUR_NAMES: dict[Colour, str] = {"grey": "grey", "rgb": "RGB"}
+"""What people call them."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 GREY_ONLY = frozenset({".pgm"})
@@ -146,3 +151,33 @@ def to_grey(frame_bgr: Pixels) -> Pixels:
     A picture that is grey already (three equal channels) keeps its values exactly.
     """
     return cast(Pixels, cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY))
+
+
+def in_colour(frame_bgr: Pixels, colour: Colour) -> Pixels:
+    """Turn a (height, width, 3) BGR frame into what a network sees: (height, width) grey, or (height, width, 3) RGB."""
+    return to_grey(frame_bgr) if colour == "grey" else _swapped(frame_bgr)
+
+
+def grey_of(face: Pixels) -> Pixels:
+    """Turn a face, (height, width) grey or (height, width, 3) RGB, into grey as `to_grey` does."""
+    return face if face.ndim == 2 else to_grey(_swapped(face))
+
+
+def bgr_of(face: Pixels) -> Pixels:
+    """Turn an RGB face into BGR, as a file wants it; a grey one stays as it is."""
+    return face if face.ndim == 2 else _swapped(face)
+
+
+def face_shape(size: int, colour: Colour) -> tuple[int, ...]:
+    """Shape of a face's pixels: (size, size) grey, or (size, size, 3) RGB."""
+    return (size, size) if colour == "grey" else (size, size, 3)
+
+
+def with_channels(faces: Pixels) -> Pixels:
+    """Give n faces the axes of a network's input: (n, height, width, 1) grey, or (n, height, width, 3) RGB."""
+    return faces[..., None] if faces.ndim == 3 else faces
+
+
+def _swapped(picture: Pixels) -> Pixels:
+    """Swap the first and third channel: BGR to RGB, and back."""
+    return cast(Pixels, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))

@@ -1,101 +1,249 @@
-"""`fer-edge info`: what a model file promises."""
+"""`fer-edge info`: what a model file promises; first what it answers, how well, what int8 cost, and how large it is.
 
+A file comes from anywhere: whatever its contract leaves out, or says in a way that nobody can read, is "not stated".
+"""
+
+import platform
 import shlex
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from fer_edge.contract import ModelFile
+from fer_edge.contract import Contract, ModelFile
 from fer_edge.detector_contract import DetectorContract, DetectorFile
 from fer_edge.errors import DAMAGE
+from fer_edge.files import sha256
+from fer_edge.images import COLOUR_NAMES
 from fer_edge.operators import operators
+from fer_edge.versions import RUNTIME, installed
 
-NETWORK = "{name}, {parameters:,} parameters, {macs:,} multiply-accumulates"
-TRAINED = "{training[name]}: {training[licence]}; sha256 {training[digest]:.12}"
-JUDGED = "{n:,} {judged_on[split]} faces, protocol: {judged_on[protocol]}"
-ACCURACY = (
-    "float32 {float32[accuracy]:.2%}, int8 {int8[accuracy]:.2%}, drop {drop:.2%}, same answer {agreement:.1%}, "
-    "int8 balanced {int8[balanced_accuracy]:.2%}"
-)
+NOT_STATED = "not stated"
+LONGEST = 1000
+"""Signs of one fact that are shown: a contract may hold a megabyte of them."""
+MOST_CLASSES = 40
+"""Classes whose recall is shown."""
 
-PHOTOS = "{training[name]}: {training[photos]:,} photos; {training[terms]}; sha256 {training[digest]:.12}"
-FOUND = "{photos:,} {judged_on[split]} photos, {faces:,} faces from {smallest_face:g} pixels on"
-RECALL = "float32 {float32[recall]:.2%}, int8 {int8[recall]:.2%} at {false_per_photo:g} false alarms per photo"
+Rows = dict[str, str | Table]
 
 
 def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
-    """Everything in the contract, and where the file is."""
-    contract = model.contract
-    file = {"model": str(model.path), "bytes": model.path.stat().st_size}
-    if isinstance(contract, DetectorContract):
-        golden = {"golden_frames": len(model.golden.frames)}
-        return {**file, "task": "faces", **asdict(contract), "operators": operators(model.flatbuffer), **golden}
+    """Everything in the contract, what the file itself tells, and the versions here."""
+    is_detector = isinstance(model, DetectorFile)
     return {
-        **file,
-        "task": "expressions",
-        "labels": list(contract.labels),
-        "size": contract.size,
-        "recipe": contract.recipe,
-        "crop_scale": contract.crop_scale,
-        "temperature": contract.temperature,
-        "uncertain_below": contract.uncertain_below,
-        "network": contract.network,
-        "data": contract.data,
-        "metrics": contract.metrics,
-        "made_with": contract.made_with,
+        "model": str(model.path),
+        "bytes": model.path.stat().st_size,
+        "flatbuffer": {"bytes": len(model.flatbuffer), "sha256": sha256(model.flatbuffer)},
+        "task": "faces" if is_detector else "expressions",
+        **asdict(model.contract),
         "operators": operators(model.flatbuffer),
-        "golden_faces": len(model.golden.frames),
+        "golden_frames" if is_detector else "golden_faces": len(model.golden.frames),
+        "here": installed(RUNTIME),
     }
 
 
 def as_table(model: ModelFile | DetectorFile) -> Table:
     """Lay the contract out for people."""
-    rows = _face_rows(model) if isinstance(model, DetectorFile) else _expression_rows(model)
-    versions = ", ".join(f"{package} {version}" for package, version in model.contract.made_with.items())
-    again = f"fer-edge selftest {shlex.quote(str(model.path))}"
-    used = ", ".join(f"{count} {name}" for name, count in operators(model.flatbuffer).items())
+    contract, flatbuffer, drawn = model.contract, model.flatbuffer, len(model.golden.frames)
+    size = f"{model.path.stat().st_size / 1e3:,.0f} KB, {contract.recipe}; network's sha256 {sha256(flatbuffer):.12}"
+    rows: Rows = _face_rows(contract, size) if isinstance(contract, DetectorContract) else _rows(contract, size)
     rows |= {
-        "operators": used,
-        "made with": versions,
-        "golden frames": f"{len(model.golden.frames)}; repeat them here: {again}",
+        "operators": ", ".join(f"{count} {name}" for name, count in operators(flatbuffer).items()),
+        "made with": _versions(contract.made_with) or NOT_STATED,
+        "here": f"{_versions(installed(RUNTIME))}, Python {platform.python_version()}, {platform.machine()}",
+        "golden frames": f"{drawn}; repeat them here: fer-edge selftest {shlex.quote(str(model.path))}",
     }
-    table = Table(title=str(model.path), title_justify="left", show_header=False, box=None)
+    table = Table(title=_plain(str(model.path)), title_justify="left", show_header=False, box=None)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, "".join(sign if sign.isprintable() else " " for sign in value))
+        table.add_row(name, _plain(value) if isinstance(value, str) else value)
     return table
 
 
-def _expression_rows(model: ModelFile) -> dict[str, str]:
-    contract = model.contract
-    return {
-        "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
-        "labels": ", ".join(contract.labels),
-        "input": f"{contract.size}x{contract.size} grey, crop {contract.crop_scale:g} x the face box's longer side",
-        "answer": f"softmax at temperature {contract.temperature:g}; below {contract.uncertain_below:g}: uncertain",
-        "network": _told(NETWORK, contract.network),
-        "trained on": _told(TRAINED, contract.data),
-        "judged on": _told(JUDGED, {**contract.data, **contract.metrics}),
-        "accuracy": _told(ACCURACY, contract.metrics),
+def _rows(contract: Contract, size: str) -> Rows:
+    metrics, data = contract.metrics, contract.data
+    colour = COLOUR_NAMES[contract.colour]
+    rows: Rows = {"answers": ", ".join(contract.labels), "accuracy": _accuracy(metrics, contract.recipe)}
+    if contract.recipe != "float32":
+        rows |= {"drop": _drop(metrics), "same answer": _same_answer(metrics), "gate": _gate(metrics)}
+    rows |= {
+        "judged on": _told(
+            lambda: (
+                f"{metrics['n']:,} {data['judged_on']['split']:s} faces, protocol: {data['judged_on']['protocol']:s}"
+            ),
+            lambda: _data(data["heldout"]) if _other(data, data["heldout"]) else "",
+        ),
+        "recall": _recalls(contract),
+        "file": size,
+        "network": _network(contract.network),
+        "input": f"{contract.size}x{contract.size} {colour}, crop {contract.crop_scale:g} x the face box's longer side",
+        "score": _score(contract),
+        "trained on": _data(data.get("training")),
     }
+    if contract.recipe.startswith("int"):
+        rows["calibrated"] = _calibration(data)
+    return rows
 
 
-def _face_rows(model: DetectorFile) -> dict[str, str]:
-    contract = model.contract
-    return {
-        "file": f"{model.path.stat().st_size / 1e3:.0f} KB, {contract.recipe}",
+def _face_rows(contract: DetectorContract, size: str) -> Rows:
+    metrics, data, recipe = contract.metrics, contract.data, contract.recipe
+    rows: Rows = {
         "finds": f"faces, their boxes and eyes, from a score of {contract.threshold:.3g} on",
-        "input": f"{contract.width}x{contract.height} grey; maps of stride {contract.stride}",
-        "network": _told(NETWORK, contract.network),
-        "trained on": _told(PHOTOS, contract.data),
-        "judged on": _told(FOUND, {**contract.data, **contract.metrics}),
-        "recall": _told(RECALL, contract.metrics),
+        "recall": _told(
+            lambda: f"{metrics[recipe]['recall']:.2%} at {metrics['false_per_photo']:g} false alarms per photo"
+        ),
     }
+    if recipe != "float32":
+        rows["drop"] = _told(
+            lambda: f"{_points(metrics['drop'])} points against float32 ({metrics['float32']['recall']:.2%})"
+        )
+        rows["gate"] = _gate(metrics)
+    rows |= {
+        "judged on": _told(
+            lambda: (
+                f"{metrics['photos']:,} {data['judged_on']['split']:s} photos, {metrics['faces']:,} faces from "
+                f"{metrics['smallest_face']:g} pixels on"
+            )
+        ),
+        "file": size,
+        "network": _network(contract.network),
+        "input": f"{contract.width}x{contract.height} grey; maps of stride {contract.stride}",
+        "trained on": _data(data.get("training")),
+    }
+    if recipe.startswith("int"):
+        facts: Any = data.get("calibration")
+        rows["calibrated"] = _told(lambda: f"{facts['photos']:,} training photos, seed {facts['seed']}")
+    return rows
 
 
-def _told(sentence: str, facts: dict[str, Any]) -> str:
-    """Fill `sentence` with what the contract says; "not stated" where it lacks something: files come from anywhere."""
-    try:
-        return sentence.format_map(facts)
-    except DAMAGE:
-        return "not stated"
+def _accuracy(metrics: dict[str, Any], recipe: str) -> str:
+    return _told(
+        lambda: f"{metrics[recipe]['accuracy']:.2%}",
+        lambda: f"balanced {metrics[recipe]['balanced_accuracy']:.2%}",
+        lambda: f"macro-F1 {metrics[recipe]['macro_f1']:.2%}",
+    )
+
+
+def _drop(metrics: dict[str, Any]) -> str:
+    return _told(
+        lambda: f"{_points(metrics['drop'])} points against float32 ({metrics['float32']['accuracy']:.2%})",
+        lambda: "95 % interval {} to {}".format(*map(_points, metrics["drop_interval"])),
+    )
+
+
+def _gate(metrics: dict[str, Any]) -> str:
+    """What `fer-edge export` said of the drop, and what else to know before trusting it."""
+    gate: Any = metrics.get("gate")
+    return _told(
+        lambda: f"{'passed' if gate['passed'] is True else 'FAILED'}: {_points(gate['max_drop'])} points may be lost",
+        lambda: "judged by the interval's end" if gate["rule"] == "bound" else "",
+        lambda: "; ".join(f"{line:s}" for line in [*gate["failures"], *gate["findings"]]),
+    )
+
+
+def _same_answer(metrics: dict[str, Any]) -> str:
+    return _told(
+        lambda: f"{metrics['agreement']:.1%}",
+        lambda: (
+            f"{metrics['lost']:,} faces lost and {metrics['gained']:,} gained (McNemar p {metrics['mcnemar_p']:.2g})"
+        ),
+    )
+
+
+def _recalls(contract: Contract) -> str | Table:
+    """Recall of each class with its number of faces, and by how many points it changed against float32."""
+    recipe = contract.recipe
+    heads = ["", "n", recipe, *(["points", "95 %"] if recipe != "float32" else [])]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in heads:
+        table.add_column(_plain(head), justify="right" if head else "left", no_wrap=head != heads[-1])
+    for label in contract.labels[:MOST_CLASSES]:
+        try:
+            row = contract.metrics["per_class"][label]
+            cells = [label, f"{row['n']:,}", _shown(row[recipe]), _shown(row.get("change"), "+")]
+            cells.append(" to ".join(_shown(end, "+") for end in row.get("interval") or [None]))
+        except DAMAGE:
+            return NOT_STATED
+        table.add_row(*map(_plain, cells[: len(heads)]))
+    return table
+
+
+def _shown(share: Any, sign: str = "") -> str:
+    """A share, 0 to 1, as a percentage, or a difference between two in points; "-" where there is none."""
+    if share is None:
+        return "-"
+    percentage = f"{share:{sign}.1%}"
+    return percentage.removesuffix("%") if sign else percentage
+
+
+def _points(share: Any) -> str:
+    return f"{share:.2%}".removesuffix("%")
+
+
+def _score(contract: Contract) -> str:
+    figures: Any = contract.metrics.get(contract.recipe)
+    return _told(
+        lambda: f"softmax at temperature {contract.temperature:g}; below {contract.uncertain_below:g}: uncertain",
+        lambda: f"calibration error {figures['calibration_error']:.2%}",
+    )
+
+
+def _network(network: dict[str, Any]) -> str:
+    return _told(
+        lambda: f"{network['name']:s}",
+        lambda: f"{network['parameters']:,} parameters",
+        lambda: f"{network['macs']:,} multiply-accumulates",
+        between=", ",
+    )
+
+
+def _data(source: Any) -> str:
+    """Name a data set with its terms, how it was divided, and its digest."""
+    return _told(
+        lambda: f"{source['name']:s}",
+        lambda: f"{source['photos']:,} photos",
+        lambda: f"{source.get('licence') or source['terms']:s}",
+        lambda: f"{source['split']:.0%} held out by {source['settings']['group']:s}, seed {source['seed']}",
+        lambda: f"sha256 {source['digest']:.12s}",
+    )
+
+
+def _calibration(data: dict[str, Any]) -> str:
+    facts: Any = data.get("calibration")
+    return _told(
+        lambda: f"{facts['faces']:,} training faces, seed {facts['seed']}",
+        lambda: f"ranges by {facts['rule']:s}",
+        lambda: f"then learnt for {facts['learning']['epochs']:,} epochs",
+        lambda: ", ".join(f"{name} {n:,}" for name, n in facts["per_class"].items()),
+        lambda: "; ".join(f"{doubt:s}" for doubt in facts["doubts"]),
+        lambda: f"{facts['other_faces']['same_answer']:.1%} same answer with {facts['other_faces']['faces']:,} others",
+        lambda: _data(facts["source"]) if _other(data, facts["source"]) else "",
+    )
+
+
+def _other(data: dict[str, Any], source: Any) -> bool:
+    """Tell whether a data set is another than that of the training."""
+    return bool(source) and source.get("digest") != data.get("training", {}).get("digest")
+
+
+def _versions(packages: dict[str, Any]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in packages.items())
+
+
+def _told(*facts: Callable[[], str], between: str = "; ") -> str:
+    """Put together what the contract states, and leave out what it does not."""
+    told = []
+    for fact in facts:
+        with suppress(*DAMAGE):
+            told.append(fact())
+    return between.join(filter(None, told)) or NOT_STATED
+
+
+def _plain(text: str) -> Text:
+    """What a file says as it may be shown: no control signs, no markup, no end."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[:LONGEST])
+    return Text(shown + "..." * (len(text) > LONGEST))

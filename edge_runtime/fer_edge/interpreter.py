@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.contract import ModelFile
-from fer_edge.errors import FerEdgeError, ModelError, one_line
-from fer_edge.images import Pixels
+from fer_edge.errors import DataError, FerEdgeError, ModelError, one_line
+from fer_edge.images import CHANNELS, Pixels, with_channels
 from fer_edge.quiet import quiet
 from fer_edge.trial import TrialError, try_out
 
@@ -59,7 +59,7 @@ class Engine:
     """
 
     def __init__(self, path: Path, flatbuffer: bytes, threads: int = 1, *, reference: bool = False) -> None:
-        """Load a network that takes one grey picture.
+        """Load a network that takes one picture.
 
         Args:
             path: Stands for the model in messages.
@@ -107,12 +107,15 @@ class Engine:
         return [float(output["quantization"][0]) or 1e-3 for output in self._outputs]
 
     def run(self, pixels: Pixels) -> list[npt.NDArray[np.float32]]:
-        """Run the network on one (height, width) uint8 grey picture; returns each output without its batch axis.
+        """Run the network on one picture; returns each output without its batch axis.
+
+        Args:
+            pixels: (height, width) uint8 grey, or (height, width, 3) uint8 RGB.
 
         Raises:
             ModelError: The runtime fails on it, or the answer is no number.
         """
-        self._interpreter.set_tensor(self._input["index"], self._encode(pixels[None, :, :, None]))
+        self._interpreter.set_tensor(self._input["index"], self._encode(with_channels(pixels[None])))
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
@@ -169,9 +172,10 @@ class Network:
             ModelError: The runtime refuses the model, or its tensors are not what the contract says.
         """
         contract = model.contract
+        self._path, self._face_shape = model.path, contract.face_shape
         self._classes = len(contract.labels)
         self._engine = Engine(model.path, model.flatbuffer, threads, reference=reference)
-        self._engine.expect((1, contract.size, contract.size, 1), (1, self._classes))
+        self._engine.expect((1, contract.size, contract.size, CHANNELS[contract.colour]), (1, self._classes))
         self.runtime = self._engine.runtime
 
     @property
@@ -183,11 +187,17 @@ class Network:
         """Run the network on faces one by one, as a device does.
 
         Args:
-            pixels: (n, size, size) uint8 grey.
+            pixels: (n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB, as the contract says.
 
         Returns:
             (n, classes) float32.
+
+        Raises:
+            DataError: The faces are of another size or colour.
+            ModelError: The runtime fails on one.
         """
+        if pixels.shape[1:] != self._face_shape:
+            raise DataError(f"{self._path}: takes faces of shape {self._face_shape}, not {pixels.shape[1:]}")
         answers = np.empty((len(pixels), self._classes), np.float32)
         for row, face in enumerate(pixels):
             answers[row] = self._engine.run(face)[0]

@@ -103,11 +103,11 @@ class Recognizer:
         return Result([self._face(detection, row, frame_bgr) for detection, row in pairs], ms)
 
     def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
-        """Cut the faces out of a frame as the network sees them: (n, size, size) uint8 grey."""
+        """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""
         contract = self.classifier.contract
-        pixels = np.empty((len(detections), contract.size, contract.size), np.uint8)
+        pixels = np.empty((len(detections), *contract.face_shape), np.uint8)
         for row, detection in enumerate(detections):
-            pixels[row] = crop_face(frame_bgr, detection.box, contract.size, contract.crop_scale)
+            pixels[row] = crop_face(frame_bgr, detection.box, contract.size, contract.crop_scale, contract.colour)
         return pixels
 
     def _face(self, detection: Detection, probabilities: npt.NDArray[np.float64], frame_bgr: Pixels) -> Face:

@@ -16,7 +16,7 @@ from fer_edge.interpreter import Network
 from fer_edge.render import golden_frames
 
 CROP_TOLERANCE = 1
-"""Grey levels: builds of OpenCV for other processors round differently where they scale."""
+"""Levels of a pixel: builds of OpenCV for other processors round differently where they scale."""
 
 MOST_FRAMES = 256
 """Golden frames that are repeated; we write 16."""
@@ -33,7 +33,7 @@ class Stage:
     name: str
     """crop, network (by the reference kernels), or fast kernels (those that `run` uses)."""
     worst: float
-    """Largest difference: grey levels for crop, units of the output for the others."""
+    """Largest difference: levels of a pixel for crop, units of the output for the others."""
     allowed: float
     """Largest difference that passes."""
 
@@ -57,9 +57,9 @@ def selftest(model: ModelFile) -> list[Stage]:
         ModelError: There are no golden vectors, or they do not fit the model.
     """
     golden, contract = model.golden, model.contract
-    n, size = len(golden.frames), contract.size
+    n = len(golden.frames)
     shapes = (golden.boxes.shape, golden.pixels.shape, golden.logits.shape)
-    if not 0 < n <= MOST_FRAMES or shapes != ((n, 4), (n, size, size), (n, len(contract.labels))):
+    if not 0 < n <= MOST_FRAMES or shapes != ((n, 4), (n, *contract.face_shape), (n, len(contract.labels))):
         raise ModelError(f"{model.path}: its golden vectors do not fit the model; export it again: fer-edge export RUN")
     reference, fast = Network(model, reference=True), Network(model)
     crops = _crops(golden.frames, golden.boxes, contract)
@@ -106,7 +106,8 @@ def check(model: ModelFile | DetectorFile, stages: list[Stage]) -> None:
 
 def _crops(frames: Pixels, boxes: npt.NDArray[np.float32], contract: Contract) -> Pixels:
     pairs = zip(frames, boxes.tolist(), strict=True)
-    return np.stack([crop_face(frame, Box(*box), contract.size, contract.crop_scale) for frame, box in pairs])
+    size, scale, colour = contract.size, contract.crop_scale, contract.colour
+    return np.stack([crop_face(frame, Box(*box), size, scale, colour) for frame, box in pairs])
 
 
 def worst(here: npt.NDArray[Any], there: npt.NDArray[Any]) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from fer_edge.contract import CROP_RULE, ModelFile
 from fer_edge.errors import ModelError
 from fer_edge.files import sha256
+from fer_edge.images import Colour
 from fer_edge.operators import operators
 from fer_edge_export.arena import Arena, arena_bytes
 from fer_edge_export.graph import Graph, Tensor, read_graphs
@@ -30,6 +31,11 @@ in tflite-micro 0.dev20261023182759."""
 
 BYTES_PER_LINE = 12
 """As `xxd -i` has it."""
+
+INPUTS: dict[Colour, str] = {
+    "grey": "one grey byte each",
+    "rgb": "three bytes each in the order red, green, blue",
+}
 
 
 def c_header(model: ModelFile) -> str:
@@ -113,8 +119,8 @@ def _introduction(model: ModelFile, graph: Graph, arena: Arena) -> Iterable[str]
     yield "//       tflite::GetModel(fer_edge_model), resolver, arena, FER_EDGE_ARENA_BYTES);"
     yield "//   interpreter.AllocateTensors();"
     yield "//"
-    yield "// Input: uint8 pixels as the camera gives them, of the face:"
-    yield f"//   {CROP_RULE};"
+    yield f"// Input: uint8 pixels as the camera gives them, {INPUTS[model.contract.colour]}, of the face:"
+    yield f"//   {CROP_RULE[model.contract.colour]};"
     yield "//   the square's side is FER_EDGE_CROP_SCALE x the longer side of the face box."
     yield "// Output: logit[i] = (int8[i] - FER_EDGE_OUTPUT_ZERO_POINT) * FER_EDGE_OUTPUT_SCALE;"
     yield "//   probabilities = softmax(logit / FER_EDGE_TEMPERATURE), in the order of fer_edge_labels;"

@@ -24,9 +24,19 @@ def export_command(
     ] = "int8",
     int8: Annotated[bool, typer.Option("--int8", help="As --recipe int8, which is the default.")] = False,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Try int8, int8 calibrated anew, dynamic, float16, until the gate holds.")
+        bool, typer.Option("--auto", help="Try int8, int8 with other faces, dynamic, float16, until the gate holds.")
     ] = False,
-    calib_samples: Annotated[int, typer.Option(min=1, help="Training faces that set the int8 ranges.")] = 500,
+    calib_samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training faces that set the int8 ranges.", show_default="chosen"),
+    ] = None,
+    calib_rule: Annotated[
+        Literal["minmax", "percentile"] | None,
+        typer.Option(help="Ranges take in all values, or leave out 1 in 10,000.", show_default="chosen"),
+    ] = None,
+    qat_epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs of fine-tuning weights and ranges with int8's rounding in between.")
+    ] = 0,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that may be lost; more exits with 3.")] = 0.01,
     gate: Annotated[
         Literal["point", "bound"],
@@ -40,6 +50,20 @@ def export_command(
     imgsz: Annotated[
         str | None, typer.Option(metavar="WxH", help="Input of a face detector, such as 640x480; default: as trained.")
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Classes of a .keras file of others, in output order: angry,happy,neutral.")
+    ] = None,
+    pixels: Annotated[
+        Literal["0..1", "0..255", "-1..1", "torch", "caffe"] | None,
+        typer.Option(help="Pixels that it was trained on; torch, caffe: as keras.applications prepares them."),
+    ] = None,
+    colour: Annotated[
+        Literal["grey", "rgb", "bgr"] | None,
+        typer.Option(help="Colour that it was trained on.", show_default="by its channels: grey, or rgb"),
+    ] = None,
+    crop_scale: Annotated[
+        float, typer.Option(min=0.1, max=10, help="Side of the crops that it was trained on, over the face box's.")
+    ] = 1.0,
     c_array: Annotated[
         bool, typer.Option("--c-array", help="Write a C header for TensorFlow Lite Micro, too (int8).")
     ] = False,
@@ -50,18 +74,25 @@ def export_command(
     Example: fer-edge export runs/train/edge --max-drop 0.005
 
     Where int8 loses too much: fer-edge export runs/train/edge --auto
+
+    Of others: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
     """
     from fer_edge.console import console, print_json
     from fer_edge_export.export import export
+    from fer_edge_export.foreign import parse_labels
     from fer_edge_export.gate import check
     from fer_edge_export.report import as_table
-    from fer_edge_export.settings import ExportSettings
+    from fer_edge_export.settings import ExportSettings, Stated
 
     if (int8 or auto) and recipe != "int8":
         raise UsageError(f"--recipe {recipe} and {'--auto' if auto else '--int8'} ask for two things; give one")
+    if qat_epochs and recipe != "int8":
+        raise UsageError(f"--qat-epochs fine-tunes for int8, not for --recipe {recipe}; leave one out")
     settings = ExportSettings(
         data=data,
         calib_samples=calib_samples,
+        calib_rule=calib_rule,
+        qat_epochs=qat_epochs,
         recipe=None if auto else recipe,
         max_drop=max_drop,
         gate=gate,
@@ -70,6 +101,7 @@ def export_command(
         protocol=protocol,
         size_wh=_size(imgsz),
         c_array=c_array,
+        stated=Stated(parse_labels(labels) if labels is not None else None, pixels, colour, crop_scale),
     )
     folder, report = export(run, settings, out)
     console.print(as_table(report))

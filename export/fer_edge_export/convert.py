@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.errors import DataError, ModelError, needs
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, with_channels
 from fer_edge.interpreter import load_runtime
 from fer_edge.operators import refuse_custom
 from fer_edge.quiet import quiet
@@ -25,26 +25,22 @@ def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> 
     """Convert a Keras network to a TFLite flatbuffer.
 
     Args:
-        network: keras.Model; (n, height, width, 1) grey in [0, 1] in.
+        network: keras.Model; (n, height, width, 1) grey or (n, height, width, 3) RGB in [0, 1] in.
         recipe: How. int8 takes uint8 pixels at exactly scale 1/255 and gives int8, int16x8 takes and gives int16, the
             others floats.
-        calibration: (n, height, width) uint8 training pictures, by which a calibrated recipe chooses the range of every
-            tensor. An all-black and an all-white one are added, so that the input's range is exactly 0 to 1.
+        calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 training pictures, by which a calibrated
+            recipe chooses the range of every tensor. An all-black and an all-white one are added, so that the input's
+            range is exactly 0 to 1.
 
     Raises:
-        DataError: The recipe wants pictures and there are none, or of another size than the network's input.
+        DataError: The recipe wants pictures and there are none, or of another size or colour than the network's input.
         ModelError: The network has layers that TFLite's built-in operations do not cover, cannot be quantised, or the
             input of int8 did not come out at 1/255.
     """
     if recipe.calibrated:
-        height, width = (int(side) for side in network.input_shape[1:3])
         if calibration is None or len(calibration) == 0:
             raise DataError("no faces to calibrate with; give training faces: fer-edge export RUN --data SET.npz")
-        if calibration.shape[1:] != (height, width):
-            raise DataError(
-                f"calibration faces are {calibration.shape[2]}x{calibration.shape[1]} pixels, "
-                f"the network's input is {width}x{height}; prepare them again with --size {width}"
-            )
+        _check_shape(with_channels(calibration).shape, network.input_shape)
     flatbuffer = _convert(network, recipe, calibration)
     refuse_custom(f"the network {network.name!r}", flatbuffer)
     if recipe.name == "int8":
@@ -72,15 +68,28 @@ def check_input(flatbuffer: bytes) -> None:
     if tensor["dtype"] != np.uint8 or scale != INPUT_SCALE or zero_point != 0:
         raise ModelError(
             f"the int8 input is {np.dtype(tensor['dtype']).name} at scale {scale:.8g}, zero point {zero_point}; "
-            "needed is uint8 at 1/255, 0: the network must take grey in [0, 1] and not rescale it in a first layer"
+            "needed is uint8 at 1/255, 0: the network must take pixels in [0, 1] and not rescale it in a first layer"
+        )
+
+
+def _check_shape(faces: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Make sure that faces (n, height, width, channels) fit an input (None, height, width, channels)."""
+    if faces[1:] != tuple(wanted[1:]):
+        told = [
+            f"{width}x{height} {'RGB' if channels == 3 else 'grey'}" for _, height, width, channels in (faces, wanted)
+        ]
+        colour = "rgb" if wanted[3] == 3 else "grey"
+        raise DataError(
+            f"calibration faces are {told[0]} pixels, the network's input is {told[1]}; "
+            f"prepare them again with --size {wanted[2]} --colour {colour}"
         )
 
 
 def _representative(calibration: Pixels) -> Iterator[list[Any]]:
-    """Yield single (1, height, width, 1) float32 pictures in [0, 1]: black, white, then the others."""
+    """Yield single (1, height, width, channels) float32 pictures in [0, 1]: black, white, then the others."""
     extremes = np.stack([np.zeros_like(calibration[0]), np.full_like(calibration[0], 255)])
     for pixels in np.concatenate([extremes, calibration]):
-        yield [pixels[None, :, :, None].astype(np.float32) / np.float32(255)]
+        yield [with_channels(pixels[None]).astype(np.float32) / np.float32(255)]
 
 
 def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:

@@ -17,6 +17,7 @@ from fer_edge.files import write_json, write_text
 from fer_edge.images import Pixels
 from fer_edge.photoset import Photo, PhotoSet
 from fer_edge.versions import installed
+from fer_edge_export.calibrate import SAMPLES
 from fer_edge_export.convert import convert
 from fer_edge_export.gate import passes
 from fer_edge_export.network import facts, load_detector
@@ -103,7 +104,7 @@ def export_detector(
                 "judged_on": report["heldout"],
                 "calibration": report["calibration"],
             },
-            metrics=report["comparison"],
+            metrics={**report["comparison"], "gate": report["gate"]},
         )
         _write(replace(model, contract=finished), report)
     write_json(folder / "export_report.json", report)
@@ -121,7 +122,7 @@ def _held_out(photos: PhotoSet, run: Path) -> tuple[str, list[Photo]]:
 
 def _calibration(photos: PhotoSet, width: int, height: int, settings: ExportSettings) -> Pixels:
     training = photos.part("training")
-    order = np.random.default_rng(settings.seed).permutation(len(training))[: settings.calib_samples]
+    order = np.random.default_rng(settings.seed).permutation(len(training))[: settings.calib_samples or SAMPLES]
     return np.stack([fitted(training[index].pixels, width, height)[0] for index in sorted(order)])
 
 

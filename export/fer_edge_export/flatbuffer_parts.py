@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import needs
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, with_channels
 from fer_edge.interpreter import load_runtime
 from fer_edge.quiet import quiet
 
@@ -35,9 +35,9 @@ class Runner:
         self._input = int(self._interpreter.get_input_details()[0]["index"])
 
     def show(self, pixels: Pixels) -> None:
-        """Run the network on one (height, width) uint8 grey picture."""
-        grey = pixels[None, :, :, None].astype(np.float32) / np.float32(255)
-        self.feed({self._input: self._quantised(self._input, grey)})
+        """Run the network on one picture: (height, width) uint8 grey, or (height, width, 3) uint8 RGB."""
+        shown = with_channels(pixels[None]).astype(np.float32) / np.float32(255)
+        self.feed({self._input: self._quantised(self._input, shown)})
 
     def feed(self, values: Values) -> None:
         """Run on `values`, one for each input."""

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fer_edge.console import console, warn
-from fer_edge.errors import DataError, UsageError
+from fer_edge.errors import DataError, ModelError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json
 from fer_edge.seen import Seen, read_seen, seen_in
-from fer_edge_export.settings import Weights
+from fer_edge_export.network import to_keras
+from fer_edge_export.settings import Stated, Weights
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,46 @@ class Inputs:
     """The pictures that it was trained and chosen on; None where nobody knows."""
     folder: Path
     """Where the export goes unless told otherwise."""
+    foreign: bool = False
+    """The file comes without its run: its contract is what the user states."""
+    data: Path | None = None
+    """The set that was given in place of the run's own."""
+    findings: tuple[str, ...] = ()
+    """What to know of a foreign network before trusting it."""
 
 
 def folder_of(run: Path) -> Path:
     """The run folder that `run` is, or that it lies in if it is a `.keras` file."""
     return run.parent if run.suffix == ".keras" else run
+
+
+def command_for(run: Path, data: Path | None = None) -> str:
+    """The command that exports `run`, to be typed."""
+    return f"fer-edge export {quote(str(run))} --data {quote(str(data or 'SET.npz'))}"
+
+
+def refuse_other_formats(run: Path) -> None:
+    """Refuse a network in a format that is not `.keras`, with the command that makes one of it.
+
+    Raises:
+        ModelError: `run` is a file of another format, or a SavedModel.
+    """
+    old = run.with_name(f"{run.name}.h5")
+    if (run / "saved_model.pb").is_file():
+        code = f"import tensorflow as tf; tf.keras.models.load_model({str(run)!r}, compile=False).save({str(old)!r})"
+        raise ModelError(
+            f"{run}: a SavedModel, which Keras 3 cannot read; type, where pip install tf_keras was typed: "
+            f'TF_USE_LEGACY_KERAS=1 python -c "{code}", then: {to_keras(str(old))}'
+        )
+    if run.name.endswith(".weights.h5"):
+        raise ModelError(
+            f"{run}: weights without their network; in Python, build it, then: network.load_weights({str(run)!r}); "
+            'network.save("network.keras")'
+        )
+    if run.suffix.lower() in (".h5", ".hdf5"):
+        raise ModelError(f"{run}: Keras' old format; type: {to_keras(str(run))}")
+    if run.is_file() and run.suffix != ".keras":
+        raise ModelError(f"{run}: no .keras file; fer-edge exports those, and run folders of fer-edge train")
 
 
 def read_task(run: Path) -> dict[str, Any] | None:
@@ -59,22 +95,30 @@ def read_task(run: Path) -> dict[str, Any] | None:
     return config
 
 
-def read_inputs(run: Path, data: Path | None, weights: Weights) -> Inputs:
+def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) -> Inputs:
     """Read what `run`, a run folder or a `.keras` file, and `data`, another prepared set, hold.
 
-    A `.keras` file in a run folder has the run's classes, name and training data; one elsewhere takes its classes from
-    `data`, and what it was trained on is not known.
+    A `.keras` file in a run folder has the run's classes, name and training data. Of one elsewhere nothing is known but
+    what is `stated`; the faces keep the classes of `data`.
 
     Raises:
         DataError: A file is missing or damaged, the set's classes are not the run's, or the run was trained on every
             face that is to judge it.
-        UsageError: `run` is a `.keras` file outside a run folder, and no set was given.
+        ModelError: `run` is a network in another format.
+        UsageError: `run` is a `.keras` file outside a run folder, and no set was given; or it lies in one, and a
+            contract is stated.
     """
+    refuse_other_formats(run)
     is_file = run.suffix == ".keras"
     folder = folder_of(run)
-    alone = is_file and not (folder / "config.json").is_file()
+    alone = is_file and not _is_run(folder)
     if alone and data is None:
-        raise UsageError(f"{run} comes without faces; type: fer-edge export {quote(str(run))} --data SET.npz")
+        raise UsageError(f"{run} comes without faces; type: {command_for(run)} --labels NAME1,NAME2,... --pixels 0..1")
+    if not alone and stated != Stated():
+        raise UsageError(
+            f"{folder} says what its network takes; --labels, --pixels, --colour and --crop-scale are for a .keras "
+            "file outside a run folder"
+        )
     config = {} if alone else _read_config(folder)
     source = config.get("source", {})
     seen = read_seen(folder, source)
@@ -93,7 +137,15 @@ def read_inputs(run: Path, data: Path | None, weights: Weights) -> Inputs:
         source=source,
         seen=seen,
         folder=folder / "export",
+        foreign=alone,
+        data=data,
     )
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether `folder` holds a run of fer-edge train; others, too, call a file config.json."""
+    path = folder / "config.json"
+    return path.is_file() and {"classes", "source"} & read_json(path, "").keys() != set()
 
 
 def _read_config(run: Path) -> dict[str, Any]:
@@ -108,8 +160,7 @@ def _read_config(run: Path) -> dict[str, Any]:
 def _run_faces(run: Path) -> tuple[FaceSet, FaceSet]:
     for name in ("calibration.npz", "heldout.npz"):
         if not (run / name).is_file():
-            command = f"fer-edge export {quote(str(run))} --data SET.npz"
-            raise DataError(f"{run} holds no {name}; give another set: {command}")
+            raise DataError(f"{run} holds no {name}; give another set: {command_for(run)}")
     return FaceSet.load(run / "calibration.npz"), FaceSet.load(run / "heldout.npz")
 
 

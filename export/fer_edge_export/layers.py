@@ -22,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, with_channels
 from fer_edge_export.flatbuffer_parts import Graph, Runner, Values
 
 Floats = npt.NDArray[np.float32]
+PART = "__"
+"""Between the name of a layer and that of a part of it, as in conv2d__activation (`fer_edge_export.folding`)."""
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
 """Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""
@@ -69,14 +71,14 @@ def layer_errors(network: Any, float32: bytes, quantised: bytes, faces: Pixels) 
         network: keras.Model from which both files were made; it names the layers.
         float32: Its float32 flatbuffer.
         quantised: Its flatbuffer of any recipe; built-in kernels run it, not XNNPACK.
-        faces: (n, height, width) uint8 grey; `FACES` are enough.
+        faces: (n, height, width) uint8 grey, or (n, height, width, 3) uint8 RGB; `FACES` are enough.
 
     Raises:
         DataError: Fewer than two faces, or of another size than the network's input.
     """
-    height, width = (int(side) for side in network.input_shape[1:3])
-    if len(faces) < 2 or faces.shape[1:] != (height, width):
-        raise DataError(f"layers are judged on two or more faces of {width}x{height} pixels, not on {faces.shape}")
+    shape = tuple(network.input_shape[1:])
+    if len(faces) < 2 or with_channels(faces).shape[1:] != shape:
+        raise DataError(f"layers are judged on two or more faces of shape {shape}, not on {faces.shape}")
     graph, whole, rounded = Graph(float32), Runner(float32), Runner(quantised)
     there = _in_both(graph, Graph(quantised))
     whole.show(faces[0])
@@ -145,9 +147,13 @@ class _Probe:
     def look(self, right: Values, seen: Values) -> None:
         """Add a face: the float network's tensors, and the int8 network's as real numbers."""
         value, got = right[self.index], seen[self.index]
-        own = got - self._alone.compute(seen)[self.index]
+        alone = self._alone.compute(seen)[self.index]
+        # of inputs that int8 rounds to 0 some operators, such as 1 / sqrt(x), have no answer in float
+        own = got - np.where(np.isfinite(alone), alone, value)
         disturbed = self._rest.compute({**right, self.index: value + own})
-        self.moved += [np.mean((disturbed[index] - right[index]) ** 2, dtype=float) for index in self.outputs]
+        for place, index in enumerate(self.outputs):
+            answer = np.where(np.isfinite(disturbed[index]), disturbed[index], 0)  # none at all: a root below zero
+            self.moved[place] += np.mean((answer - right[index]) ** 2, dtype=float)
         self.own += float(np.sum(own**2, dtype=float))
         self.total += float(np.sum((got - value) ** 2, dtype=float))
         self.signal += float(np.sum(value**2, dtype=float))
@@ -209,7 +215,9 @@ def _layers_in(tensor: str, order: Collection[str]) -> list[str]:
     layers = []
     for path in tensor.split(";"):
         for part in reversed(path.split("/")[1:]):
-            name = next((name for name in (re.sub(r"_\d+$", "", part), part) if name in order), None)
+            pieces = part.split(PART)
+            wholes = [PART.join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
+            name = next((name for name in (re.sub(r"_\d+$", "", part), part, *wholes) if name in order), None)
             if name:
                 layers.append(name)
                 break

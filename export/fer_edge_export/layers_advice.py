@@ -26,6 +26,8 @@ BOUNDED = {"relu6", "sigmoid", "hard_sigmoid", "tanh", "softmax"}
 FIXED = {"LOGISTIC", "SOFTMAX", "TANH"}
 """Operators whose range TFLite prescribes, whatever the calibration says."""
 CONVOLUTIONS = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D"}
+FRONT = "pixel_range"
+"""The convolution that `fer_edge_export.wrap` puts in front of networks of others: nothing there can be trained."""
 TRY = "--auto tries other recipes"
 
 
@@ -96,7 +98,7 @@ class _Links:
         """The convolution that is layer `name` or stands right before it, if no BatchNormalization follows on it."""
         for each in (name, *self.before[name]):
             layer = self.layers.get(each)
-            if type(layer).__name__ in CONVOLUTIONS:
+            if type(layer).__name__ in CONVOLUTIONS and each != FRONT:
                 after = [type(self.layers[other]).__name__ for other, inputs in self.before.items() if each in inputs]
                 normalised = "BatchNormalization" in after and activation(layer) == "linear"
                 return None if normalised else each

@@ -8,6 +8,7 @@ import cv2
 
 from fer_edge import __version__
 from fer_edge.faceset import FaceSet
+from fer_edge.images import bgr_of
 from fer_edge.page import as_jpeg, bullets, command_line, data_address, report_page, section, table, tiles
 from fer_edge_export.layers import LayerError
 from fer_edge_export.layers_plot import draw_layers
@@ -32,6 +33,7 @@ def as_page(report: dict[str, Any], judged: FaceSet) -> bytes:
         section("What it cost", _comparison(report)),
         section("Where it hurts", _layers(report)) if report["layers"] else "",
         section("What was tried", table(*ladder_rows(report))) if len(report["ladder"]) > 1 else "",
+        section("How it was calibrated", _calibration(report["calibration"])) if report["calibration"] else "",
         section(f"Where {recipe} and float32 disagree most", _faces(report["disagreements"], judged, recipe)),
         section("Accelerators", _accelerators(report)) if recipe == "int8" else "",
         section("What was made", _made(report)),
@@ -70,6 +72,15 @@ def _layers(report: dict[str, Any]) -> str:
     return f"{told}{image}<p class='soft'>{how}</p>"
 
 
+def _calibration(calibration: dict[str, Any]) -> str:
+    choice = calibration["choice"]
+    tried = (
+        [[str(row["faces"]), row["rule"], f"{row['kl_divergence']:.2g}"] for row in choice["tried"]] if choice else []
+    )
+    rows = table(["training faces", "rule", "mean KL divergence from float32"], tried) if tried else ""
+    return bullets(calibration_lines(calibration)) + rows
+
+
 def _accelerators(report: dict[str, Any]) -> str:
     rows = [[row["target"], row["operator"], str(row["count"]), row["reason"]] for row in report["untaken"]]
     found = table(["target", "operator", "times", "why it would not be taken"], rows) if rows else ""
@@ -85,7 +96,7 @@ def _faces(rows: Sequence[dict[str, Any]], judged: FaceSet, recipe: str) -> str:
         face = cv2.resize(judged.faces[row["row"]], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         said = [f"{name}: {row[name]['label']} {row[name]['score']:.0%}" for name in ("float32", recipe)]
         told = "<br>".join(escape(line) for line in (row["picture"], f"label: {row['truth']}", *said))
-        address = as_jpeg(face.astype("uint8"))
+        address = as_jpeg(bgr_of(face.astype("uint8")))
         shown.append(f"<img src='{address}' alt='{escape(row['truth'])}'><div>{told}</div>")
     order = "By the divergence of their probabilities, the largest first. Faces of your data: mind whom you show them."
     return f"<p class='soft'>{order}</p><div class='faces'>{''.join(shown)}</div>"
@@ -96,7 +107,7 @@ def _made(report: dict[str, Any]) -> str:
     lines = [
         f"Network: {network['name']}, {network['parameters']:,} parameters, {network['macs']:,} multiply-accumulates",
         f"Weights: {report['weights']} of {report['run']}",
-        *calibration_lines(report["calibration"]),
+        *([] if report["calibration"] else calibration_lines(None)),
         f"Temperature {report['temperature']:g}, uncertain below {report['uncertain_below']:g}",
     ]
     files = [[file["name"], f"{file['bytes']:,}", file["sha256"]] for file in report["files"].values()]

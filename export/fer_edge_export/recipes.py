@@ -33,6 +33,23 @@ RECIPES: dict[str, Recipe] = {
     )
 }
 """Smallest and fastest first; what a recipe gains depends on network and processor."""
-LADDER: tuple[tuple[RecipeName, int], ...] = (("int8", 0), ("int8", 1), ("dynamic", 0), ("float16", 0))
-"""What `--auto` tries until the gate holds: a recipe, and what is added to --seed for its calibration. int16x8 is not
-among them: LiteRT computes it by its reference kernels, and `edge` took 70 times as long so as in float32."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One thing to try."""
+
+    recipe: RecipeName
+    other_faces: bool = False
+    """Calibrated with faces of which the attempt before had none."""
+    learned: bool = False
+    """Weights and ranges of the attempt before, fine-tuned with rounding in between."""
+
+    def __str__(self) -> str:
+        how = ", other faces" if self.other_faces else ", learned ranges" if self.learned else ""
+        return f"{self.recipe}{how}"
+
+
+LADDER = (Attempt("int8"), Attempt("int8", other_faces=True), Attempt("dynamic"), Attempt("float16"))
+"""What `--auto` tries until the gate holds. int16x8 is not among them: LiteRT computes it by its reference kernels, and
+`edge` took 70 times as long so as in float32."""

@@ -84,20 +84,38 @@ def ladder_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and cells of what was tried, in order."""
     rows = []
     for rung in report["ladder"]:
-        name = rung["recipe"] if rung["seed"] is None else f"{rung['recipe']}, seed {rung['seed']}"
         figures = [f"{rung['accuracy']:.4f}", f"{rung['drop']:.4f}", f"{rung['drop_interval'][1]:.4f}"]
         outcome = "passed" if rung["passed"] else "; ".join(rung["failures"])
-        rows.append([name, f"{rung['bytes']:,}", *figures, f"{rung['agreement']:.1%}", outcome])
+        rows.append([rung["tried"], f"{rung['bytes']:,}", *figures, f"{rung['agreement']:.1%}", outcome])
     return ["tried", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
 
 
 def calibration_lines(calibration: dict[str, Any] | None) -> list[str]:
-    """Say what set the ranges, and what is wrong with it."""
+    """Say what set the ranges, how that was chosen, how much hangs on it, and what is wrong with it."""
     if calibration is None:
         return ["Not calibrated: the recipe needs no ranges"]
     per_class = ", ".join(f"{name} {n}" for name, n in calibration["per_class"].items())
-    line = f"Calibrated with {calibration['faces']} training faces, seed {calibration['seed']}: {per_class}"
-    return [line, *calibration["doubts"]]
+    how = f"{calibration['faces']} training faces, {calibration['rule']}, seed {calibration['seed']}"
+    lines = [f"Calibrated with {how}: {per_class}"]
+    if choice := calibration["choice"]:
+        tried = "; ".join(f"{row['faces']} {row['rule']} {row['kl_divergence']:.2g}" for row in choice["tried"])
+        lines.append(
+            f"Chosen by the mean KL divergence from float32 on {choice['n']:,} {choice['split']} faces: {tried}"
+        )
+    if other := calibration["other_faces"]:
+        lines.append(
+            f"Calibrated with {other['faces']} other training faces instead: accuracy {other['accuracy']:.4f}, same "
+            f"answer {other['same_answer']:.1%}"
+        )
+    if learning := calibration.get("learning"):
+        curve = learning["kl_divergence"]
+        better = f"epoch {learning['best_epoch']} was kept" if learning["best_epoch"] else "no epoch was better"
+        lines.append(
+            f"Then fine-tuned with {learning['faces']:,} training faces, {learning['epochs']} epochs, learning rate "
+            f"{learning['learning_rate']:g}: mean KL divergence from float32 on {learning['held_back']} others "
+            f"{curve[0]:.2g} before, {min(curve):.2g} after; {better}"
+        )
+    return [*lines, *calibration["doubts"]]
 
 
 def comparison_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

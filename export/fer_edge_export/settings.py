@@ -6,12 +6,30 @@ from typing import Literal
 
 from fer_edge.faceset import Protocol
 from fer_edge.versions import RUNTIME
+from fer_edge_export.calibrate import RangeRule
 from fer_edge_export.gate import Rule
 from fer_edge_export.recipes import RecipeName
 
 Weights = Literal["best", "last"]
+PixelRange = Literal["0..1", "0..255", "-1..1", "torch", "caffe"]
+Order = Literal["grey", "rgb", "bgr"]
+"""What a network sees, and in which order its three channels are."""
 PACKAGES = ("tensorflow", "keras", *RUNTIME)
 """Packages whose versions an export records."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is said on the command line of a network that fer-edge did not train."""
+
+    labels: tuple[str, ...] | None = None
+    """Names of its classes in the order of its outputs."""
+    pixels: PixelRange | None = None
+    """Range of its pixels in training; None where it is read off the network."""
+    colour: Order | None = None
+    """None: grey for one channel, RGB for three. A network with three may have been trained on grey pictures."""
+    crop_scale: float = 1.0
+    """Side of its training crops over the longer side of the face box."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,12 @@ class ExportSettings:
 
     data: Path | None = None
     """A prepared set (.npz) to calibrate and judge with, in place of the run's own."""
-    calib_samples: int = 500
+    calib_samples: int | None = None
+    """Training faces that set the int8 ranges; None chooses among a few sizes."""
+    calib_rule: RangeRule | None = None
+    """How they set them; None chooses."""
+    qat_epochs: int = 0
+    """Epochs of fine-tuning with int8's rounding in between; 0 for none."""
     recipe: RecipeName | None = "int8"
     """What to make of the network; None walks down the ladder until the gate holds."""
     max_drop: float = 0.01
@@ -36,3 +59,5 @@ class ExportSettings:
     """Width and height of a face detector's input in pixels; None for the size that it was trained at."""
     c_array: bool = False
     """Write the model as a C header, too."""
+    stated: Stated = Stated()
+    """The contract of a network that fer-edge did not train."""

@@ -158,6 +158,11 @@ def test_a_damaged_contract_is_refused(tmp_path: Path, tiny: Path, changed: dict
         ({"temperature": "warm"}, "temperature is 'warm', not a number"),
         ({"uncertain_below": 40}, "uncertain_below is 40, not a number from 0 to 1"),
         ({"recipe": None}, "recipe is None, not a text"),
+        ({"colour": "bgr"}, "colour is 'bgr', neither 'grey' nor 'rgb'"),
+        ({"colour": "RGB"}, "colour is 'RGB', neither"),
+        ({"colour": None}, "colour is None, not a text"),
+        ({"colour": ["rgb"]}, "colour is a list, not a text"),
+        ({"colour": "rgb"}, "golden pixels of (16, 32, 32) uint8, not 4 axes"),
         ({"network": ["edge"]}, "network is a list, not an object"),
         ({"data": {"name": "\ud800"}}, "surrogates not allowed"),
         ({"version": "1"}, "version is '1', not a whole number"),
@@ -174,6 +179,27 @@ def test_a_fact_of_the_wrong_kind_is_named(tmp_path: Path, tiny: Path, changed: 
     assert line.startswith(f"{tmp_path / 'bad.tflite'}: its contract is damaged (")
     assert complaint in line
     assert "\n" not in line
+
+
+def test_a_file_that_says_nothing_of_colour_is_grey(tmp_path: Path, tiny: Path) -> None:
+    """So are all that were made before there was a choice."""
+    members = repacked(with_metadata(tiny, tmp_path / "grey.tflite", colour="grey"))
+    document = json.loads(members["metadata.json"])
+    del document["colour"]
+    members["metadata.json"] = json.dumps(document).encode()
+
+    older = read_model(with_members(tiny, tmp_path / "older.tflite", members))
+
+    assert older.contract == read_model(tmp_path / "grey.tflite").contract
+    assert older.contract.colour == "grey"
+
+
+def test_a_grey_file_has_one_more_fact_than_it_had_before(tmp_path: Path, tiny: Path) -> None:
+    model = read_model(tiny)
+    write_model(tmp_path / "copy.tflite", model.flatbuffer, model.contract, model.golden)
+    before, after = (json.loads(repacked(path)["metadata.json"]) for path in (tiny, tmp_path / "copy.tflite"))
+
+    assert after == {**before, "task": "expressions", "colour": "grey"}
 
 
 @pytest.mark.parametrize("depth", [40, 900, 10_000])

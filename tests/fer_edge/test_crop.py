@@ -28,6 +28,25 @@ def test_beyond_the_frame_its_border_is_repeated() -> None:
     assert crop[0].tolist() == [0, 0, 0, 0, 1, 2]
 
 
+@pytest.mark.parametrize("box", [Box(5, 6, 20, 30), Box(-7, 3, 25, 25), Box(4, 4, 8, 8)])
+def test_each_channel_of_a_colour_crop_is_cut_as_grey_is(box: Box) -> None:
+    frame_bgr = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+
+    crop = crop_face(frame_bgr, box, size=12, scale=1.1, colour="rgb")
+
+    assert crop.shape == (12, 12, 3)
+    for channel in range(3):
+        alone = np.repeat(frame_bgr[:, :, 2 - channel, None], 3, axis=2)  # grey, so that it keeps its values
+        np.testing.assert_array_equal(crop[:, :, channel], crop_face(alone, box, size=12, scale=1.1))
+
+
+def test_a_grey_picture_has_three_equal_channels_in_colour() -> None:
+    crop = crop_face(ramp(40, 40), Box(-3, 10, 24, 28), size=12, colour="rgb")
+
+    np.testing.assert_array_equal(crop, np.repeat(crop[..., :1], 3, axis=2))
+    np.testing.assert_array_equal(crop[..., 0], crop_face(ramp(40, 40), Box(-3, 10, 24, 28), size=12))
+
+
 def test_shrinking_averages_areas() -> None:
     grey = np.array([[0, 100], [100, 200]], np.uint8).repeat(2, 0).repeat(2, 1)
 

@@ -1,3 +1,4 @@
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,42 @@ def test_a_set_of_an_older_fer_edge_does_not_tell_its_photos(tmp_path: Path, fac
     assert faces.tells_photos
     assert not loaded.tells_photos
     assert loaded.part("training").names.tolist() == ["1.png", "2.png"]
+
+
+def in_colour(faces: FaceSet) -> FaceSet:
+    """The same faces with twice and three times as much green and blue as red."""
+    return replace(faces, faces=faces.faces[..., None] // 8 * np.array([1, 2, 3], np.uint8))
+
+
+def test_a_set_in_colour_comes_back_as_it_was_saved(tmp_path: Path, faces: FaceSet) -> None:
+    in_colour(faces).save(tmp_path / "set.npz")
+    loaded = FaceSet.load(tmp_path / "set.npz")
+
+    assert (faces.colour, loaded.colour, loaded.size, len(loaded)) == ("grey", "rgb", 8, 4)
+    np.testing.assert_array_equal(loaded.faces, in_colour(faces).faces)
+    assert loaded.part("training").faces.shape == (2, 8, 8, 3)
+    assert loaded.take(np.array([3])).faces[0, 0, 1].tolist() == [24, 48, 72]
+
+
+def test_a_set_in_colour_is_seen_in_grey(faces: FaceSet) -> None:
+    grey = in_colour(faces).grey
+
+    assert grey.shape == (4, 8, 8)
+    assert grey[3, 0, 1] == round(0.299 * 24 + 0.587 * 48 + 0.114 * 72)
+    assert faces.grey is faces.faces
+    assert in_colour(faces).part("nowhere").grey.shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 8), (4, 8, 9), (4, 8, 8, 1), (4, 8, 8, 4), (4, 3, 8, 8), (4, 8, 8, 3, 1)])
+def test_faces_of_another_shape_are_refused(tmp_path: Path, faces: FaceSet, shape: tuple[int, ...]) -> None:
+    told = re.escape(f"(n, size, size, 3) uint8 RGB, not {shape} uint8")
+    with pytest.raises(DataError, match=told):
+        replace(faces, faces=np.zeros(shape, np.uint8))
+    faces.save(tmp_path / "set.npz")
+    with np.load(tmp_path / "set.npz") as columns:
+        np.savez(tmp_path / "bad.npz", **{**columns, "faces": np.zeros(shape, np.uint8)})
+    with pytest.raises(DataError, match=rf"bad\.npz: .*{told}"):
+        FaceSet.load(tmp_path / "bad.npz")
 
 
 def test_the_first_of_equal_votes_is_the_label(faces: FaceSet) -> None:

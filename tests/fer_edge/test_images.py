@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import DataError, FerEdgeError
-from fer_edge.images import is_cut_short, is_picture, read_picture, to_grey, write_picture
+from fer_edge.images import (
+    bgr_of,
+    face_shape,
+    grey_of,
+    in_colour,
+    is_cut_short,
+    is_picture,
+    read_picture,
+    to_grey,
+    with_channels,
+    write_picture,
+)
 
 RED = np.full((4, 6, 3), (0, 0, 255), np.uint8)
 
@@ -27,6 +38,32 @@ def test_red_green_and_blue_weigh_as_in_bt601() -> None:
     frame_bgr = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
 
     assert to_grey(frame_bgr).tolist() == [[29, 150, 76]]
+
+
+def test_a_red_frame_is_red_first_for_a_network() -> None:
+    assert in_colour(RED, "rgb")[0, 0].tolist() == [255, 0, 0]
+    assert in_colour(RED, "grey")[0, 0] == 76
+
+
+def test_an_rgb_face_goes_back_to_where_it_came_from() -> None:
+    frame_bgr = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    face = in_colour(frame_bgr, "rgb")
+
+    np.testing.assert_array_equal(bgr_of(face), frame_bgr)
+    np.testing.assert_array_equal(grey_of(face), to_grey(frame_bgr))
+
+
+def test_a_grey_face_stays_as_it_is() -> None:
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+
+    assert bgr_of(grey) is grey
+    assert grey_of(grey) is grey
+
+
+def test_faces_get_the_axes_of_an_input() -> None:
+    assert with_channels(np.zeros((2, *face_shape(5, "grey")), np.uint8)).shape == (2, 5, 5, 1)
+    assert with_channels(np.zeros((2, *face_shape(5, "rgb")), np.uint8)).shape == (2, 5, 5, 3)
+    assert with_channels(np.zeros((2, *face_shape(3, "grey")), np.uint8)).shape == (2, 3, 3, 1)
 
 
 def test_grey_values_stay_exactly() -> None:

@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_operators import with_custom
 
 from fer_edge.classify import BUNDLED
-from fer_edge.contract import read_model
+from fer_edge.contract import read_model, write_model
 from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.images import write_picture
 from fer_edge.interpreter import Network
@@ -106,6 +108,41 @@ def test_golden_faces_get_the_same_answers_within_one_step(run: Run, runtime: tu
 @pytest.mark.parametrize("path", [TINY, BUNDLED, BUNDLED_DETECTOR], ids=["tiny", "bundled", "detector"])
 def test_selftest_passes(run: Run, path: Path) -> None:
     assert document(run("fer-edge", "selftest", path, "--json"))["passed"]
+
+
+def test_selftest_names_the_stage_that_differs(run: Run, tmp_path: Path) -> None:
+    model = read_model(TINY)
+    golden = replace(model.golden, logits=model.golden.logits + 1)
+    write_model(tmp_path / "other.tflite", model.flatbuffer, model.contract, golden)
+
+    finished = run("fer-edge", "selftest", tmp_path / "other.tflite")
+
+    assert finished.returncode == 1
+    assert "not as on the workstation: network, fast kernels;" in finished.stderr
+
+
+@pytest.mark.parametrize(("place", "byte"), [(6612, 12), (11033, 209)], ids=["segmentation fault", "division by zero"])
+def test_a_flatbuffer_on_which_the_runtime_crashes_is_one_line(run: Run, tmp_path: Path, place: int, byte: int) -> None:
+    model = read_model(TINY)
+    content = bytearray(model.flatbuffer)
+    content[place] = byte
+    write_model(tmp_path / "broken.tflite", bytes(content), model.contract, model.golden)
+
+    finished = run("fer-edge", "selftest", tmp_path / "broken.tflite")
+
+    assert finished.returncode == 1
+    [line] = finished.stderr.splitlines()
+    assert "cannot run it: it crashes" in line
+
+
+def test_an_operator_that_no_device_has_is_refused_by_name(run: Run, tmp_path: Path) -> None:
+    model = read_model(TINY)
+    write_model(tmp_path / "flex.tflite", with_custom(model.flatbuffer, b"FlexErf"), model.contract, model.golden)
+
+    finished = run("fer-edge", "selftest", tmp_path / "flex.tflite")
+
+    assert finished.returncode == 1
+    assert "operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; " in finished.stderr
 
 
 def test_run_reads_a_picture(run: Run, tmp_path: Path) -> None:

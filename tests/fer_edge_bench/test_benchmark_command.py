@@ -155,6 +155,16 @@ def test_float_model_with_other_classes_is_refused(tmp_path: Path) -> None:
         find_float(tiny, tmp_path / "other.tflite")
 
 
+def test_float_model_for_colour_is_not_timed_beside_a_grey_one(tmp_path: Path) -> None:
+    tiny = read_model(TINY)
+    other = replace(tiny.contract, recipe="float32", colour="rgb")
+    in_colour = replace(tiny.golden, pixels=tiny.golden.pixels[..., None].repeat(3, axis=3))
+    write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, in_colour)
+
+    with pytest.raises(ModelError, match="has other classes or another input"):
+        find_float(tiny, tmp_path / "other.tflite")
+
+
 def test_run_on_a_throttled_machine_is_invalid() -> None:
     with pytest.raises(BenchmarkError, match="the run is invalid: the processor was throttled 2 times") as refusal:
         check({"invalid": "the processor was throttled 2 times during the run", "assertions": []})

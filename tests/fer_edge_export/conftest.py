@@ -68,6 +68,12 @@ def stripes_fixture() -> FaceSet:
 
 
 @pytest.fixture(scope="session")
+def many_stripes() -> FaceSet:
+    """Enough to choose a calibration by: 240 faces of each split."""
+    return draw_stripes(720, seed=1)
+
+
+@pytest.fixture(scope="session")
 def network() -> Any:
     return stripe_network()
 

@@ -5,7 +5,7 @@ import pytest
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
-from fer_edge_export.calibrate import choose, doubts, shares
+from fer_edge_export.calibrate import apart_from, choose_two, doubts, shares
 
 
 @pytest.mark.parametrize(
@@ -29,30 +29,45 @@ def test_fewer_samples_than_classes_is_refused() -> None:
 
 
 def test_calibration_takes_training_faces_only(stripes: FaceSet) -> None:
-    chosen = choose(stripes, 12, seed=0)
-
-    assert set(chosen.split.tolist()) == {"training"}
-    assert chosen.counts() == {"flat": 4, "lying": 4, "standing": 4}
+    for chosen in choose_two(stripes, 12, seed=0):
+        assert set(chosen.split.tolist()) == {"training"}
+        assert chosen.counts() == {"flat": 4, "lying": 4, "standing": 4}
 
 
 def test_the_same_seed_chooses_the_same_faces(stripes: FaceSet) -> None:
-    names = [choose(stripes, 12, seed).names.tolist() for seed in (0, 0, 1)]
+    names = [choose_two(stripes, 12, seed)[0].names.tolist() for seed in (0, 0, 1)]
 
     assert names[0] == names[1]
     assert names[0] != names[2]
 
 
 def test_one_seed_chooses_these_faces_on_every_machine(stripes: FaceSet) -> None:
-    assert choose(stripes, 6, seed=0).names.tolist() == ["2.png", "29.png", "37.png", "46.png", "63.png", "72.png"]
+    first, second = choose_two(stripes, 6, seed=0)
+
+    assert first.names.tolist() == ["1.png", "29.png", "45.png", "46.png", "56.png", "72.png"]
+    assert second.names.tolist() == ["2.png", "37.png", "63.png", "64.png", "81.png", "83.png"]
 
 
-def test_no_face_is_chosen_twice(stripes: FaceSet) -> None:
-    assert len(set(choose(stripes, 30, seed=0).names.tolist())) == 30
+@pytest.mark.parametrize("samples", [3, 14, 15, 20, 30])
+def test_two_sets_share_no_face_and_none_is_chosen_twice(stripes: FaceSet, samples: int) -> None:
+    first, second = (chosen.names.tolist() for chosen in choose_two(stripes, samples, seed=0))
+
+    assert len(set(first + second)) == len(first + second)
+    assert len(first) == samples
+    assert len(second) == min(samples, 30 - samples)
+
+
+def test_a_class_with_two_faces_is_in_both_sets(stripes: FaceSet) -> None:
+    training = stripes.part("training")
+    lying = np.flatnonzero(training.labels == 1)
+    few = training.take(np.setdiff1d(np.arange(30), lying[2:]))
+
+    assert [chosen.counts()["lying"] for chosen in choose_two(few, 10, seed=0)] == [1, 1]
 
 
 def test_held_out_faces_alone_cannot_calibrate(stripes: FaceSet) -> None:
     with pytest.raises(DataError, match="no training face"):
-        choose(stripes.part("testing"), 12, seed=0)
+        choose_two(stripes.part("testing"), 12, seed=0)
 
 
 @pytest.fixture
@@ -101,10 +116,23 @@ def test_blank_pictures_are_named(many: FaceSet, judged: FaceSet) -> None:
     assert told.startswith("the calibration faces are nearly blank (their grey values spread by 2.9 of 255); ")
 
 
-def test_faces_that_judge_are_named(many: FaceSet, judged: FaceSet) -> None:
+def test_noise_is_named(many: FaceSet, judged: FaceSet) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, many.faces.shape).astype(np.uint8)
+
+    [told] = doubts(replace(many, faces=noise), judged)
+
+    assert told.startswith("the calibration faces look like noise (neighbouring pixels correlate by ")
+
+
+def test_another_brightness_is_named(many: FaceSet, judged: FaceSet) -> None:
+    [told] = doubts(replace(many, faces=many.faces // 3), judged)
+
+    assert told.startswith("the calibration faces are of another brightness (3")
+
+
+def test_training_faces_that_judge_are_left_out(many: FaceSet, judged: FaceSet) -> None:
     faces = many.faces.copy()
     faces[:3] = judged.faces[:3]
 
-    [told] = doubts(replace(many, faces=faces), judged)
-
-    assert told == "3 calibration faces are among those that judge, byte for byte; the figures may flatter"
+    assert apart_from(replace(many, faces=faces), judged).names.tolist() == many.names[3:].tolist()
+    assert len(apart_from(judged, judged)) == 0

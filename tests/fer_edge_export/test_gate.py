@@ -154,7 +154,12 @@ def test_too_few_faces_are_a_finding() -> None:
 def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
     comparison = compared(1000, lost=31)
     gate = judge(comparison, "int8", "point", 0.01)
-    report = {"gate": gate, "comparison": comparison, "calibration": {"faces": 1}, "advice": ["conv2d: too wide."]}
+    report = {
+        "gate": gate,
+        "comparison": comparison,
+        "calibration": {"faces": 1, "doubts": []},
+        "advice": ["conv2d: too wide."],
+    }
 
     with pytest.raises(GateError) as refusal:
         check(report, Path("out"))
@@ -162,13 +167,34 @@ def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
     assert refusal.value.exit_code == 3
     assert str(refusal.value).startswith(
         "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.01. The files are in out. "
-        "Try: more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
-        "conv2d: too wide; the next recipe that holds: --auto; "
+        "Try: conv2d: too wide; learned ranges: --qat-epochs 5; "
+        "more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
+        "the next recipe that holds: --auto; "
     )
 
 
 def test_more_calibration_faces_are_not_advised_where_there_are_many() -> None:
-    assert remedies({"faces": 500}, [])[0].startswith("other calibration faces: --seed 1")
+    assert remedies({"faces": 500, "doubts": []}, [])[0].startswith("other calibration faces: --seed 1")
+
+
+def test_broken_calibration_faces_are_the_first_thing_to_mend() -> None:
+    doubtful = {"faces": 100, "doubts": ["every calibration face is happy; give faces of each class"]}
+
+    ways = remedies(doubtful, ["conv2d: too wide."], can_learn=True)
+
+    assert ways[:3] == [*doubtful["doubts"], "conv2d: too wide", "the next recipe that holds: --auto"]
+
+
+def test_many_changed_answers_fail_the_gate_though_accuracy_holds() -> None:
+    """60 of 200 answers changed from one wrong class to the other."""
+    truth = np.array([0] * 140 + [2] * 60)
+    before = logits([0] * 140 + [0] * 60)
+    after = logits([0] * 140 + [1] * 60)
+
+    gate = judge(compare(before, after, truth, CLASSES), "int8", "point", 0.01)
+
+    assert gate["failures"] == ["int8 and float32 agree on 70.0% of the faces only; that accuracy held is luck"]
+    assert judge(compare(before, after, truth, CLASSES), "int8", "point", 0.31)["passed"]
 
 
 def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:

@@ -158,7 +158,7 @@ def test_shapes_that_are_found_only_while_running_are_no_obstacle(stripes: FaceS
 
 @pytest.mark.parametrize(("faces", "size"), [(1, 16), (4, 24)])
 def test_faces_that_do_not_fit_are_refused(faces: int, size: int, network: Any) -> None:
-    with pytest.raises(DataError, match="two or more faces of 16x16 pixels"):
+    with pytest.raises(DataError, match=r"two or more faces of shape \(16, 16, 1\), not on"):
         layer_errors(network, b"", b"", np.zeros((faces, size, size), np.uint8))
 
 
@@ -245,3 +245,26 @@ def test_picture_is_a_png_that_grows_with_the_layers_and_repeats_itself(count: i
     assert picture[:4] == b"\x89PNG"
     assert int.from_bytes(picture[20:24], "big") > 20 * count
     assert draw_layers(errors) == picture
+
+
+def test_a_root_of_what_int8_rounds_to_zero_is_no_infinite_error(stripes: FaceSet) -> None:
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((16, 16, 1)),
+            layers.Conv2D(2, 3),
+            layers.LayerNormalization(epsilon=1e-9),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+    files = [convert(network, RECIPES[name], stripes.faces[:40]) for name in ("float32", "int8")]
+    flat = np.zeros((2, 16, 16), np.uint8)
+
+    errors = layer_errors(network, files[0], files[1], np.concatenate([flat, stripes.faces[:4]]))
+
+    assert len(errors) > 5
+    assert all(np.isfinite([error.harm, error.sqnr_db]).all() for error in errors)

@@ -11,7 +11,7 @@ from tiny_data_sets import expw, legend, picture
 import fer_edge_train.crops
 import fer_edge_train.stage
 from fer_edge.errors import FerEdgeError
-from fer_edge.images import write_picture
+from fer_edge.images import Colour, write_picture
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.prepare import load_faces, prepare
 from fer_edge_train.runs import alone_in
@@ -86,9 +86,9 @@ def content(out: str) -> dict[str, bytes]:
     return {file.as_posix(): file.read_bytes() for file in files}
 
 
-def undisturbed(out: str) -> dict[str, bytes]:
+def undisturbed(out: str, colour: Colour = "grey") -> dict[str, bytes]:
     """What `prepare` makes if nobody stops it."""
-    prepare(Path("data"), Path(out))
+    prepare(Path("data"), Path(out), colour=colour)
     whole = content(out)
     shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()
     return whole
@@ -146,17 +146,27 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     assert content(out) == whole
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+def interrupted(monkeypatch: pytest.MonkeyPatch, out: str, colour: Colour = "grey") -> None:
     """Stop a `prepare` that has finished two parts."""
     with monkeypatch.context() as stopped:
         stop_at(stopped, "20.png", KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            prepare(Path("data"), Path(out))
+            prepare(Path("data"), Path(out), colour=colour)
     assert parts(out) == 2
 
 
 @pytest.mark.parametrize("out", OUTS)
-@pytest.mark.parametrize("change", ["settings", "size", "picture", "label"])
+def test_faces_in_colour_are_gone_on_with_in_colour(out: str, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = undisturbed(out, "rgb")
+    interrupted(monkeypatch, out, "rgb")
+    read.clear()
+    prepare(Path("data"), Path(out), colour="rgb")
+    assert len(read) == 24
+    assert content(out) == whole
+
+
+@pytest.mark.parametrize("out", OUTS)
+@pytest.mark.parametrize("change", ["settings", "size", "colour", "picture", "label"])
 def test_other_data_or_settings_start_anew(
     out: str,
     change: str,
@@ -171,13 +181,14 @@ def test_other_data_or_settings_start_anew(
     if change == "label":
         (data / "label.lst").write_text((data / "label.lst").read_text().replace("03.png 0 10 10", "03.png 0 10 12"))
     settings, size = DataSettings(seed=int(change == "settings")), 16 if change == "size" else None
+    colour: Colour = "rgb" if change == "colour" else "grey"
     read.clear()
-    prepare(data, Path(out), settings, size=size)
+    prepare(data, Path(out), settings, size=size, colour=colour)
     assert len(read) == PICTURES
     assert "was left by a prepare of other data or settings; it starts anew" in capfd.readouterr().err
     resumed = content(out)
     shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()
-    prepare(data, Path(out), settings, size=size)
+    prepare(data, Path(out), settings, size=size, colour=colour)
     assert content(out) == resumed
 
 

@@ -34,7 +34,7 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
     if data.suffix == ".npz":
         faces = FaceSet.load(data)
         kept = Kept.of_set(faces)
-        report = make_report(out, faces.source, faces.classes, kept, skipped=[], dropped=0, notes=doubts_of(faces))
+        report = make_report(out, faces.source, faces.classes, kept, skipped=[], dropped=0, notes=_notes(faces))
     else:
         table = read_table(data, settings)
         looks: list[Looks] = []
@@ -67,6 +67,14 @@ def report_of(
         kept,
         skipped=[*table.skipped, *skipped],
         dropped=table.dropped,
-        notes=doubts_of(faces),
+        notes=_notes(faces),
     )
     return report, kept
+
+
+def _notes(faces: FaceSet) -> list[str]:
+    """Say what else a person has to know of faces before a network learns from them or is judged on them."""
+    lines = doubts_of(faces)
+    if faces.colour == "rgb" and (faces.faces == faces.faces[..., :1]).all():
+        lines.append("every face is grey, with red, green and blue alike: they say nothing of a network for colour")
+    return lines

@@ -12,7 +12,7 @@ from fer_edge.crop import crop_face, resize_face, whole
 from fer_edge.errors import DataError
 from fer_edge.faceset import photo_id
 from fer_edge.files import make_folder, remove_temporaries, sha256, write_json
-from fer_edge.images import Pixels, encode_picture, is_picture, read_picture
+from fer_edge.images import Colour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
 from fer_edge_train.data_page import write_page
 from fer_edge_train.data_settings import DataSettings
@@ -56,7 +56,14 @@ class Staged(NamedTuple):
 
 
 def write_class_folders(
-    table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int | None = None, link: bool = False
+    table: Table,
+    out: Path,
+    settings: DataSettings,
+    stage: Stage,
+    *,
+    size: int | None = None,
+    colour: Colour = "grey",
+    link: bool = False,
 ) -> Report:
     """Write every face of `table` to `out`, whole or not at all.
 
@@ -68,6 +75,7 @@ def write_class_folders(
         settings: How to split.
         stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels; None copies whole pictures as they are and keeps the pixels of crops.
+        colour: Of the faces that are cut out, or resized.
         link: Hard-link whole pictures instead of copying them, where the file system can.
 
     Raises:
@@ -75,7 +83,7 @@ def write_class_folders(
         FerEdgeError: `out` is there already, or cannot be written.
     """
     settings = replace(settings, validation=0.0)
-    staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, link)
+    staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, colour, link)
     rows = table.rows.iloc[[face.row for face in staged]]
     split = assign(rows, settings)
     files = _place(stage.folder / FACES, stage.built, staged, split.tolist(), rows["label"].tolist())
@@ -96,13 +104,13 @@ def write_class_folders(
         notes=[*notes, *doubts(rows, split, settings)],
     )
     write_json(stage.built / "report.json", report.as_json())
-    write_page(stage.built / "report.html", report, kept, lambda row: _grey(stage.built / files[row]))
+    write_page(stage.built / "report.html", report, kept, lambda row: _face(stage.built / files[row], colour))
     stage.publish()
     return report
 
 
 def _write_faces(
-    table: Table, stage: Stage, jobs: int, size: int | None, link: bool
+    table: Table, stage: Stage, jobs: int, size: int | None, colour: Colour, link: bool
 ) -> tuple[list[Staged], Looks, list[Skipped]]:
     """Read every picture and write its faces into the stage's folder, numbered by row."""
     folder = stage.folder / FACES
@@ -123,13 +131,14 @@ def _write_faces(
             copied, unchanged = False, size is None and np.isnan(boxes[row][0])
             try:
                 box = face_box(frame_bgr, boxes[row], table.framing)
+                side = size or max(1, round(box.longer))
+                face = None if unchanged else crop_face(frame_bgr, box, side, colour=colour)
                 if unchanged and is_picture(Path(source)):
                     name, path = stem + source.suffix, path.with_suffix(source.suffix)
                     copied = _copy(None if str(source) in table.embedded else table.root / source, content, path, link)
                 else:
-                    face = frame_bgr if unchanged else crop_face(frame_bgr, box, size or max(1, round(box.longer)))
-                    path.write_bytes(encode_picture(face, path.suffix))
-                seen = crop_face(frame_bgr, box, LOOK_SIZE) if unchanged else resize_face(face, LOOK_SIZE)
+                    path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
+                seen = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
                 where = " ".join(f"{value:g}" for value in box)
                 faces.append((Staged(row, path.name, name, digest, where, copied), Seen(box.longer, seen)))
             except DataError as error:
@@ -161,10 +170,10 @@ def _write_faces(
     return staged, joined(looks), skipped
 
 
-def _grey(path: Path) -> Pixels:
-    """Read a face that was written, (size, size) grey."""
+def _face(path: Path, colour: Colour) -> Pixels:
+    """Read a face that was written: (48, 48) grey, or (48, 48, 3) RGB."""
     frame_bgr = read_picture(path)
-    return crop_face(frame_bgr, whole(frame_bgr), LOOK_SIZE)
+    return crop_face(frame_bgr, whole(frame_bgr), LOOK_SIZE, colour=colour)
 
 
 def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:

@@ -56,6 +56,10 @@ def prepare(
         int | None,
         typer.Option(min=8, max=1024, help="Side of a face in pixels; default: as it is, in a prepared set 48."),
     ] = None,
+    colour: Annotated[
+        Literal["grey", "rgb"],
+        typer.Option(help="Of the faces; rgb only for networks that others trained on colour."),
+    ] = "grey",
     link: Annotated[bool, typer.Option("--link", help="Hard-link whole pictures instead of copying them.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write no face; report what is in the data, and what leaks between splits.")
@@ -68,8 +72,8 @@ def prepare(
 
     Before a night of training: fer-edge prepare --check --data muxspace --out report
     """
-    if check and (link or size):
-        raise UsageError("--check writes no face; leave out --size and --link")
+    if check and (link or size or colour != "grey"):
+        raise UsageError("--check writes no face; leave out --size, --colour and --link")
     if not check and out is None:
         raise UsageError("give --out DIR or --out SET.npz, or --check to look at the data only")
     with needs("train"):
@@ -77,7 +81,10 @@ def prepare(
         from fer_edge_train.prepare import prepare as make
         from fer_edge_train.report import show
     settings = DataSettings(data_format, min_confidence, group, split, seed=seed)
-    report = look(data, out, settings) if check or out is None else make(data, out, settings, size=size, link=link)
+    if check or out is None:
+        report = look(data, out, settings)
+    else:
+        report = make(data, out, settings, size=size, colour=colour, link=link)
     show(report)
     if json:
         print_json(report.as_json())

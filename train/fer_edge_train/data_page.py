@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge import __version__
 from fer_edge.files import write_bytes
-from fer_edge.images import Pixels, encode_picture
+from fer_edge.images import Pixels, bgr_of, encode_picture
 from fer_edge.page import bullets, data_address, report_page, section, table, tiles
 from fer_edge_train.kept import Kept
 from fer_edge_train.leak_sheet import PER_KIND, DrawnPair, leak_sheet
@@ -41,7 +41,7 @@ WIDTH, HEIGHT, TALLEST = 260, 110, 90
 """Of a histogram and its tallest bar, in units of the drawing."""
 
 FaceOf = Callable[[int], Pixels]
-"""Gives the face of a row of `Kept` as (side, side) uint8 grey."""
+"""Gives the face of a row of `Kept` as (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
 
 AXES = {
     "side": "Longer side of the face box, in pixels of its picture",
@@ -216,7 +216,7 @@ def _samples(report: Report, kept: Kept, face_of: FaceOf) -> str:
             faces = [
                 cv2.resize(face_of(int(row)), (SAMPLE_SIDE, SAMPLE_SIDE), interpolation=cv2.INTER_AREA) for row in rows
             ]
-            address = data_address(encode_picture(np.hstack(faces).astype(np.uint8), ".jpg"), "image/jpeg")
+            address = data_address(encode_picture(bgr_of(np.hstack(faces).astype(np.uint8)), ".jpg"), "image/jpeg")
             sheets.append(
                 f"<h3>{escape(name)}</h3><img class='sheet' src='{address}' alt='{len(rows)} faces of {escape(name)}'>"
             )

@@ -17,7 +17,7 @@ from fer_edge.console import console, warn
 from fer_edge.errors import DAMAGE, DataError, ModelError, UsageError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import read_json, write_json
-from fer_edge.images import Pixels
+from fer_edge.images import Colour, Pixels
 from fer_edge.metrics import summary
 from fer_edge.seen import DIVISION, FILE, Seen, read_seen, seen_in
 from fer_edge_train.batches import to_input
@@ -28,7 +28,7 @@ from fer_edge_train.runs import new_run, read_config
 
 
 def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Run a Keras network on (n, size, size) uint8 grey faces; returns (n, classes) float32 logits."""
+    """Run a Keras network on (n, size, size) grey or (n, size, size, 3) RGB faces; returns (n, classes) logits."""
     return np.asarray(network.predict(to_input(pixels), batch_size=512, verbose=0), np.float32)
 
 
@@ -61,7 +61,9 @@ class Judged:
     seen: Seen | None
     """The pictures that it was trained and chosen on; None where nothing beside it tells them."""
     logits: Callable[[Pixels], npt.NDArray[np.float32]]
-    """From (n, size, size) uint8 grey to (n, classes)."""
+    """From (n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB, to (n, classes)."""
+    colour: Colour = "grey"
+    """What it looks at."""
 
 
 def load_judged(path: Path) -> Judged:
@@ -78,16 +80,18 @@ def load_judged(path: Path) -> Judged:
         source = contract.data.get("training", {})
         seen = read_seen(path.parent, source)
         logits = classifier.network.logits
-        return Judged(path, contract.labels, contract.size, contract.temperature, source, seen, logits)
+        size, temperature = contract.size, contract.temperature
+        return Judged(path, contract.labels, size, temperature, source, seen, logits, contract.colour)
     network = load_network(path)
     config = read_config(path.parent)
     if "classes" not in config:
         raise UsageError(f"{path.parent} is a run of a face detector; its figures: {path.parent / 'metrics.json'}")
     metrics = path.parent / "metrics.json"
     temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
-    logits, size = partial(keras_logits, network), int(network.input_shape[1])
-    source = config["source"]
-    return Judged(path, tuple(config["classes"]), size, temperature, source, read_seen(path.parent, source), logits)
+    classes, source, logits = tuple(config["classes"]), config["source"], partial(keras_logits, network)
+    size = int(network.input_shape[1])
+    colour: Colour = "rgb" if network.input_shape[3] == 3 else "grey"
+    return Judged(path, classes, size, temperature, source, read_seen(path.parent, source), logits, colour)
 
 
 class Chosen(NamedTuple):
@@ -114,7 +118,7 @@ def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str
     """
     then = model.source.get("settings", {})
     settings = replace(settings, **{name: then[name] for name in DIVISION if name in then})
-    faces = load_faces(data, size=model.size, settings=settings, known=model.classes)
+    faces = load_faces(data, size=model.size, settings=settings, known=model.classes, colour=model.colour)
     seen = seen_in(faces, model.source, model.seen)
     if seen is None:
         lacking = f"no {FILE} lies beside it (fer-edge train --resume RUN and fer-edge export RUN leave one)"

@@ -53,14 +53,15 @@ class Kept:
     def of_set(faces: FaceSet) -> "Kept":
         """Those of a prepared set, which does not tell what they were cut from."""
         photos = faces.photos if faces.tells_photos else np.unique(faces.names, return_inverse=True)[1]
+        grey = faces.grey
         return Kept(
             labels=np.array(faces.classes)[faces.labels],
             split=faces.split,
             names=faces.names,
             groups=faces.group,
             photos=photos.astype(np.uint64),
-            marks=marks_of(faces.faces),
-            brightness=faces.faces.mean(axis=(1, 2)),
+            marks=marks_of(grey),
+            brightness=grey.mean(axis=(1, 2)),
             sides=np.zeros(0),
             confidence=np.zeros(0),
         )

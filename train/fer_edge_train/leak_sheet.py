@@ -26,7 +26,7 @@ class DrawnPair(NamedTuple):
     """Two faces and the lines beside them."""
 
     earlier: Pixels
-    """(height, width) uint8 grey."""
+    """(height, width) uint8 grey, or (height, width, 3) uint8 RGB."""
     later: Pixels
     lines: tuple[str, ...]
 

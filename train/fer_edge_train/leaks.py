@@ -115,7 +115,7 @@ def leak_warning(faces: FaceSet, data: Sequence[str]) -> str | None:
     """
     photos = faces.photos if faces.tells_photos else faces.names
     persons = persons_of(faces.names, faces.group, faces.source)
-    leaks = find_leaks(marks_of(faces.faces), faces.split, photos, persons)
+    leaks = find_leaks(marks_of(faces.grey), faces.split, photos, persons)
     if not leaks:
         return None
     held: dict[str, int] = {split: int((faces.split == split).sum()) for split in SPLITS}

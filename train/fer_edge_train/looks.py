@@ -11,7 +11,7 @@ from PIL import Image
 from fer_edge.crop import resize_face
 from fer_edge.faceset import photo_id
 from fer_edge.files import sha256
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, grey_of
 
 SIZE = 48
 """Side in pixels of the face that is looked at, whatever size is written."""
@@ -43,9 +43,11 @@ def look_at(rows: Sequence[int], sides: Sequence[float], faces: Sequence[Pixels]
     Args:
         rows: (n,) rows of the table.
         sides: (n,) longer side of each face's box, in pixels of the source picture.
-        faces: n times (side, side) uint8 grey, of any sides.
+        faces: n times (side, side) uint8 grey or (side, side, 3) uint8 RGB, of any sides.
     """
-    seen = np.stack([resize_face(face, SIZE) for face in faces]) if faces else np.zeros((0, SIZE, SIZE), np.uint8)
+    seen = (
+        np.stack([resize_face(grey_of(face), SIZE) for face in faces]) if faces else np.zeros((0, SIZE, SIZE), np.uint8)
+    )
     return Looks(np.asarray(rows, np.int64), np.round(sides, 1), np.round(seen.mean(axis=(1, 2)), 1), marks_of(seen))
 
 

@@ -9,7 +9,7 @@ from fer_edge.crop import crop_face
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet, photo_id
 from fer_edge.files import sha256
-from fer_edge.images import Pixels
+from fer_edge.images import Colour, Pixels, face_shape
 from fer_edge_train.crops import boxes_of, digest_of, face_box, for_each_picture
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.looks import NOTHING, Looks, look_at
@@ -24,7 +24,7 @@ class Cropped(NamedTuple):
     rows: list[int]
     """Rows of the table."""
     faces: list[Pixels]
-    """(size, size) uint8 grey each."""
+    """(size, size) uint8 grey, or (size, size, 3) uint8 RGB, each."""
     digest: str
     """sha256 of the picture."""
     sides: list[float]
@@ -39,6 +39,7 @@ def crop_faces(
     settings: DataSettings,
     stage: Stage | None = None,
     looks: list[Looks] | None = None,
+    colour: Colour = "grey",
 ) -> tuple[FaceSet, list[Skipped]]:
     """Crop and split every face of `table`; also say which pictures and faces could not be used.
 
@@ -48,12 +49,15 @@ def crop_faces(
         settings: How to split.
         stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
         looks: Takes what is remembered of the faces, in their order; None: nothing is.
+        colour: Of the faces.
 
     Raises:
         DataError: No face is left.
     """
     boxes, origins = boxes_of(table), table.rows["origin"].tolist()
-    faces = np.empty((len(table.rows), size, size), np.uint8)  # takes no memory before there are faces in it
+    faces = np.empty(
+        (len(table.rows), *face_shape(size, colour)), np.uint8
+    )  # takes no memory before there are faces in it
     rows: list[int] = []
     digests: list[str] = []
     skipped: list[Skipped] = []
@@ -63,7 +67,7 @@ def crop_faces(
         for row in of_picture:
             try:
                 box = face_box(frame_bgr, boxes[row], table.framing)
-                cropped.faces.append(crop_face(frame_bgr, box, size))
+                cropped.faces.append(crop_face(frame_bgr, box, size, colour=colour))
                 cropped.sides.append(box.longer)
                 cropped.rows.append(row)
             except DataError as error:

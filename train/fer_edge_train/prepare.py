@@ -10,6 +10,7 @@ from fer_edge.console import console, warn
 from fer_edge.errors import DataError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import must_be_free, write_json
+from fer_edge.images import COLOUR_NAMES, Colour
 from fer_edge_train.check import report_of
 from fer_edge_train.class_folders import write_class_folders
 from fer_edge_train.data_page import write_page
@@ -29,7 +30,14 @@ SIZE = 48
 """Side of a face in a prepared set, in pixels, where nobody says."""
 
 
-def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS, known: tuple[str, ...] = ()) -> FaceSet:
+def load_faces(
+    data: Path,
+    *,
+    size: int,
+    settings: DataSettings = DEFAULTS,
+    known: tuple[str, ...] = (),
+    colour: Colour = "grey",
+) -> FaceSet:
     """Read a data set of any layout, or a prepared set, as cropped and split faces.
 
     Args:
@@ -37,17 +45,23 @@ def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS, know
         size: Side of a face in pixels.
         settings: How to read and split it.
         known: Classes of the model that is to be judged on it: class folders named so keep their names.
+        colour: What the network looks at.
 
     Raises:
-        DataError: The layout is unknown, no face is left, or a prepared set has faces of another size.
+        DataError: The layout is unknown, no face is left, or a prepared set has faces of another size or colour.
     """
     if data.suffix == ".npz":
         faces = FaceSet.load(data)
+        if faces.colour != colour:  # grey once a face is cut is not grey before: they differ by a level
+            raise DataError(
+                f"{data} holds {COLOUR_NAMES[faces.colour]} faces, and {COLOUR_NAMES[colour]} ones are needed; "
+                f"prepare it again: --colour {colour} --size {size}"
+            )
         if faces.size != size:
             raise DataError(f"{data} holds faces of {faces.size} pixels, not {size}; prepare it again: --size {size}")
         return faces
     table = read_table(data, settings, known)
-    faces, skipped = crop_faces(table, size, settings)
+    faces, skipped = crop_faces(table, size, settings, colour=colour)
     unusable = sum(row.kind == "unusable" for row in [*table.skipped, *skipped])
     if unusable:
         command = f"fer-edge prepare --data {shlex.quote(str(data))} --out DIR"
@@ -58,7 +72,13 @@ def load_faces(data: Path, *, size: int, settings: DataSettings = DEFAULTS, know
 
 
 def prepare(
-    data: Path, out: Path, settings: DataSettings = DEFAULTS, *, size: int | None = None, link: bool = False
+    data: Path,
+    out: Path,
+    settings: DataSettings = DEFAULTS,
+    *,
+    size: int | None = None,
+    colour: Colour = "grey",
+    link: bool = False,
 ) -> Report:
     """Write a data set as class folders, or, where `out` ends in .npz, as a prepared set; whole or not at all.
 
@@ -69,6 +89,7 @@ def prepare(
         out: Folder or prepared set to make.
         settings: How to read and split it.
         size: Side of a face in pixels; None keeps the pixels, or takes 48 for a prepared set.
+        colour: Of the faces that are cut out; whole pictures that are copied as they are keep theirs.
         link: Hard-link whole pictures instead of copying them.
 
     Raises:
@@ -82,14 +103,16 @@ def prepare(
     with stopped_by_terminate():
         table = read_table(data, settings)
         _refuse_one_person(table, settings)
-        key = fingerprint(table, settings, suffix=out.suffix, size=size, link=link)
+        key = fingerprint(table, settings, suffix=out.suffix, size=size, colour=colour, link=link)
         with staging(out, key, table.rows["picture"].nunique()) as stage:
             if out.suffix == ".npz":
-                return write_prepared_set(table, out, settings, stage, size=size or SIZE)
-            return write_class_folders(table, out, settings, stage, size=size, link=link)
+                return write_prepared_set(table, out, settings, stage, size=size or SIZE, colour=colour)
+            return write_class_folders(table, out, settings, stage, size=size, colour=colour, link=link)
 
 
-def write_prepared_set(table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int) -> Report:
+def write_prepared_set(
+    table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int, colour: Colour = "grey"
+) -> Report:
     """Write every face of `table` to the prepared set OUT.npz, and its report to OUT_report.html and OUT_report.json.
 
     Args:
@@ -98,13 +121,14 @@ def write_prepared_set(table: Table, out: Path, settings: DataSettings, stage: S
         settings: How to split.
         stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels.
+        colour: Of the faces.
 
     Raises:
         DataError: No face is left.
         FerEdgeError: `out` cannot be written.
     """
     looks: list[Looks] = []
-    faces, skipped = crop_faces(table, size, settings, stage, looks)
+    faces, skipped = crop_faces(table, size, settings, stage, looks, colour)
     faces.save(stage.built)
     report, kept = report_of(out, table, faces, joined(looks), skipped)
     write_json(out.with_name(f"{out.stem}_report.json"), report.as_json())  # the set holds nothing for people

@@ -42,7 +42,7 @@ class Part(NamedTuple):
     looks: Looks
     """What is remembered of the faces."""
     faces: Pixels = NO_FACES
-    """(n, size, size) uint8 grey; (0, 0, 0) where the faces are files of their own."""
+    """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB; (0, 0, 0) where the faces are files of their own."""
 
 
 class Stage:

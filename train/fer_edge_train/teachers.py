@@ -32,10 +32,12 @@ def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Judged
 
     Raises:
         FerEdgeError: One cannot be used.
-        UsageError: One knows other classes than the network that is to learn from it.
+        UsageError: One looks at colour, or knows other classes than the network that is to learn from it.
     """
     teachers = [load_judged(Path(path)) for path in paths]
     for teacher in teachers:
+        if teacher.colour != "grey":
+            raise UsageError(f"--teacher {teacher.path} takes RGB faces; networks are trained on grey ones")
         if set(teacher.classes) != set(classes):
             raise UsageError(
                 f"--teacher {teacher.path} knows {', '.join(teacher.classes)}; the data has {', '.join(classes)}"
