@@ -10,6 +10,7 @@ where something was neither warned of nor stopped by the gate.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,12 @@ from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import make_folder, read_json, write_json
 from fer_edge.quiet import quiet
+from fer_edge_export.calibrate import LEAST
 
 Break = Callable[[FaceSet, FaceSet], FaceSet]
 """Takes a run's training faces and its held-out ones, gives what is calibrated with."""
 
+AS_IT_IS = "as it is"
 LOUD = 256.0
 """Times as loud as it learnt to be: 64 cost `legend-cnn` 1.5 points, 256 cost it 30."""
 EPOCHS = 30
@@ -89,6 +92,8 @@ class Found:
     error: str | None
     advice: str | None
     """What it says to try first; None where the gate passed."""
+    left_out: int = 0
+    """Training faces that it did not calibrate with, because they judge."""
     doubts: tuple[str, ...] = ()
     """What it warned of in the calibration."""
     float32: float | None = None
@@ -104,7 +109,7 @@ class Found:
     @property
     def caught(self) -> bool:
         """Whether somebody who reads the last lines knows that something is wrong."""
-        return bool(self.doubts or self.layer_advice) or self.exit_code != 0
+        return bool(self.doubts or self.layer_advice) or self.left_out >= LEAST or self.exit_code != 0
 
 
 def main(
@@ -115,13 +120,13 @@ def main(
     """Export a run's network with broken calibrations, and a badly built network; print what was noticed."""
     training, heldout = (FaceSet.load(run / f"{name}.npz") for name in ("calibration", "heldout"))
     found = {}
-    for name in only or ["as it is", *BROKEN, "built badly"]:
+    for name in only or [AS_IT_IS, *BROKEN, "built badly"]:
         folder = out / name.replace(" ", "_")
         make_folder(folder)
         data = None
         if name == "built badly":
             source = badly_built_run(run, training, folder / "run")
-        elif name == "as it is":
+        elif name == AS_IT_IS:
             source = run
         else:
             source, data = run, folder / "set.npz"
@@ -131,7 +136,7 @@ def main(
     document = {name: {**asdict(one), "caught": one.caught} for name, one in found.items()}
     write_json(out / "broken_calibrations.json", document)
     print_json(document)
-    if missed := [name for name, one in found.items() if not one.caught and name != "as it is"]:
+    if missed := [name for name, one in found.items() if not one.caught and name != AS_IT_IS]:
         console.print(f"not noticed: {', '.join(missed)}")
         raise typer.Exit(1)
 
@@ -162,13 +167,15 @@ def read(exit_code: int, stdout: str, stderr: str) -> Found:
     advice = error.split("Try: ", 1)[1].split("; ")[0] if error and "Try: " in error else None
     if not stdout:
         return Found(exit_code, error, advice)
+    left_out = re.search(r"^left out ([0-9,]+) training face", stderr, re.MULTILINE)
     report = json.loads(stdout)
     comparison = report["comparison"]
     return Found(
         exit_code,
         error,
         advice,
-        (*report["calibration"]["doubts"], *(line for line in stderr.splitlines() if line.startswith("left out"))),
+        int(left_out[1].replace(",", "")) if left_out else 0,
+        tuple(report["calibration"]["doubts"]),
         comparison["float32"]["accuracy"],
         comparison["drop"],
         tuple(comparison["drop_interval"]),
@@ -180,14 +187,16 @@ def read(exit_code: int, stdout: str, stderr: str) -> Found:
 
 def show(name: str, found: Found) -> None:
     """Print what was noticed of one of them."""
-    console.print(f"{name}: exit {found.exit_code}, {'noticed' if found.caught else 'NOT NOTICED'}")
+    noticed = "noticed" if found.caught else "nothing to notice" if name == AS_IT_IS else "NOT NOTICED"
+    console.print(f"{name}: exit {found.exit_code}, {noticed}")
     if found.drop is not None and found.drop_interval and found.agreement is not None and found.float32 is not None:
         low, high = found.drop_interval
         console.print(
             f"  drop {100 * found.drop:.2f} points of {found.float32:.2%} (95 % interval {100 * low:.2f} to "
             f"{100 * high:.2f}), same answer {found.agreement:.1%}"
         )
-    told = [("warned", line) for line in found.doubts] + [("found", line) for line in found.findings]
+    told = [("left out", f"{found.left_out} faces that judge")] if found.left_out else []
+    told += [("warned", line) for line in found.doubts] + [("found", line) for line in found.findings]
     told += [("advised", line) for line in found.layer_advice]
     told += [("refused", found.error)] if found.error else []
     for kind, line in [*told, ("first advice", found.advice or "none")]:

@@ -27,7 +27,7 @@ from fer_edge.console import console, print_json, progress
 from fer_edge.contract import read_model
 from fer_edge.errors import BenchmarkError, FerEdgeError, UsageError
 from fer_edge.faceset import FaceSet
-from fer_edge.files import write_json, write_text
+from fer_edge.files import read_json, write_json, write_text
 from fer_edge.images import Pixels
 from fer_edge_bench.figures import paired_ratio, spread
 from fer_edge_bench.machine import Throttle, describe
@@ -79,10 +79,11 @@ def main(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of fer-edge train.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the exports and the table.")],
     rounds: Annotated[int, typer.Option(min=1, help="Of each run's models.")] = 400,
+    times_only: Annotated[bool, typer.Option("--times-only", help="Time the exports that DIR has already.")] = False,
 ) -> None:
     """Export and time all recipes; a table on stderr, in DIR/recipes.md and as JSON (stdout, DIR/recipes.json)."""
     try:
-        document = measure(runs, out, rounds)
+        document = measure(runs, out, rounds, times_only)
         show(document)
         write_text(out / "recipes.md", as_markdown(document))
         write_json(out / "recipes.json", document)
@@ -94,8 +95,8 @@ def main(
         raise typer.Exit(error.exit_code) from error
 
 
-def measure(runs: Sequence[Path], out: Path, rounds: int) -> dict[str, Any]:
-    """Export every run by every recipe, then time them all, run after run.
+def measure(runs: Sequence[Path], out: Path, rounds: int, times_only: bool = False) -> dict[str, Any]:
+    """Export every run by every recipe, unless that was done before, then time them all, run after run.
 
     Raises:
         FerEdgeError: A run cannot be exported, or is a face detector's.
@@ -105,7 +106,7 @@ def measure(runs: Sequence[Path], out: Path, rounds: int) -> dict[str, Any]:
         raise UsageError(f"runs of one name: {', '.join(names)}; their exports would overwrite one another")
     if detectors := [str(run) for run in runs if read_task(run)]:
         raise UsageError(f"{', '.join(detectors)}: a face detector, of which export makes int8 only")
-    networks = {name: export_all(run, out / name) for name, run in zip(names, runs, strict=True)}
+    networks = {name: export_all(run, out / name, times_only) for name, run in zip(names, runs, strict=True)}
     throttle, load = Throttle.read(), Load.read()
     for run, (name, rows) in zip(runs, networks.items(), strict=True):
         models = {recipe: out / name / recipe / f"model_{recipe}.tflite" for recipe in rows}
@@ -122,12 +123,20 @@ def measure(runs: Sequence[Path], out: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def export_all(run: Path, folder: Path) -> dict[str, dict[str, Any]]:
-    """Export one run by every recipe; by recipe, what its report says in short."""
+def export_all(run: Path, folder: Path, done: bool) -> dict[str, dict[str, Any]]:
+    """Export one run by every recipe, or read what was `done`; by recipe, what its report says in short.
+
+    Raises:
+        FerEdgeError: The run cannot be exported, or was not.
+    """
     rows = {}
     for recipe in RECIPES.values():
-        console.print(f"{run.name}: {recipe.name}")
-        _, report = export(run, ExportSettings(recipe=recipe.name), folder / recipe.name)
+        if done:
+            path = folder / recipe.name / "export_report.json"
+            report = read_json(path, f"{path}: no such file; leave out --times-only")
+        else:
+            console.print(f"{run.name}: {recipe.name}")
+            _, report = export(run, ExportSettings(recipe=recipe.name), folder / recipe.name)
         comparison = report["comparison"]
         rows[recipe.name] = {
             "bytes": report["files"][recipe.name]["bytes"],

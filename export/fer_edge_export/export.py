@@ -117,10 +117,12 @@ def _weak_points(network: Any, float_model: ModelFile, last: Rung, judged: FaceS
         if last.network is not None:  # tensors have other names, and perhaps weights, than in the network as it was
             float32 = convert(last.network, RECIPES["float32"])
         errors = layer_errors(network, float32, model.flatbuffer, judged.faces[some])
+    # a learned range clips where that is the lesser harm: no calibration is to blame
+    blamed = [replace(error, clipped=0.0) for error in errors] if last.attempt.learned else errors
     return {
         "layers": [asdict(error) for error in errors],
         "worst_layer": verdict(errors) if errors else None,
-        "advice": advice(errors, network) if errors else [],
+        "advice": advice(blamed, network) if errors else [],
         "untaken": [asdict(operator) for operator in untaken(model.flatbuffer)],
     }
 

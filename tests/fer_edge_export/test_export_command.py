@@ -129,7 +129,7 @@ def test_one_black_picture_for_calibration_fails_the_gate(make_run: Callable[...
     assert "warning: only 1 calibration face, 32 are the least; give a set with more: --data SET.npz" in result.stderr
     assert "warning: the calibration faces are nearly blank (their grey values spread by 0.0 of 255)" in result.stderr
     assert "error: int8 lost 0." in result.stderr
-    assert "Try: more calibration faces than 1" in result.stderr
+    assert "Try: only 1 calibration face, 32 are the least; give a set with more" in result.stderr
     assert sorted(path.name for path in (run / "export").iterdir()) == FILES
 
 

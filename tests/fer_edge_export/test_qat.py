@@ -211,11 +211,12 @@ def test_a_failed_gate_suggests_learning_first() -> None:
         "recipe": "int8",
         "gate": {"passed": False, "failures": ["int8 lost too much"]},
         "comparison": {"drop": 0.004, "float32": row, "int8": row},
-        "calibration": {"faces": 500, "learning": None},
+        "calibration": {"faces": 500, "doubts": [], "learning": None},
         "advice": [],
     }
     with pytest.raises(GateError, match="Try: learned ranges: --qat-epochs 5; "):
         check(report, Path())
-    for other in ({"comparison": {"drop": 0.003}}, {"calibration": {"faces": 500, "learning": {"epochs": 5}}}):
+    learned = {"faces": 500, "doubts": [], "learning": {"epochs": 5}}
+    for other in ({"comparison": {"drop": 0.003}}, {"calibration": learned}):
         with pytest.raises(GateError, match="Try: other calibration faces"):
             check({**report, **other}, Path())
