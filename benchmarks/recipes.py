@@ -29,8 +29,9 @@ from fer_edge.errors import BenchmarkError, FerEdgeError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json, write_json, write_text
 from fer_edge.images import Pixels
+from fer_edge.machine_facts import Throttle
 from fer_edge_bench.figures import paired_ratio, spread
-from fer_edge_bench.machine import Throttle, describe
+from fer_edge_bench.machine import describe
 from fer_edge_export.export import export
 from fer_edge_export.inputs import read_task
 from fer_edge_export.recipes import RECIPES

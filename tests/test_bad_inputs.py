@@ -95,7 +95,7 @@ SHEET = [
     (run_on("notes.txt"), 4, "neither a picture nor a video; --source takes"),
     (run_on("missing.jpg"), 4, "missing.jpg: no such file or folder; --source takes"),
     (run_on("none"), 4, "none: no picture in this folder"),
-    (run_on("[/red]gone.jpg"), 4, "[/red]gone.jpg: no such file or folder"),
+    (run_on("[/red]gone.jpg"), 4, "[/red]gone.jpg: no picture has such a name"),
     (run_on("97"), 4, "camera 97 does not open;"),
     (run_on("99999999999"), 4, "99999999999: no such file or folder"),
     (run_on("pipe.png"), 4, "pipe.png: neither a file nor a folder"),

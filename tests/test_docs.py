@@ -29,6 +29,7 @@ def test_every_command_speaks_json(name: str) -> None:
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(rf"fer-edge (?:{'|'.join(COMMANDS)}) [^\n`#]+", README))))
 def test_every_command_line_in_the_readme_can_be_typed(line: str) -> None:
-    name = line.split()[1]
-    flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    assert set(re.findall(r"(?<=\s)--[a-z][a-z-]+", line)) <= flags
+    own, _, of_run = line.partition(" -- ")  # as in: fer-edge service install -- --source 0
+    for name, part in ((line.split()[1], own), ("run", of_run)):
+        flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", part)) <= flags

@@ -15,12 +15,13 @@ from fer_edge.detect import Choice, Detection, make_detector
 from fer_edge.errors import BenchmarkError, DataError, ModelError
 from fer_edge.files import sha256
 from fer_edge.images import Pixels
+from fer_edge.machine_facts import Throttle
 from fer_edge.recognizer import Recognizer
 from fer_edge.render import clip
 from fer_edge.sources import open_source
 from fer_edge_bench.figures import STAGES, Assertion, paired_ratio, spread
 from fer_edge_bench.latency import Stages, Timings, measure
-from fer_edge_bench.machine import Throttle, describe, peak_memory_mb
+from fer_edge_bench.machine import describe, peak_memory_mb
 
 DRAWN_FRAMES = 8
 """Frames of 640x480 with one or two drawn faces, shown in turn; drawing one takes a quarter of a second."""

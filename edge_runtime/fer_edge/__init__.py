@@ -2,8 +2,12 @@
 
 What both sides must agree on (class names, crop, colour, the model file's contract) lives in this package and
 nowhere else; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import it from here.
+
+From Python: `Recognizer().predict(frame)` gives the faces of one frame, `stream("0")` the results of a camera. Each
+thread needs a `Recognizer` or `stream` of its own; `Face` and `Result` never change and may go to any thread.
 """
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +20,17 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
     from fer_edge.recognizer import Face, Recognizer
+    from fer_edge.run import stream
+    from fer_edge.watch import Result
 
 __version__ = "0.1.0"
-__all__ = ["Face", "Recognizer", "__version__"]
+__all__ = ["Face", "Recognizer", "Result", "__version__", "stream"]
+
+_PLACES = {"Face": "recognizer", "Recognizer": "recognizer", "Result": "watch", "stream": "run"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public classes on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
-    if name in ("Face", "Recognizer"):
-        from fer_edge import recognizer
-
-        return getattr(recognizer, name)
+    """Import the public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"fer_edge.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")

@@ -122,7 +122,7 @@ class Yunet:
         try:
             os.fsencode(model_path).decode("utf-8")  # OpenCV takes no other path
             least = YUNET_CONFIDENCE if confidence is None else confidence
-            self._side = side
+            self.side = side
             self._network = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), least)
             self._network.detect(np.zeros((320, 320, 3), np.uint8))  # another network is refused only here
         except (cv2.error, UnicodeError) as error:
@@ -133,7 +133,7 @@ class Yunet:
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
         height, width = frame_bgr.shape[:2]
-        scale = min(self._side / max(height, width), MAX_ENLARGED)
+        scale = min(self.side / max(height, width), MAX_ENLARGED)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._network.setInputSize(size_wh)

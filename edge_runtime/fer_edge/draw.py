@@ -82,7 +82,8 @@ def _draw(canvas: Pixels, face: Face, factor: int) -> None:
     height, width = canvas.shape[:2]
     longer = max(height, width)
     line, stroke, scale = max(2, round(longer / 320)), max(1, round(longer / 700)), max(0.45, longer / 1100)
-    text = f"{drawn_name(face.label, face.probabilities)} {face.score:.2f}"
+    number = "" if face.id is None else f"{face.id}: "
+    text = f"{number}{drawn_name(face.label, face.probabilities)} {face.score:.2f}"
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, stroke)
     margin = line + 2
     x, y, w, h = (value * factor for value in face.box)

@@ -130,19 +130,32 @@ def write_picture(path: Path, frame_bgr: Pixels) -> None:
     write_bytes(path, encode_picture(frame_bgr, path.suffix))
 
 
-def encode_picture(frame_bgr: Pixels, suffix: str) -> bytes:
+def encode_picture(frame_bgr: Pixels, suffix: str, parameters: tuple[int, ...] = ()) -> bytes:
     """Encode (height, width, 3) BGR or (height, width) grey uint8 as the format of `suffix`, such as ".png".
+
+    Args:
+        frame_bgr: The picture.
+        suffix: With its dot.
+        parameters: OpenCV's, such as (cv2.IMWRITE_JPEG_QUALITY, 80).
 
     Raises:
         DataError: OpenCV writes no such format.
     """
     try:
-        written, content = cv2.imencode(suffix, frame_bgr)
+        written, content = cv2.imencode(suffix, frame_bgr, parameters)
     except cv2.error as error:
         raise DataError(f"OpenCV writes no {suffix!r} pictures; use .png or .jpg") from error
     if not written:
         raise DataError(f"OpenCV could not write a {suffix!r} picture of shape {frame_bgr.shape}")
     return content.tobytes()
+
+
+def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
+    """Make a picture smaller where it is wider than `width` pixels."""
+    if frame_bgr.shape[1] <= width:
+        return frame_bgr
+    height = max(1, round(frame_bgr.shape[0] * width / frame_bgr.shape[1]))
+    return cast(Pixels, cv2.resize(frame_bgr, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def to_grey(frame_bgr: Pixels) -> Pixels:

@@ -24,11 +24,15 @@ class Face:
     label: str
     """Its expression, or "uncertain"."""
     score: float
-    """Probability of the best class, 0 to 1."""
+    """Probability of `label`, 0 to 1; of the best class where that is "uncertain"."""
     probabilities: dict[str, float]
     """Class -> probability, in output order; they sum to 1."""
     detection_score: float
     """How sure the detector was, 0 to 1; 1 from a detector that does not say."""
+    id: int | None = None
+    """The same for the same face from frame to frame; None where faces are not followed."""
+    raw_label: str | None = None
+    """What this frame alone would say, where `label` is smoothed over time."""
 
     @property
     def certain(self) -> bool:
@@ -37,8 +41,8 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one frame."""
+class Stages:
+    """What one frame gave, and how long it took."""
 
     faces: list[Face]
     ms: dict[str, float]
@@ -82,7 +86,7 @@ class Recognizer:
         """
         return self.stages(frame_bgr).faces
 
-    def stages(self, frame_bgr: Pixels) -> Result:
+    def stages(self, frame_bgr: Pixels) -> Stages:
         """Do what `predict` does, and say how long each stage took.
 
         Raises:
@@ -91,16 +95,25 @@ class Recognizer:
         check_frame(frame_bgr)
         begun = time.perf_counter()
         detections = self.detector.detect(frame_bgr)
-        detected = time.perf_counter()
+        detect_ms = 1000 * (time.perf_counter() - begun)
+        known = self.classified(frame_bgr, detections)
+        return Stages(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + known.ms["total"]})
+
+    def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Stages:
+        """Name the expressions of faces that somebody else found in a (height, width, 3) uint8 BGR frame.
+
+        Returns:
+            A face for each detection, in their order, without detect among the milliseconds.
+        """
+        begun = time.perf_counter()
         pixels = self.crop(frame_bgr, detections)
         cropped = time.perf_counter()
         probabilities = self.classifier.probabilities(pixels)
-        classified = time.perf_counter()
-        moments = {"detect": (begun, detected), "crop": (detected, cropped), "classify": (cropped, classified)}
-        ms = {stage: 1000 * (end - start) for stage, (start, end) in moments.items()}
-        ms["total"] = 1000 * (classified - begun)
+        ended = time.perf_counter()
         pairs = zip(detections, probabilities, strict=True)
-        return Result([self._face(detection, row, frame_bgr) for detection, row in pairs], ms)
+        faces = [self._face(detection, row, frame_bgr) for detection, row in pairs]
+        moments = {"crop": (begun, cropped), "classify": (cropped, ended), "total": (begun, ended)}
+        return Stages(faces, {stage: 1000 * (end - start) for stage, (start, end) in moments.items()})
 
     def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
         """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""

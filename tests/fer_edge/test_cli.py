@@ -20,7 +20,7 @@ from fer_edge.labels import EXPRESSIONS
 from fer_edge.render import clip, draw_face
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("tensorflow", "keras", "pandas", "matplotlib")
+HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -56,7 +56,7 @@ def test_run_prints_one_json_line_per_picture(fer_edge: FerEdge, tiny: Path, fol
     assert finished.returncode == 0
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     assert [(line["source"], line["frame"]) for line in lines] == [("fear.png", 1), ("happiness.png", 2)]
-    assert set(lines[0]) == {"source", "t", "frame", "age_ms", "faces", "ms"}
+    assert set(lines[0]) == {"source", "t", "frame", "age_ms", "dropped", "faces", "ms"}
     assert list(lines[0]["ms"]) == ["capture", "detect", "crop", "classify", "total"]
     (face,) = lines[0]["faces"]
     assert (face["id"], face["box"]) == (0, [0, 0, 96, 96])
@@ -258,3 +258,11 @@ def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
 
     assert finished.stderr == "stopped\n"
     assert finished.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("flag", [["--max-faces", "1"], ["--min-face", "40"]])
+def test_no_face_stays_visible_because_it_is_not_looked_at(fer_edge: FerEdge, flag: list[str]) -> None:
+    result = fer_edge("run", "--source", "fake", "--blur", *flag)
+
+    assert result.returncode == 2
+    assert "--blur hides only faces that are looked at; leave out --max-faces and --min-face" in result.stderr

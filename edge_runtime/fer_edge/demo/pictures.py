@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels, is_picture, read_picture, write_picture
+from fer_edge.images import Pixels, is_picture, no_wider_than, read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -51,14 +51,6 @@ def write_readme_picture(out: Path) -> None:
     """Write `out`/picture.png: frames of the annotated film side by side, as in the README (docs/demo.png)."""
     frames = [no_wider_than(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
     write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4: half the bytes
-
-
-def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
-    """Make a picture smaller where it is wider than `width` pixels."""
-    if frame_bgr.shape[1] <= width:
-        return frame_bgr
-    height = max(1, round(frame_bgr.shape[0] * width / frame_bgr.shape[1]))
-    return cast(Pixels, cv2.resize(frame_bgr, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _video_frames(video: Path, count: int) -> list[Pixels]:

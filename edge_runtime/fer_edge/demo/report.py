@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.demo.pictures import annotated_frames, face_sheet, no_wider_than
+from fer_edge.demo.pictures import annotated_frames, face_sheet
 from fer_edge.demo.results import judge_film, read_lines
 from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_text
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, no_wider_than
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.page import as_jpeg, command_line, data_address, style, table, tiles
 

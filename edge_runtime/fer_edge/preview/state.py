@@ -1,0 +1,190 @@
+"""What the live page knows: the newest result, and figures over the last ones.
+
+The loop writes, the server's thread reads. `write` takes some microseconds and never waits for anybody who watches.
+"""
+
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from fer_edge.contract import ModelFile
+from fer_edge.draw import PALETTE, UNCERTAIN_COLOUR, Colour
+from fer_edge.machine_facts import board, cpu
+from fer_edge.versions import installed
+from fer_edge.watch import Event, Result
+
+WINDOW_S = 3.0
+"""Frame rate, frame age and milliseconds per stage are those of the last seconds."""
+WINDOW_FRAMES = 100
+"""And of at most so many frames."""
+CHANGES_KEPT = 256
+AGES_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.066, 0.1, 0.2, 0.5, 1.0, 5.0)
+"""Upper bounds of the frame age's histogram, in seconds; 0.033 and 0.066 are one frame at 30 and 15 per second."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What does not change during a run."""
+
+    source: str
+    """Without its password."""
+    model: str
+    device: str
+    labels: tuple[str, ...]
+    """Classes in output order."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for JSON, with each expression's colour and the version of fer-edge."""
+        return {
+            "source": self.source,
+            "model": self.model,
+            "device": self.device,
+            "version": installed(("fer-edge",)).get("fer-edge", ""),
+            "colours": {label: _hex(PALETTE[n % len(PALETTE)]) for n, label in enumerate(self.labels)},
+            "uncertain": _hex(UNCERTAIN_COLOUR),
+        }
+
+
+def about(source: str, model: ModelFile) -> About:
+    """Tell what a run looks at, with which model and on which machine; `source` holds no password."""
+    name = model.contract.network.get("name", model.path.stem)
+    return About(source, f"{name}, {model.contract.recipe}", board() or cpu(), model.contract.labels)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A result, the how-manieth it is, and when it came (seconds of the state's clock)."""
+
+    number: int
+    result: Result
+    at: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the figures need of a result; its frame would hold memory."""
+
+    at: float
+    age_ms: float
+    ms: dict[str, float]
+
+
+@dataclass
+class Totals:
+    """Counted since the beginning, for /metrics."""
+
+    frames: int
+    ages: list[int]
+    """Frames in each part of `AGES_S`, and beyond it."""
+    age_s: float
+    """Sum of all frames' ages."""
+    stage_s: dict[str, float]
+    """Sum of the seconds in each stage."""
+    changes: int
+
+
+class State:
+    """The newest result and figures. `write` is for one thread, everything else for any."""
+
+    def __init__(self, stale_after_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin.
+
+        Args:
+            stale_after_s: Without a frame for longer, something is wrong.
+            clock: Seconds that never run backwards.
+        """
+        self.clock = clock
+        self.newest: Snapshot | None = None
+        self.stale_after_s = stale_after_s
+        self._began = clock()
+        self._lock = threading.Lock()
+        self._window: deque[Sample] = deque(maxlen=WINDOW_FRAMES)
+        self._changes: deque[tuple[int, Event]] = deque(maxlen=CHANGES_KEPT)
+        self._totals = Totals(0, [0] * (len(AGES_S) + 1), 0.0, defaultdict(float), 0)
+
+    def write(self, result: Result) -> None:
+        """Take a result from the loop."""
+        now = self.clock()
+        with self._lock:
+            totals = self._totals
+            totals.frames += 1
+            totals.ages[bisect_left(AGES_S, result.age_ms / 1000)] += 1
+            totals.age_s += result.age_ms / 1000
+            for stage, milliseconds in result.ms.items():
+                totals.stage_s[stage] += milliseconds / 1000
+            for event in result.events:
+                totals.changes += 1
+                self._changes.append((totals.changes, event))
+            self.newest = Snapshot(totals.frames, result, now)
+            self._window.append(Sample(now, result.age_ms, result.ms))
+
+    def totals(self) -> Totals:
+        """Copy what was counted."""
+        with self._lock:
+            now = self._totals
+            return Totals(now.frames, list(now.ages), now.age_s, dict(now.stage_s), now.changes)
+
+    def changes(self, after: int) -> list[tuple[int, Event]]:
+        """List what happened to faces since the `after`-th event, each with its number; very old ones are forgotten."""
+        with self._lock:
+            return [(number, event) for number, event in self._changes if number > after]
+
+    def quiet_s(self) -> float:
+        """Seconds since the last frame, or since the beginning where there was none yet."""
+        newest = self.newest
+        return max(0.0, self.clock() - (newest.at if newest else self._began))
+
+    def problem(self) -> str | None:
+        """Say what is wrong; None while frames arrive."""
+        quiet_s = self.quiet_s()
+        if quiet_s <= self.stale_after_s:
+            return None
+        return f"no new frame for {quiet_s:.0f} s" if self.newest else f"no frame yet, {quiet_s:.0f} s after the start"
+
+    def fps(self) -> float:
+        """Results per second, over the last `WINDOW_S`."""
+        return _rate([sample.at for sample in self._recent()], self.clock())
+
+    def status(self) -> dict[str, Any]:
+        """Figures over the last `WINDOW_S`, ready for JSON.
+
+        The age is the median; milliseconds are means, because most frames spend none on detection.
+        """
+        recent = self._recent()
+        stages = recent[-1].ms if recent else {}
+        return {
+            "problem": self.problem(),
+            "frames": self.totals().frames,
+            "dropped": self.newest.result.dropped if self.newest else 0,
+            "fps": round(_rate([sample.at for sample in recent], self.clock()), 1),
+            "age_ms": round(median(sample.age_ms for sample in recent), 1) if recent else None,
+            "ms": {stage: round(fmean(sample.ms.get(stage, 0.0) for sample in recent), 3) for stage in stages},
+        }
+
+    def _recent(self) -> list[Sample]:
+        with self._lock:
+            since = self.clock() - WINDOW_S
+            return [sample for sample in self._window if sample.at >= since]
+
+
+def _rate(moments: list[float], now: float) -> float:
+    """How many a second, of ascending moments; falls as soon as the next one is late.
+
+    >>> _rate([0.0, 0.1, 0.2], now=0.25), _rate([0.0, 0.1, 0.2], now=2.1), _rate([0.0], now=1.0)
+    (10.0, 1.0, 0.0)
+    """
+    if len(moments) < 2:
+        return 0.0
+    gaps = len(moments) - 1
+    usual = (moments[-1] - moments[0]) / gaps
+    return gaps / max(max(moments[-1], now - usual) - moments[0], 1e-9)
+
+
+def _hex(bgr: Colour) -> str:
+    blue, green, red = bgr
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,21 @@
+"""Where results go. Each kind is a file; it takes results one by one, and is closed however the run ends."""
+
+from typing import Protocol
+
+from fer_edge.watch import Result
+
+
+class Sink(Protocol):
+    """Takes results. Called from one thread; what may be slow stands behind `fer_edge.sinks.background`."""
+
+    def write(self, result: Result) -> None:
+        """Take one result.
+
+        Raises:
+            FerEdgeError: It cannot, and will not be able to.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun; nothing is written afterwards."""
+        ...

@@ -1,0 +1,208 @@
+"""Through OpenCV: video files, cameras and streams from the network."""
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import cv2
+
+from fer_edge.cameras import JOIN_VIDEO, Node, video_nodes
+from fer_edge.errors import DataError, SourceError
+from fer_edge.images import Pixels
+from fer_edge.sources.address import checked, masked, why_silent
+from fer_edge.sources.frame import Frame, View, believable_fps
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
+CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+"""Asking every backend of OpenCV for camera 7 takes longer, and gets answers about other things than cameras."""
+SMALL = 640 * 480
+"""Pixels up to which a USB camera sends plain pixels fast enough; USB 2 has no room for 30 larger frames a second."""
+SILENCE_MS = 10_000
+"""How long a stream may give nothing before it counts as lost; OpenCV itself would wait 30 seconds. What a V4L2 camera
+may take is the same 10 seconds, in OpenCV."""
+DAMAGED_IN_A_ROW = 100
+"""OpenCV says the same of a damaged frame and of the end; after so many, which at the end takes no time, it is the
+end."""
+DAMAGED_S = 1.0
+"""A frame that failed only after this long was not damaged: none came."""
+
+
+def video(path: Path, view: View) -> Iterator[Frame]:
+    """Open a video file.
+
+    Raises:
+        DataError: OpenCV cannot read it.
+    """
+    require_utf8(path)
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened() or not capture.grab():
+        command = f"ffmpeg -i {shlex.quote(str(path))} converted.mp4"
+        raise DataError(f"{path}: OpenCV cannot read this video; convert it: {command}")
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
+    return _frames(capture, path.name, fps, view, path)
+
+
+def camera(device: Path, view: View) -> Iterator[Frame]:
+    """Open a camera.
+
+    Args:
+        device: /dev/videoN, or a link to one, followed anew each time: a camera that was plugged in again may have
+            another number, but its link in /dev/v4l/by-id is the same.
+        view: How it is asked for frames; it gives the size and rate that it has and that come nearest.
+
+    Raises:
+        SourceError: It does not open, or gives no picture.
+    """
+    name, number = camera_name(device), camera_number(device.resolve())
+    if number is None:
+        raise SourceError(f"{name} is not there; see what is: fer-edge cameras")
+    capture = cv2.VideoCapture(number, CAMERAS)
+    if capture.isOpened() and view.size_wh:
+        if view.size_wh[0] * view.size_wh[1] > SMALL:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, view.size_wh[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, view.size_wh[1])
+    if capture.isOpened() and view.fps:
+        capture.set(cv2.CAP_PROP_FPS, view.fps)
+    if not capture.isOpened() or _grab(capture) is None:
+        capture.release()
+        raise SourceError(f"{name} does not open; {why_closed(number, video_nodes())}")
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 30)
+    return _frames(capture, name, fps, view, None)
+
+
+def is_camera(device: Path) -> bool:
+    """Tell whether a path is that of a camera, also of one that is not plugged in: /dev/videoN or a link to one."""
+    if camera_number(device) is not None or camera_number(device.resolve()) is not None:
+        return True
+    return device.parent in (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
+
+
+def camera_number(device: Path) -> int | None:
+    """Take the number from /dev/videoN; None where it is no such path."""
+    number = re.fullmatch(r"/dev/video([0-9]{1,4})", str(device))
+    return int(number[1]) if number else None
+
+
+def camera_name(device: Path) -> str:
+    """Name a camera for people: its number, or its link.
+
+    >>> camera_name(Path("/dev/video0"))
+    'camera 0'
+    """
+    number = camera_number(device)
+    return device.name if number is None else f"camera {number}"
+
+
+def why_closed(number: int, nodes: tuple[Node, ...]) -> str:
+    """Tell why a camera gives no pictures, and what to type, from what `fer_edge.cameras.video_nodes` found."""
+    if not nodes:
+        return "this machine has no /dev/video*: plug one in, or type: --source FILE, or --source fake for drawn faces"
+    node = next((node for node in nodes if node.number == number), None)
+    if node is None:
+        others = next((f"type: --source {one.source}" for one in nodes if one.source), "type: fer-edge cameras")
+        return f"there are {', '.join(node.path for node in nodes)}; {others}"
+    if node.answer.kind == "sensor":
+        return "it is the bare sensor of a camera module, which OpenCV cannot read; type: --source picam"
+    if not node.readable:
+        return f"you may not open {node.path}; type: {JOIN_VIDEO}, then log in again"
+    if node.answer.kind != "camera":
+        return f"{node.path} ({node.answer.name}) is no camera; see which are: fer-edge cameras"
+    if node.holders:
+        return f"{node.holders[0].name} has it open; type: {node.holders[0].end}"
+    if node.answer.busy:
+        return f"another program has it open; see which: sudo fuser -v {node.path}"
+    return "it gives no pictures; is its plug firm, and enough power there? See: fer-edge doctor"
+
+
+def stream(address: str, view: View) -> Iterator[Frame]:
+    """Open a stream: RTSP, MJPEG or whatever else FFmpeg finds at an address.
+
+    RTSP goes over TCP, which loses no packets and passes every router: OpenCV's own choice, unless somebody sets
+    OPENCV_FFMPEG_CAPTURE_OPTIONS. That would hold for the whole process, so it is left alone here.
+
+    Raises:
+        SourceError: No video comes from there; says why, and no password.
+    """
+    checked(address)
+    # One thread: each further one holds back a frame. Seen with H.264 at 20 frames per second: 102 ms from ffmpeg's
+    # input to here with one, 152 with two, 253 with four, which no age would tell of.
+    asked = {
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: SILENCE_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC: SILENCE_MS,
+        cv2.CAP_PROP_N_THREADS: 1,
+    }
+    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [number for pair in asked.items() for number in pair])
+    if not capture.isOpened() or _grab(capture) is None:
+        capture.release()
+        raise SourceError(f"{masked(address)}: {why_silent(address)}")
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
+    return _frames(capture, masked(address), fps, view, None)
+
+
+def _frames(capture: cv2.VideoCapture, name: str, fps: float, view: View, path: Path | None) -> Iterator[Frame]:
+    """Read a capture whose first frame has been grabbed already; only a file may end without an error."""
+    opened = begun = grabbed = time.perf_counter()
+    index = damaged = 0
+    try:
+        while True:
+            if index % view.stride == 0:
+                frame_bgr = _retrieve(capture)
+                decoded = time.perf_counter()
+                if frame_bgr is None:
+                    damaged += 1
+                else:
+                    t, captured = (index / fps, decoded) if path else (grabbed - opened, grabbed)
+                    pixels, ms = view.turned(frame_bgr), 1000 * (decoded - begun)
+                    yield Frame(name, index, t, pixels, ms, captured, path, fps, damaged)
+                    damaged = 0
+                begun = time.perf_counter()
+            failed = _grab(capture)
+            grabbed = time.perf_counter()
+            if failed is None:
+                break
+            damaged += failed
+            index += 1 + failed
+    finally:
+        capture.release()
+    if path is None:
+        raise SourceError(f"{name} gives no more frames")
+
+
+def _grab(capture: cv2.VideoCapture) -> int | None:
+    """Take the next frame that is whole; returns how many before it were damaged, None where no more come."""
+    for failed in range(DAMAGED_IN_A_ROW):
+        begun = time.perf_counter()
+        try:
+            if capture.grab():
+                return failed
+        except cv2.error:
+            pass
+        if time.perf_counter() - begun > DAMAGED_S:
+            break
+    return None
+
+
+def _retrieve(capture: cv2.VideoCapture) -> Pixels | None:
+    """Decode the frame that was grabbed: (height, width, 3) uint8 BGR; None where it is damaged."""
+    try:
+        there, frame_bgr = capture.retrieve()
+    except cv2.error:
+        return None
+    return cast(Pixels, frame_bgr) if there else None
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a path on which OpenCV's videos would crash the whole process.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8; rename it") from error

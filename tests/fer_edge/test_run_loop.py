@@ -1,0 +1,470 @@
+"""source -> watcher -> sinks, from Python and as `fer-edge run`: nothing is lost however it ends."""
+
+import csv
+import fcntl
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import fer_edge
+from fer_edge.errors import FerEdgeError, SourceError, UsageError
+from fer_edge.images import read_picture, write_picture
+from fer_edge.render import clip, draw_face
+from fer_edge.run import RunSettings, run
+from fer_edge.sources import Frame, Source, View
+from fer_edge.watch import FollowSettings
+
+FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+FILM_FPS = 10
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Twelve frames of two drawn people."""
+    path = tmp_path / "film" / "clip.mp4"
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FILM_FPS, (320, 240))
+    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
+        writer.write(frame_bgr)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photos" / "happiness.png"
+    write_picture(path, draw_face("happiness", seed=3)[0])
+    return path
+
+
+@pytest.fixture
+def recognizer(tiny: Path) -> fer_edge.Recognizer:
+    return fer_edge.Recognizer(tiny, detector="none")
+
+
+# From Python
+
+
+class Camera:
+    """A live source that notes when it is closed; it can be lost."""
+
+    def __init__(self, *, lost: bool = False) -> None:
+        self.opened = 0
+        self.closed = threading.Event()
+        self._lost = lost
+        self.source = Source("camera 0", True, self._open)
+
+    def _open(self) -> Iterator[Frame]:
+        self.opened += 1
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        try:
+            for index in range(1000):
+                pixels, now = np.zeros((48, 64, 3), np.uint8), time.perf_counter()
+                yield Frame("camera 0", index, index / 100, pixels, 0.0, now, None, 100)
+                time.sleep(0.01)
+                if self._lost and self.opened == 1 and index == 2:
+                    raise SourceError("camera 0 gives no more frames")
+        finally:
+            self.closed.set()
+
+
+def test_a_stream_gives_results_and_closes_its_source_when_it_is_closed(recognizer: fer_edge.Recognizer) -> None:
+    camera = Camera()
+    results = fer_edge.stream(camera.source, recognizer)
+    assert camera.opened == 0  # before the first result is asked for
+
+    first, second = next(results), next(results)
+    results.close()
+
+    assert camera.closed.wait(5)
+    assert isinstance(first, fer_edge.Result)
+    assert isinstance(first.faces[0], fer_edge.Face)
+    assert second.frame.index > first.frame.index
+    assert first.age_ms > 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "fer-edge camera 0"]
+
+
+def test_leaving_the_loop_closes_the_source(recognizer: fer_edge.Recognizer) -> None:
+    camera = Camera()
+    for result in fer_edge.stream(camera.source, recognizer):
+        assert result.frame.name == "camera 0"
+        break
+
+    assert camera.closed.wait(5)
+
+
+def test_who_is_slow_sees_new_frames_and_how_many_were_dropped(recognizer: fer_edge.Recognizer) -> None:
+    results = fer_edge.stream(Camera().source, recognizer)
+    first = next(results)
+    time.sleep(0.2)
+    next(results)
+    newest = next(results)
+    results.close()
+
+    assert newest.dropped > first.dropped
+    assert newest.age_ms < 150
+
+
+def test_a_camera_that_is_lost_is_told_as_a_warning_and_comes_back(
+    recognizer: fer_edge.Recognizer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    camera = Camera(lost=True)
+    results = fer_edge.stream(camera.source, recognizer)
+    while camera.opened < 2:
+        next(results)
+    next(results)
+    results.close()
+
+    lost, back = [record.getMessage() for record in caplog.records if record.name == "fer_edge"]
+    assert lost.startswith("camera 0 gives no more frames")
+    assert back == "camera 0 is back"
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_two_streams_in_two_threads_do_not_meet(tiny: Path, video: Path) -> None:
+    seen: dict[int, list[list[tuple[int | None, str]]]] = {}
+
+    def watch(number: int) -> None:
+        recognizer = fer_edge.Recognizer(tiny, detector="none")
+        seen[number] = [
+            [(face.id, face.label) for face in result.faces] for result in fer_edge.stream(str(video), recognizer)
+        ]
+
+    threads = [threading.Thread(target=watch, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(seen[0]) == 12
+    assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize(
+    "fault", [lambda: fer_edge.stream("none.jpg"), lambda: fer_edge.stream("7", view=View(loop=True))]
+)
+def test_a_stream_of_nothing_is_an_error_at_once(fault: Callable[[], object]) -> None:
+    with pytest.raises(FerEdgeError, match=r"none\.jpg|--loop"):
+        fault()
+
+
+def test_settings_of_a_stream_reach_those_who_follow(recognizer: fer_edge.Recognizer, video: Path) -> None:
+    with pytest.raises(UsageError, match="--max-faces 0"):
+        fer_edge.stream(str(video), recognizer, follow=FollowSettings(max_faces=0))
+    turned = next(fer_edge.stream(str(video), recognizer, view=View(rotate=90), smooth=None))
+
+    assert turned.faces[0].box == (0, 0, 240, 320)
+    assert turned.faces[0].raw_label is None
+
+
+def test_the_package_offers_what_it_says_and_nothing_else() -> None:
+    for name in fer_edge.__all__:
+        assert getattr(fer_edge, name)
+    with pytest.raises(AttributeError, match="no attribute 'camera'"):
+        fer_edge.camera  # noqa: B018
+
+
+def test_stream_stays_the_function_whatever_is_imported() -> None:
+    program = "import fer_edge.live, fer_edge.run, fer_edge\nassert callable(fer_edge.stream)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+# In this process
+
+
+def settings(tiny: Path, source: Path | str) -> RunSettings:
+    return RunSettings(model=tiny, source=str(source), detector="none")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_sink_gets_every_frame_of_a_file(
+    tiny: Path, video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = tmp_path / "told"
+    asked = replace(
+        settings(tiny, video),
+        save=tmp_path / "out",
+        csv=tmp_path / "faces.csv",
+        on_change=f"""sh -c 'echo "$FER_EDGE_BEFORE>$FER_EDGE_AFTER" >> {told}'""",
+    )
+
+    assert run(asked, json=True)
+
+    out, errors = capfd.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["frame"] for line in lines] == list(range(12))
+    assert [int(row["frame"]) for row in rows(tmp_path / "faces.csv")] == list(range(12))
+    assert cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    assert lines[0]["events"] == [{"t": 0.0, "id": 0, "before": None, "after": lines[0]["faces"][0]["label"]}]
+    assert told.read_text().splitlines()[0].startswith(">")
+    summary, wrote = errors.splitlines()
+    assert re.fullmatch(r"12 frames, [0-9.]+ per second, 0 dropped; 1 faces", summary)
+    assert wrote == f"wrote 1 file to {tmp_path / 'out'}"
+
+
+def test_pictures_have_no_summary(tiny: Path, picture: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(settings(tiny, picture), json=True)
+
+    out, errors = capfd.readouterr()
+    assert "events" not in json.loads(out)
+    assert errors == ""
+
+
+def test_faces_are_hidden_in_what_is_saved_and_named_as_ever(
+    tiny: Path, picture: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain = replace(settings(tiny, picture), save=tmp_path / "plain")
+    assert run(plain, json=True)
+    assert run(replace(plain, blur=True, save=tmp_path / "hidden"), json=True)
+
+    seen, hidden = (json.loads(line)["faces"][0] for line in capfd.readouterr().out.splitlines())
+    assert seen == hidden
+
+    def detail(folder: str) -> float:
+        """How much there is to see below the label, which is drawn at the top."""
+        middle = read_picture(tmp_path / folder / picture.name)[100:250, 50:250]
+        return float(np.abs(cv2.Laplacian(middle, cv2.CV_64F)).mean())
+
+    assert detail("hidden") < detail("plain") / 3
+
+
+def test_a_budget_is_told_what_it_came_to(tiny: Path, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(replace(settings(tiny, video), follow=FollowSettings(budget_ms=50)))
+
+    assert "faces are looked for every" in capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ({"on_change": "no-such-command"}, "no such command"),
+        ({"mqtt": "http://anna:s3cret@pi"}, "no address of a broker"),
+        ({"mqtt": "mqtt://pi", "mqtt_topic": "a/#"}, "--mqtt-topic"),
+        ({"csv": Path("/proc/x.csv")}, "cannot write"),
+    ],
+)
+def test_a_sink_that_cannot_be_had_ends_the_run_before_the_first_line(
+    tiny: Path, video: Path, wrong: dict[str, str], fault: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FerEdgeError, match=fault) as refused:
+        run(replace(settings(tiny, video), **wrong))  # type: ignore[arg-type]
+
+    assert "s3cret" not in str(refused.value)
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_sigterm_ends_a_run_that_has_not_begun_yet(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def opened() -> Iterator[Frame]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return iter(())
+
+    monkeypatch.setattr("fer_edge.run.find_source", lambda *_: Source("film", False, opened))
+
+    assert run(replace(settings(tiny, "film"), save=tmp_path / "out"))
+    assert tuple(capfd.readouterr()) == ("", "stopped\n")
+
+
+def test_the_handler_of_sigterm_is_put_back(tiny: Path, video: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run(settings(tiny, video))
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# As a process of its own
+
+
+class Running:
+    """`fer-edge run` on drawn faces that come as from a camera."""
+
+    def __init__(self, tiny: Path, *flags: object, stdout: int = subprocess.DEVNULL) -> None:
+        arguments = ["run", "-m", str(tiny), "-s", "fake", "--realtime", "--detector", "none", *map(str, flags)]
+        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"from fer_edge.cli import app; app({arguments!r})"
+        )
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+        command = [sys.executable, "-c", program]
+        self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def until(self, what: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not what():
+            assert time.monotonic() < end
+            assert self.process.poll() is None, self.process.communicate()[1]
+            time.sleep(0.01)
+
+    def end(self, number: signal.Signals) -> tuple[int, list[str], float]:
+        """Exit code, what was told, and how long it took to end."""
+        begun = time.perf_counter()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, errors.splitlines(), time.perf_counter() - begun
+
+
+@pytest.fixture
+def live(tiny: Path) -> Iterator[Callable[..., Running]]:
+    begun: list[Running] = []
+
+    def begin(*flags: object, stdout: int = subprocess.DEVNULL) -> Running:
+        begun.append(Running(tiny, *flags, stdout=stdout))
+        return begun[-1]
+
+    yield begin
+    for running in begun:
+        running.process.kill()
+        running.process.communicate()
+
+
+def grown(path: Path, size: int) -> Callable[[], bool]:
+    return lambda: path.exists() and path.stat().st_size > size
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_run_that_is_ended_leaves_everything_whole(
+    live: Callable[..., Running], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    out, table = tmp_path / "out", tmp_path / "faces.csv"
+    running = live("--save", out, "--csv", table, "--size", "160x120")
+    running.until(grown(table, 2000))
+
+    ended, told, took = running.end(number)
+
+    assert ended == code
+    assert took < 3  # a second, and a machine that has other work
+    assert "stopped" in told
+    assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 faces", line) for line in told)
+    assert [path.name for path in out.iterdir()] == ["fake.mp4"]
+    assert cv2.VideoCapture(str(out / "fake.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    content = table.read_text()
+    assert content.endswith("\n")
+    assert len({line.count(",") for line in content.splitlines()}) == 1
+
+
+def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Callable[..., Running], tmp_path: Path) -> None:
+    unread, written = os.pipe()
+    fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, 4096)
+    running = live("--json", "--csv", tmp_path / "faces.csv", "--size", "64x48", "--fps", "100", stdout=written)
+    os.close(written)
+    running.until(grown(tmp_path / "faces.csv", 18_000))  # some 100 frames; the pipe holds six lines, 64 wait
+
+    code, told, took = running.end(signal.SIGTERM)
+    os.close(unread)
+
+    assert code == 1
+    assert took < 5
+    assert "warning: stdout does not keep up with the source; some results are left out there" in told
+    assert any(line.startswith("warning: stdout: it hangs; the last ") for line in told)
+    assert not any("Fatal" in line or "Traceback" in line for line in told)
+
+
+def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
+    fer_edge: FerEdge, tiny: Path, video: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "faces.csv"
+    arguments = ["run", "-m", str(tiny), "-s", str(video), "--detector", "none", "--json", "--csv", str(table)]
+    program = (
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"from fer_edge.cli import app; app({arguments!r})"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert finished.returncode == 1
+    assert len(finished.stdout.splitlines()) == 12
+    warning, summary = finished.stderr.splitlines()
+    assert warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or mend its rights"
+    assert summary.startswith("12 frames")
+    assert table.read_text().endswith("\n")
+
+
+def test_the_live_page_is_served_while_it_runs(live: Callable[..., Running]) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra [preview]")
+    running = live("--preview", "--preview-port", 0, "--preview-token", "s3cret-token", "--size", "160x120")
+    assert running.process.stderr
+    line = running.process.stderr.readline().strip()
+    assert re.fullmatch(r"live page: http://127\.0\.0\.1:[0-9]+/\?token=\*\*\*", line)
+
+    address = line.removeprefix("live page: ").replace("/?", "/latest.json?").replace("***", "s3cret-token")
+
+    def latest() -> bool:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310
+                return bool(json.load(answer)["faces"])
+        except OSError:
+            return False
+
+    running.until(latest)
+    code, told, _ = running.end(signal.SIGTERM)
+    assert code == 0
+    assert not any("s3cret" in one for one in told)
+
+
+@pytest.mark.parametrize(("flags", "package"), [(("--mqtt", "mqtt://pi"), "mqtt"), (("--preview",), "preview")])
+def test_a_missing_extra_is_one_line(tiny: Path, picture: Path, flags: tuple[str, ...], package: str) -> None:
+    arguments = ["run", "-m", str(tiny), "-s", str(picture), "--detector", "none", *flags]
+    program = (
+        "import sys\nsys.modules.update(dict.fromkeys(('paho', 'uvicorn', 'starlette')))\n"
+        f"from fer_edge.cli import app; app({arguments!r})"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert finished.returncode == 1
+    assert finished.stderr.strip().endswith(
+        f"is not installed; type, in your clone of fer-edge: pip install '.[{package}]'"
+    )
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_frames_are_turned_as_the_flags_say(fer_edge: FerEdge, tiny: Path, picture: Path, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.png"
+    level = np.zeros((60, 120, 3), np.uint8)
+    level[:, :60] = 255
+    write_picture(wide, level)
+    arguments = ("run", "-m", tiny, "-s", wide, "--detector", "none", "--json", "--rotate", 90)
+    (face,) = json.loads(fer_edge(*arguments).stdout)["faces"]
+
+    assert face["box"] == [0, 0, 60, 120]
+    finished = fer_edge("run", "-m", tiny, "-s", wide, "--rotate", 45)
+    assert finished.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (("--size", "big"), "--size big: width and height, such as 640x480"),
+        (("--fps", "9999"), "--fps 9999"),
+        (("--budget-ms", "0"), "--budget-ms 0"),
+        (("--realtime",), "--realtime is nothing for pictures"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_told_in_one_line(
+    fer_edge: FerEdge, tiny: Path, picture: Path, flags: tuple[str, ...], fault: str
+) -> None:
+    finished = fer_edge("run", "-m", tiny, "-s", picture, "--detector", "none", *flags)
+
+    assert (finished.returncode, len(finished.stderr.splitlines())) == (2, 1)
+    assert fault in finished.stderr
