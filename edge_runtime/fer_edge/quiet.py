@@ -3,9 +3,13 @@
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+
+_ONE_AT_A_TIME = threading.RLock()
+"""The descriptors are the whole process's: of two threads, one would put back what the other had turned away."""
 
 
 @contextlib.contextmanager
@@ -14,11 +18,12 @@ def quiet() -> Iterator[None]:
 
     TF_CPP_MIN_LOG_LEVEL does not suffice: Keras prints "Saved artifact at ..." on stdout from Python, converter and
     interpreter write to file descriptor 2 from C++, and warnings take a third way. So the two file descriptors
-    themselves are turned away, and turned back however the block ends. Other threads are silent for as long.
+    themselves are turned away, and turned back however the block ends. Other threads are silent for as long, and wait
+    for one another here.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with Path(os.devnull).open("w") as nowhere:
+    with _ONE_AT_A_TIME, Path(os.devnull).open("w") as nowhere:
+        sys.stdout.flush()
+        sys.stderr.flush()
         kept = [os.dup(1), os.dup(2)]
         try:
             os.dup2(nowhere.fileno(), 1)

@@ -104,12 +104,9 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
                 sinks.write(blur.step(result) if blur else result)
                 tally.add(result)
     except KeyboardInterrupt:
-        tally.tell(watcher)
+        tally.tell(watcher, saver, sinks)
         raise
-    tally.tell(watcher)
-    if saver and "--save" not in sinks.failed:
-        count = len(saver.written)
-        console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {settings.save}")
+    tally.tell(watcher, saver, sinks)
     return not sinks.failed
 
 
@@ -183,14 +180,16 @@ class Tally:
         self._faces += sum(event.before is None and event.after is not None for event in result.events)
         self._dropped = result.dropped
 
-    def tell(self, watcher: Watcher) -> None:
-        """Say it in a line."""
-        if not self._frames:
-            return
-        rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
-        console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
-        if watcher.pace:
-            console.print(watcher.pace.text)
+    def tell(self, watcher: Watcher, saver: Saver | None, sinks: Several) -> None:
+        """Say it in a line, what a budget came to in another, and what was saved in a third."""
+        if self._frames:
+            rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
+            console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
+            if watcher.pace:
+                console.print(watcher.pace.text)
+        if saver and "--save" not in sinks.failed:
+            count = len(saver.written)
+            console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {saver.folder}")
 
 
 class _Terminated(BaseException):

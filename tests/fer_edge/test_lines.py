@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import fer_edge
+from fer_edge.images import write_picture
 from fer_edge.recognizer import Face
 from fer_edge.sinks.lines import Lines, as_json
 from fer_edge.sources import Frame
@@ -111,3 +114,14 @@ def test_lines_go_to_stdout_whole_whatever_their_names(capfd: pytest.CaptureFixt
     first, second = capfd.readouterr().out.splitlines()
     assert json.loads(first)["source"] == path.name
     assert second.endswith("\u00fc\u00df.png: no face")
+
+
+def test_a_full_disk_behind_stdout_is_told_in_one_line(tiny: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((48, 48, 3), np.uint8))
+    arguments = ("run", "-m", tiny, "-s", tmp_path / "a.png", "--detector", "none")
+    command = [sys.executable, "-m", "fer_edge", *map(str, arguments)]
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert finished.returncode == 1
+    assert finished.stderr == "error: cannot write to standard output: No space left on device\n"

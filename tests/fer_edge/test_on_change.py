@@ -148,10 +148,10 @@ def test_the_end_of_the_run_waits_a_moment_for_what_is_still_to_be_told(
     assert told == []
 
 
-def test_the_end_of_the_run_does_not_wait_long(
+def test_the_end_of_the_run_does_not_wait_long_and_leaves_nothing_running(
     tmp_path: Path, script: Callable[[str], str], on_change: OnChanges
 ) -> None:
-    sink, _ = on_change(script("sleep 600"))
+    sink, _ = on_change(script(f"echo $$ > '{tmp_path}/sleeper'\nexec sleep 600"))
     sink.write(result(Event(0, 1, None, "neutral"), Event(0, 2, None, "anger")))
     said(tmp_path, 1)
     begun = time.perf_counter()
@@ -159,6 +159,7 @@ def test_the_end_of_the_run_does_not_wait_long(
 
     assert time.perf_counter() - begun < 2
     assert len(said(tmp_path, 1)) == 1
+    assert not _runs(int((tmp_path / "sleeper").read_text()))
 
 
 def test_a_command_that_fails_is_told_once(tmp_path: Path, script: Callable[[str], str], on_change: OnChanges) -> None:

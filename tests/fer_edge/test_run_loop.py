@@ -1,15 +1,13 @@
-"""source -> watcher -> sinks, from Python and as `fer-edge run`: nothing is lost however it ends."""
+"""`fer-edge run`, from the source to the sinks: nothing is lost, however it ends."""
 
 import csv
 import fcntl
 import json
-import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,12 +18,11 @@ import cv2
 import numpy as np
 import pytest
 
-import fer_edge
-from fer_edge.errors import FerEdgeError, SourceError, UsageError
+from fer_edge.errors import FerEdgeError
 from fer_edge.images import read_picture, write_picture
 from fer_edge.render import clip, draw_face
-from fer_edge.run import RunSettings, run
-from fer_edge.sources import Frame, Source, View
+from fer_edge.run import PreviewSettings, RunSettings, run
+from fer_edge.sources import Frame, Source
 from fer_edge.watch import FollowSettings
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,141 +46,6 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "photos" / "happiness.png"
     write_picture(path, draw_face("happiness", seed=3)[0])
     return path
-
-
-@pytest.fixture
-def recognizer(tiny: Path) -> fer_edge.Recognizer:
-    return fer_edge.Recognizer(tiny, detector="none")
-
-
-# From Python
-
-
-class Camera:
-    """A live source that notes when it is closed; it can be lost."""
-
-    def __init__(self, *, lost: bool = False) -> None:
-        self.opened = 0
-        self.closed = threading.Event()
-        self._lost = lost
-        self.source = Source("camera 0", True, self._open)
-
-    def _open(self) -> Iterator[Frame]:
-        self.opened += 1
-        return self._frames()
-
-    def _frames(self) -> Iterator[Frame]:
-        try:
-            for index in range(1000):
-                pixels, now = np.zeros((48, 64, 3), np.uint8), time.perf_counter()
-                yield Frame("camera 0", index, index / 100, pixels, 0.0, now, None, 100)
-                time.sleep(0.01)
-                if self._lost and self.opened == 1 and index == 2:
-                    raise SourceError("camera 0 gives no more frames")
-        finally:
-            self.closed.set()
-
-
-def test_a_stream_gives_results_and_closes_its_source_when_it_is_closed(recognizer: fer_edge.Recognizer) -> None:
-    camera = Camera()
-    results = fer_edge.stream(camera.source, recognizer)
-    assert camera.opened == 0  # before the first result is asked for
-
-    first, second = next(results), next(results)
-    results.close()
-
-    assert camera.closed.wait(5)
-    assert isinstance(first, fer_edge.Result)
-    assert isinstance(first.faces[0], fer_edge.Face)
-    assert second.frame.index > first.frame.index
-    assert first.age_ms > 0
-    assert not [thread for thread in threading.enumerate() if thread.name == "fer-edge camera 0"]
-
-
-def test_leaving_the_loop_closes_the_source(recognizer: fer_edge.Recognizer) -> None:
-    camera = Camera()
-    for result in fer_edge.stream(camera.source, recognizer):
-        assert result.frame.name == "camera 0"
-        break
-
-    assert camera.closed.wait(5)
-
-
-def test_who_is_slow_sees_new_frames_and_how_many_were_dropped(recognizer: fer_edge.Recognizer) -> None:
-    results = fer_edge.stream(Camera().source, recognizer)
-    first = next(results)
-    time.sleep(0.2)
-    next(results)
-    newest = next(results)
-    results.close()
-
-    assert newest.dropped > first.dropped
-    assert newest.age_ms < 150
-
-
-def test_a_camera_that_is_lost_is_told_as_a_warning_and_comes_back(
-    recognizer: fer_edge.Recognizer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    camera = Camera(lost=True)
-    results = fer_edge.stream(camera.source, recognizer)
-    while camera.opened < 2:
-        next(results)
-    next(results)
-    results.close()
-
-    lost, back = [record.getMessage() for record in caplog.records if record.name == "fer_edge"]
-    assert lost.startswith("camera 0 gives no more frames")
-    assert back == "camera 0 is back"
-    assert {record.levelno for record in caplog.records} == {logging.WARNING}
-    assert tuple(capfd.readouterr()) == ("", "")
-
-
-def test_two_streams_in_two_threads_do_not_meet(tiny: Path, video: Path) -> None:
-    seen: dict[int, list[list[tuple[int | None, str]]]] = {}
-
-    def watch(number: int) -> None:
-        recognizer = fer_edge.Recognizer(tiny, detector="none")
-        seen[number] = [
-            [(face.id, face.label) for face in result.faces] for result in fer_edge.stream(str(video), recognizer)
-        ]
-
-    threads = [threading.Thread(target=watch, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-
-    assert len(seen[0]) == 12
-    assert seen[0] == seen[1] == seen[2]
-
-
-@pytest.mark.parametrize(
-    "fault", [lambda: fer_edge.stream("none.jpg"), lambda: fer_edge.stream("7", view=View(loop=True))]
-)
-def test_a_stream_of_nothing_is_an_error_at_once(fault: Callable[[], object]) -> None:
-    with pytest.raises(FerEdgeError, match=r"none\.jpg|--loop"):
-        fault()
-
-
-def test_settings_of_a_stream_reach_those_who_follow(recognizer: fer_edge.Recognizer, video: Path) -> None:
-    with pytest.raises(UsageError, match="--max-faces 0"):
-        fer_edge.stream(str(video), recognizer, follow=FollowSettings(max_faces=0))
-    turned = next(fer_edge.stream(str(video), recognizer, view=View(rotate=90), smooth=None))
-
-    assert turned.faces[0].box == (0, 0, 240, 320)
-    assert turned.faces[0].raw_label is None
-
-
-def test_the_package_offers_what_it_says_and_nothing_else() -> None:
-    for name in fer_edge.__all__:
-        assert getattr(fer_edge, name)
-    with pytest.raises(AttributeError, match="no attribute 'camera'"):
-        fer_edge.camera  # noqa: B018
-
-
-def test_stream_stays_the_function_whatever_is_imported() -> None:
-    program = "import fer_edge.live, fer_edge.run, fer_edge\nassert callable(fer_edge.stream)"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 # In this process
@@ -272,6 +134,34 @@ def test_a_sink_that_cannot_be_had_ends_the_run_before_the_first_line(
 
     assert "s3cret" not in str(refused.value)
     assert tuple(capfd.readouterr()) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (
+            PreviewSettings(port=0, show=True),
+            r"live page: http://127\.0\.0\.1:[0-9]+/\nthere is no browser on this machine.*",
+        ),
+        (PreviewSettings("0.0.0.0", 0), r"live page: http://.+:[0-9]+/\?token=[0-9a-f]{16}"),  # noqa: S104
+        (PreviewSettings("0.0.0.0", 0, "my-own-token"), r"live page: http://.+:[0-9]+/\?token=\*\*\*"),  # noqa: S104
+    ],
+)
+def test_the_address_of_the_page_is_told_with_a_token_that_was_made_but_not_with_ones_own(
+    tiny: Path,
+    picture: Path,
+    page: PreviewSettings,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra [preview]")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert run(replace(settings(tiny, picture), preview=page))
+
+    assert re.fullmatch(told, capfd.readouterr().err.strip())
 
 
 def test_sigterm_ends_a_run_that_has_not_begun_yet(
@@ -377,7 +267,8 @@ def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Callable[..., R
     assert code == 1
     assert took < 5
     assert "warning: stdout does not keep up with the source; some results are left out there" in told
-    assert any(line.startswith("warning: stdout: it hangs; the last ") for line in told)
+    assert "warning: stdout: it hangs, and is given up" in told
+    assert any(re.fullmatch("warning: stdout: [0-9]+ results were left out", line) for line in told)
     assert not any("Fatal" in line or "Traceback" in line for line in told)
 
 

@@ -92,9 +92,28 @@ def test_a_sink_that_hangs_is_given_up_when_the_run_ends() -> None:
     for one in results(3):
         background.write(one)
 
-    with pytest.raises(FerEdgeError, match="hangs; the last 3 results are lost"):
+    with pytest.raises(FerEdgeError, match="it hangs, and is given up"):
         background.close()
+    assert background.dropped == 3
     sink.go_on.set()
+
+
+class Slow(Kept):
+    def write(self, result: Result) -> None:
+        time.sleep(0.02)
+        super().write(result)
+
+
+def test_a_sink_that_is_behind_when_the_run_ends_is_closed_all_the_same() -> None:
+    sink = Slow()
+    background = Background(sink, closing_s=0.1)
+    for one in results(60):
+        background.write(one)
+    background.close()
+
+    assert sink.closed == 1
+    assert 0 < len(sink.got) < 60
+    assert len(sink.got) + background.dropped == 60
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -123,6 +142,20 @@ def test_an_error_that_nobody_met_is_told_in_the_end() -> None:
 
     with pytest.raises(FerEdgeError, match="the disk is full"):
         background.close()
+
+
+def test_the_first_error_is_the_one_that_is_told() -> None:
+    background = Background(Unclosable(fails_at=0))
+    background.write(result(0))
+
+    with pytest.raises(FerEdgeError, match="the disk is full"):
+        background.close()
+
+
+class Unclosable(Kept):
+    def close(self) -> None:
+        super().close()
+        raise FerEdgeError("no frame of it arrived")
 
 
 def several(sinks: dict[str, Sink], live: bool = True) -> tuple[Several, list[str]]:
@@ -169,12 +202,6 @@ def test_a_reader_of_stdout_that_went_away_ends_the_run() -> None:
 
     with pytest.raises(BrokenPipeError):
         sinks.write(second)
-
-
-class Unclosable(Kept):
-    def close(self) -> None:
-        super().close()
-        raise FerEdgeError("no frame of it arrived")
 
 
 class Impatient(Kept):

@@ -347,9 +347,13 @@ def test_a_port_in_use_is_named(three: tuple[str, ...]) -> None:
 def test_a_worker_that_waits_hears_ctrl_c(index: int, plain: list[str | Path], tmp_path: Path) -> None:
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-    waiting = subprocess.Popen(
-        train(*plain), cwd=tmp_path, env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE, text=True
-    )
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        waiting = subprocess.Popen(
+            train(*plain), cwd=tmp_path, env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
     assert waiting.stderr
     assert "waiting for" in waiting.stderr.readline()
 

@@ -1,4 +1,11 @@
-"""Where results go. Each kind is a file; it takes results one by one, and is closed however the run ends."""
+"""Where results go. Each kind is a file; it takes results one by one, and is closed however the run ends.
+
+From Python, with `closing` of contextlib:
+
+    with closing(Table(Path("faces.csv"), EXPRESSIONS)) as table:
+        for result in fer_edge.stream("0"):
+            table.write(result)
+"""
 
 from typing import Protocol
 

@@ -11,8 +11,8 @@ MOST = 64
 """Results that may wait: four seconds at 15 frames per second."""
 MOST_BYTES = 64_000_000
 """And the bytes of their frames: 64 of VGA, ten of full HD. A Pi has no memory for more."""
-CLOSING_S = 2.0
-"""How long closing waits for what has not been written yet."""
+CLOSING_S = 1.0
+"""How long closing waits for what has not been written yet, and then again for the other sink's own end."""
 
 
 class Background:
@@ -51,7 +51,7 @@ class Background:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what still waits, and close the other sink; gives up after some seconds.
+        """Write what still waits, for a second, and close the other sink, for another: a video needs its end.
 
         Raises:
             FerEdgeError: The other sink hangs.
@@ -62,8 +62,13 @@ class Background:
             self._changed.notify()
         self._thread.join(self._closing_s)
         with self._changed:
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
+        self._thread.join(self._closing_s)
+        with self._changed:
             if self._thread.is_alive():
-                raise FerEdgeError(f"it hangs; the last {len(self._waiting) + 1} results are lost")
+                self.dropped += 1  # which it has in its hands
+                raise FerEdgeError("it hangs, and is given up")
             if not self._told:
                 self._tell()
 

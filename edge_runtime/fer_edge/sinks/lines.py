@@ -5,6 +5,7 @@ import os
 import sys
 from typing import Any
 
+from fer_edge.errors import FerEdgeError
 from fer_edge.watch import Event, Result
 
 
@@ -20,13 +21,19 @@ class Lines:
         """Print one line.
 
         Raises:
-            OSError: Whoever read it went away (BrokenPipeError), or it is a file on a full disk.
+            BrokenPipeError: Whoever read the lines went away.
+            FerEdgeError: They cannot be written; it is a file on a full disk, perhaps.
         """
         line = json.dumps(as_json(result), allow_nan=False) if self._json else as_text(result)
         # Not through sys.stdout: a thread that waits in there for a slow reader would make Python abort at its end.
         rest = f"{line}\n".encode(errors="surrogateescape")
-        while rest:
-            rest = rest[os.write(self._stdout, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._stdout, rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise FerEdgeError(f"cannot write to standard output: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Every line is out already."""

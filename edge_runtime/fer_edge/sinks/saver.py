@@ -44,7 +44,8 @@ class Saver:
             FerEdgeError: It cannot be made.
         """
         make_folder(folder)
-        self._folder, self._stride = folder, stride
+        self.folder = folder
+        self._stride = stride
         self._stack = ExitStack()
         self._video: _Film | None = None
         self.written: set[Path] = set()
@@ -57,23 +58,23 @@ class Saver:
             FerEdgeError: The file cannot be written, the disk is full, or the folder is that of the source.
         """
         frame = result.frame
-        if frame.path is not None and _lies_in(self._folder, frame.path):
+        if frame.path is not None and _lies_in(self.folder, frame.path):
             raise FerEdgeError(
-                f"--save {self._folder} is the folder of {frame.path} and would write over what it holds; name another"
+                f"--save {self.folder} is the folder of {frame.path} and would write over what it holds; name another"
             )
         picture = annotated(frame.bgr, result.faces)
         if frame.fps is None:
-            path = self._folder / _name(frame)
+            path = self.folder / _name(frame)
             write_picture(path, picture)
             self.written.add(path)
             return
         if self._video is None:
-            path = self._folder / _name(frame)
+            path = self.folder / _name(frame)
             path = path if frame.path else _free(path)
             fps = frame.fps / self._stride
             self._video = _Film(self._stack.enter_context(new_video(path, picture, fps)), path, picture, fps)
             self.written.add(path)
-        if _is_full(self._folder, self._video.shown):
+        if _is_full(self.folder, self._video.shown):
             raise self._ended_by_full_disk(self._video.path)
         self._video.show(picture, frame.t)
 

@@ -12,8 +12,8 @@ from fer_edge.watch import Result
 class Several:
     """Gives each result to every sink. One that fails is told, closed and left out, and the others go on.
 
-    What is no FerEdgeError, such as the reader of stdout that went away, ends the run. So does a sink that cannot take
-    even the first result, where nothing is lost by it: the source is no camera, and a flag is to be mended.
+    What is no FerEdgeError ends the run, as when the reader of stdout went away (`| head`). So does a sink that cannot
+    take even the first result, where nothing is lost by it: the source is no camera, and a flag is to be mended.
     """
 
     def __init__(self, tell: Callable[[str], None], *, live: bool) -> None:
@@ -34,7 +34,7 @@ class Several:
 
         Raises:
             FerEdgeError: One cannot take the first result of what is no camera.
-            OSError: As `Lines.write`.
+            BrokenPipeError: The reader of stdout went away.
         """
         for name, sink in list(self._sinks.items()):
             try:
