@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from email.message import Message
@@ -50,21 +50,6 @@ def result(index: int = 0, frame_bgr: Pixels = GREY, **changes: object) -> Resul
 
 
 Open = Callable[..., Preview]
-
-
-@pytest.fixture
-def started() -> Iterator[Open]:
-    """Starts previews on a free port, and closes them."""
-    previews: list[Preview] = []
-
-    def start(**settings: object) -> Preview:
-        preview = Preview(ABOUT, **{"port": 0, **settings})
-        previews.append(preview)
-        return preview
-
-    yield start
-    for preview in previews:
-        preview.close()
 
 
 def get(preview: Preview, path: str, **headers: str) -> tuple[int, Message, bytes]:

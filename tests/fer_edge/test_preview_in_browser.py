@@ -25,12 +25,10 @@ pytest.importorskip("playwright", reason="needs Playwright: pip install playwrig
 from playwright.sync_api import sync_playwright
 
 from fer_edge.preview.server import Preview
-from fer_edge.preview.state import About
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: sudo apt-get install chromium")
 
-ABOUT = About("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
 PHONE, LAPTOP, NARROW = {"width": 390, "height": 844}, {"width": 1280, "height": 800}, {"width": 360, "height": 640}
 BLACK, WHITE = np.zeros((240, 320, 3), np.uint8), np.full((240, 320, 3), 255, np.uint8)
 _numbers = itertools.count()
@@ -57,21 +55,6 @@ def browser() -> Iterator[Any]:
 
 
 Start = Callable[..., Preview]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts previews on a free port, and closes them."""
-    previews: list[Preview] = []
-
-    def start(**settings: Any) -> Preview:
-        preview = Preview(ABOUT, **{"port": 0, **settings})
-        previews.append(preview)
-        return preview
-
-    yield start
-    for preview in previews:
-        preview.close()
 
 
 @pytest.fixture
@@ -145,8 +128,8 @@ def bars(page: Any, number: int = 0) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_the_page_shows_what_is_going_on(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_the_page_shows_what_is_going_on(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     state(page, "Waiting for the first frame")
     with fed(preview, result(face(3))):
@@ -164,8 +147,8 @@ def test_the_page_shows_what_is_going_on(start: Start, visit: Callable[..., Any]
         assert page.locator("#total").inner_text() == "7.0 ms in all"
 
 
-def test_the_stream_moves(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_the_stream_moves(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     preview.write(result(frame_bgr=BLACK))
     page = visit(preview.address)
     picture = page.locator("#picture")
@@ -178,8 +161,8 @@ def test_the_stream_moves(start: Start, visit: Callable[..., Any]) -> None:
     assert page.locator("#waiting").is_hidden()
 
 
-def test_bars_follow_the_faces(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_bars_follow_the_faces(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     for label, score in (("happiness", 0.93), ("fear", 0.51)):
         with fed(preview, result(face(1, label, score))):
@@ -192,8 +175,8 @@ def test_bars_follow_the_faces(start: Start, visit: Callable[..., Any]) -> None:
         assert set(shown.values()) == {(f"{rest} %", rest)}
 
 
-def test_bars_follow_a_clip_of_drawn_faces(start: Start, visit: Callable[..., Any], tiny: Path) -> None:
-    preview = start()
+def test_bars_follow_a_clip_of_drawn_faces(started: Start, visit: Callable[..., Any], tiny: Path) -> None:
+    preview = started()
     page = visit(preview.address)
     watcher = Watcher(Recognizer(tiny, detector="none"), smooth=None)
     for index, expression in enumerate(("happiness", "surprise", "neutral")):
@@ -206,8 +189,8 @@ def test_bars_follow_a_clip_of_drawn_faces(start: Start, visit: Callable[..., An
             assert {name: value for name, (value, _) in bars(page).items()} == expected
 
 
-def test_the_course_of_a_face_is_drawn_in_its_colours(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_the_course_of_a_face_is_drawn_in_its_colours(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1, "anger", 0.9))):
         page.locator(".face").wait_for()
@@ -224,8 +207,8 @@ def test_the_course_of_a_face_is_drawn_in_its_colours(start: Start, visit: Calla
     assert spoken == "Last 30 seconds, mostly anger"
 
 
-def test_faces_come_and_go(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_faces_come_and_go(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1), face(2))):
         page.locator(".face").nth(1).wait_for()
@@ -238,8 +221,8 @@ def test_faces_come_and_go(start: Start, visit: Callable[..., Any]) -> None:
         page.locator("#nobody").wait_for()
 
 
-def test_of_fifty_faces_the_largest_are_shown(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_of_fifty_faces_the_largest_are_shown(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(*(face(number, side=20 + number) for number in range(50)))):
         page.locator("#more", has_text="and 42 more faces").wait_for()
@@ -248,8 +231,8 @@ def test_of_fifty_faces_the_largest_are_shown(start: Start, visit: Callable[...,
         assert sorted(shown) == [f"Face {number}" for number in range(42, 50)]
 
 
-def test_a_label_is_text_whatever_it_says(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_a_label_is_text_whatever_it_says(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     label = "<img src=x onerror=alert(1)>"
     one = Face((0, 0, 9, 9), label, 1.0, {label: 1.0}, 1.0, id=0)
@@ -263,9 +246,9 @@ def test_a_label_is_text_whatever_it_says(start: Start, visit: Callable[..., Any
 @pytest.mark.parametrize("viewport", [NARROW, PHONE, LAPTOP], ids=["narrow", "phone", "laptop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_every_screen_in_light_and_dark(
-    start: Start, visit: Callable[..., Any], tmp_path: Path, viewport: dict[str, int], scheme: str
+    started: Start, visit: Callable[..., Any], tmp_path: Path, viewport: dict[str, int], scheme: str
 ) -> None:
-    preview = start()
+    preview = started()
     with fed(preview, result(*(face(number) for number in range(3)))):
         page = visit(preview.address, viewport=viewport, color_scheme=scheme)
         page.locator(".face").nth(2).wait_for()
@@ -279,8 +262,8 @@ def test_it_fits_every_screen_in_light_and_dark(
     assert beside is (viewport is LAPTOP)
 
 
-def test_pause_keeps_the_picture_and_costs_the_camera_nothing(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_pause_keeps_the_picture_and_costs_the_camera_nothing(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1), frame_bgr=BLACK), result(face(1), frame_bgr=WHITE)):
         state(page, "Live")
@@ -302,8 +285,8 @@ def test_pause_keeps_the_picture_and_costs_the_camera_nothing(start: Start, visi
         assert preview.pictures.encoded > encoded
 
 
-def test_a_second_page_costs_the_camera_nothing(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_a_second_page_costs_the_camera_nothing(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     pages = [visit(preview.address), visit(preview.address)]
     preview.write(result())
     for page in pages:
@@ -315,8 +298,8 @@ def test_a_second_page_costs_the_camera_nothing(start: Start, visit: Callable[..
     assert 2 <= preview.pictures.encoded <= 10
 
 
-def test_a_page_that_nobody_sees_costs_the_camera_nothing(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_a_page_that_nobody_sees_costs_the_camera_nothing(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1))):
         state(page, "Live")
@@ -333,8 +316,8 @@ def test_a_page_that_nobody_sees_costs_the_camera_nothing(start: Start, visit: C
         assert preview.pictures.encoded > encoded
 
 
-def test_it_says_when_no_frames_arrive(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start(stale_after_s=0.5)
+def test_it_says_when_no_frames_arrive(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started(stale_after_s=0.5)
     preview.write(result(face(1)))
     page = visit(preview.address)
     state(page, "No new frame for")
@@ -345,15 +328,15 @@ def test_it_says_when_no_frames_arrive(start: Start, visit: Callable[..., Any]) 
         assert page.locator("#page").get_attribute("class") == ""
 
 
-def test_a_lost_connection_is_said_and_comes_back(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_a_lost_connection_is_said_and_comes_back(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1))):
         state(page, "Live")
     preview.close()
     state(page, "Connection lost, trying again")
 
-    again = start(port=preview.port)
+    again = started(port=preview.port)
     with fed(again, result(face(2), frame_bgr=WHITE)):
         state(page, "Live")
         page.locator(".face header span", has_text="Face 2").wait_for()
@@ -363,8 +346,8 @@ def test_a_lost_connection_is_said_and_comes_back(start: Start, visit: Callable[
     page.wrong[:] = [text for text in page.wrong if text not in refused]
 
 
-def test_a_token_opens_the_page_and_leaves_the_address(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start(token="abc-123-xyz")
+def test_a_token_opens_the_page_and_leaves_the_address(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started(token="abc-123-xyz")
     with fed(preview, result(face(1))):
         page = visit(preview.address)
         state(page, "Live")
@@ -373,8 +356,8 @@ def test_a_token_opens_the_page_and_leaves_the_address(start: Start, visit: Call
         see_picture(page)
 
 
-def test_a_token_can_be_typed(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start(token="abc-123-xyz")
+def test_a_token_can_be_typed(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started(token="abc-123-xyz")
     page = visit(f"http://127.0.0.1:{preview.port}/", viewport=PHONE)
     assert page.locator("h1").inner_text() == "This page asks for a token"
     page.keyboard.type("wrong-wrong")
@@ -387,19 +370,19 @@ def test_a_token_can_be_typed(start: Start, visit: Callable[..., Any]) -> None:
     page.wrong[:] = [text for text in page.wrong if "401" not in text]
 
 
-def test_a_new_token_is_asked_for(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start(token="abc-123-xyz")
+def test_a_new_token_is_asked_for(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started(token="abc-123-xyz")
     page = visit(preview.address)
     state(page, "Waiting")
     preview.close()
-    start(port=preview.port, token="another-one")
+    started(port=preview.port, token="another-one")
     state(page, "Open the address that fer-edge printed")
 
     page.wrong[:] = [text for text in page.wrong if "401" not in text and "ERR_" not in text]
 
 
-def test_changes_can_be_heard_and_motion_can_be_less(start: Start, visit: Callable[..., Any]) -> None:
-    preview = start()
+def test_changes_can_be_heard_and_motion_can_be_less(started: Start, visit: Callable[..., Any]) -> None:
+    preview = started()
     page = visit(preview.address, reduced_motion="reduce")
     preview.write(result(face(4)))
     page.locator(".face").wait_for()
