@@ -1,7 +1,7 @@
 """The same face from frame to frame: looked for now and then, followed in between, known by a number of its own.
 
-Following works on a small grey copy of the frame. Around the place where a face was, it searches for what the face
-looked like when the detector saw it last (normalised cross-correlation); the box moves along, its size stays.
+Around the place where a face was, a few grey samples are searched for what the face looked like when the detector saw
+it last (normalised cross-correlation); the box moves along, its size stays. A small copy tells what else changes.
 What comes of it, `benchmarks/clip.py` measures; figures below are of its film of 96 people (ExpW), detection every
 3 frames where nothing else is said.
 """
@@ -15,18 +15,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.centre_points import overlaps
 from fer_edge.crop import Box, overlap, reframed
 from fer_edge.detect import Detection, Detector, Whole
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, in_colour
 
 GAP = 1.0
 """Seconds for which a face that the detector does not see keeps its id."""
 BREAK = 10.0
 """Seconds between two frames after which whoever is there may be anybody."""
-SMALL_SIDE = 320
+SMALL_SIDE = 160
 """About the longer side, in pixels, of the small copy."""
-CELL = 10
+CELL = 5
 """Pixels of the small copy along one cell of what is watched for changes: a VGA frame has 32x24 cells."""
 CELL_CHANGE = 20
 """Grey levels, of 255, from which on a cell has changed; noise of 10 levels in the frame changes none."""
@@ -105,52 +104,63 @@ class _Known:
         self.detection = self.detection._replace(box=self.seen_at)
 
 
-class _Small:
-    """A small grey copy of a frame."""
+class _Sight:
+    """A frame, as known faces are searched in it, and as it is watched for changes."""
 
     def __init__(self, frame_bgr: Pixels) -> None:
+        self._frame = frame_bgr
         height, width = frame_bgr.shape[:2]
         step = max(1, round(max(height, width) / SMALL_SIDE))
         # Every step-th pixel of green, which is nearly grey: to average a 1080p frame would take ten times as long.
-        self.pixels = np.ascontiguousarray(frame_bgr[::step, ::step, 1])
-        rows, columns = self.pixels.shape
-        self.step = step
+        small = np.ascontiguousarray(frame_bgr[::step, ::step, 1])
+        rows, columns = small.shape
         grid_wh = max(1, columns // CELL), max(1, rows // CELL)
-        self.cells = cast(Pixels, cv2.resize(self.pixels, grid_wh, interpolation=cv2.INTER_AREA))
-        self.cell_xy = width / grid_wh[0], height / grid_wh[1]
+        self.cells = cast(Pixels, cv2.resize(small, grid_wh, interpolation=cv2.INTER_AREA))
+        self._cell_wh = width / grid_wh[0], height / grid_wh[1]
 
     def holds_centre(self, box: Box) -> bool:
         """Tell whether the centre of `box` lies in the frame."""
-        rows, columns = self.pixels.shape
-        x, y = (box.x + box.w / 2) / self.step, (box.y + box.h / 2) / self.step
-        return bool(0 <= x <= columns and 0 <= y <= rows)
+        height, width = self._frame.shape[:2]
+        return bool(0 <= box.x + box.w / 2 <= width and 0 <= box.y + box.h / 2 <= height)
 
-    def around(self, box: Box, margin: int) -> Pixels:
-        """Sample the square of a face box, and `margin` samples more on each side: (side, side) uint8 grey."""
-        side = PATCH + 2 * margin
-        apart = max(box.longer / self.step / PATCH, 1e-3)
-        left = (box.x + box.w / 2) / self.step + (1 - side) / 2 * apart
-        top = (box.y + box.h / 2) / self.step + (1 - side) / 2 * apart
-        grid = np.array([[apart, 0, left], [0, apart, top]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cast(
-            Pixels, cv2.warpAffine(self.pixels, grid, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        )
+    def cells_of(self, box: Box) -> tuple[slice, slice]:
+        """Rows and columns of the cells that `box` touches."""
+        across, down = self._cell_wh
+        left, right = max(0, math.floor(box.x / across)), max(0, math.floor((box.x + box.w) / across) + 1)
+        top, bottom = max(0, math.floor(box.y / down)), max(0, math.floor((box.y + box.h) / down) + 1)
+        return slice(top, bottom), slice(left, right)
 
     def search(self, box: Box, patch: Pixels) -> tuple[float, float, float]:
         """Look for `patch` around `box`: how well it fits at best, and the way there in the frame's pixels."""
-        fits = cv2.matchTemplate(self.around(box, REACH), patch, cv2.TM_CCOEFF_NORMED)
-        _, best, _, (column, row) = cv2.minMaxLoc(fits)
-        x = column - REACH + _between(fits[row, max(column - 1, 0) : column + 2].tolist())
-        y = row - REACH + _between(fits[max(row - 1, 0) : row + 2, column].tolist())
-        step = box.longer / PATCH
-        return best, x * step, y * step
+        return _best(self._around(box), patch, box)
 
     def remembered(self, box: Box) -> tuple[Pixels, tuple[float, float]]:
         """Give what a face looks like, to search for it later, and the way on which it is found here and now."""
-        patch = self.around(box, 0)
-        _, x, y = self.search(box, patch)
+        around = self._around(box)
+        patch = np.ascontiguousarray(around[REACH:-REACH, REACH:-REACH])
+        _, x, y = _best(around, patch, box)
         return patch, (x, y)
+
+    def _around(self, box: Box) -> Pixels:
+        """Sample the square of a face box, and `REACH` samples more on each side: (side, side) uint8 grey."""
+        side = PATCH + 2 * REACH
+        apart = max(box.longer / PATCH, 1e-3)
+        left = box.x + box.w / 2 + (1 - side) / 2 * apart
+        top = box.y + box.h / 2 + (1 - side) / 2 * apart
+        grid = np.array([[apart, 0, left], [0, apart, top]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        samples = cv2.warpAffine(self._frame, grid, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return in_colour(cast(Pixels, samples), "grey")
+
+
+def _best(around: Pixels, patch: Pixels, box: Box) -> tuple[float, float, float]:
+    """Find where `patch` fits best in the samples around `box`; gives what `_Sight.search` gives."""
+    fits = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (column, row) = cv2.minMaxLoc(fits)
+    x = column - REACH + _between(fits[row, max(column - 1, 0) : column + 2].tolist())
+    y = row - REACH + _between(fits[max(row - 1, 0) : row + 2, column].tolist())
+    step = box.longer / PATCH
+    return best, x * step, y * step
 
 
 def _between(values: list[float]) -> float:
@@ -174,41 +184,41 @@ class _Changes:
         self._wait = 1
         self._stirred = False
 
-    def cut(self, small: _Small) -> bool:
+    def cut(self, sight: _Sight) -> bool:
         """Tell whether another picture began."""
-        before, self._before = self._before, small.cells
-        return before.shape == small.cells.shape and float(_changed(before, small.cells).mean()) > CUT
+        before, self._before = self._before, sight.cells
+        return before.shape == sight.cells.shape and _count(_changed(before, sight.cells)) > CUT * before.size
 
-    def call(self, small: _Small, known: list[_Known], since: int, every: int) -> bool:
+    def call(self, sight: _Sight, known: list[_Known], since: int, every: int) -> bool:
         """Tell whether something changed since the last detection, `since` frames ago, that may be a new face.
 
         What changes all the time, such as a screen or what a moving camera sees, would call in every frame: after a
         call that brought no new face the next one has to wait twice as long, up to `every` frames, until all is quiet.
         """
-        changed = _changed(self._at_detection, small.cells)
-        for one in known:
-            for box in (one.detection.box, one.seen_at) if one.there else ():
-                x, y, w, h = reframed(box, HEAD)
-                left, top, right, bottom = (
-                    max(0, math.floor(edge / cell))
-                    for edge, cell in zip((x, y, x + w, y + h), small.cell_xy * 2, strict=True)
-                )
-                changed[top : bottom + 1, left : right + 1] = False
-        called = int(np.count_nonzero(changed)) >= CHANGED_CELLS
+        changed = _changed(self._at_detection, sight.cells)
+        if _count(changed) >= CHANGED_CELLS:
+            for one in known:
+                for box in (one.detection.box, one.seen_at) if one.there else ():
+                    changed[sight.cells_of(reframed(box, HEAD))] = False
+        called = _count(changed) >= CHANGED_CELLS
         self._stirred |= called
         if since >= every and not self._stirred:
             self._wait = 1
         return called and since >= self._wait
 
-    def looked(self, small: _Small, *, in_vain: bool, every: int) -> None:
+    def looked(self, sight: _Sight, *, in_vain: bool, every: int) -> None:
         """Remember what the detector saw, and whether it was called in vain."""
-        self._at_detection, self._stirred = small.cells, False
+        self._at_detection, self._stirred = sight.cells, False
         if in_vain:
             self._wait = min(2 * self._wait, every)
 
 
 def _changed(before: Pixels, now: Pixels) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.absdiff(before, now) > CELL_CHANGE)
+
+
+def _count(cells: npt.NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(cells))
 
 
 class Follower:
@@ -259,38 +269,38 @@ class Follower:
         passed, self._t = max(0.0, t - self._t), t
         self._clock += passed
         self._since += 1
-        small = _Small(frame_bgr)
+        sight = _Sight(frame_bgr)
         if frame_bgr.shape != self._shape or passed > BREAK:
             self._forget(self._known)
             self._shape, self._since, self._wanted, hurry = frame_bgr.shape, 0, True, False
-            called = self._changes.cut(small)
+            called = self._changes.cut(sight)
         else:
-            called = self._follow(small)
+            called = self._follow(sight)
         if self._wanted and (not hurry or self._since >= LONGEST_WAIT):
-            new = self._detect(frame_bgr, small)
-            self._changes.looked(small, in_vain=called and not new, every=self._every)
+            new = self._detect(frame_bgr, sight)
+            self._changes.looked(sight, in_vain=called and not new, every=self._every)
             self._since, self._wanted = 0, False
         self._forget([one for one in self._known if one.missed is not None and self._clock - one.missed > GAP])
         return [Followed(one.id, one.detection, one.detected) for one in self._known if one.there]
 
-    def _follow(self, small: _Small) -> bool:
+    def _follow(self, sight: _Sight) -> bool:
         """Move the known faces along, and note whether the detector is wanted.
 
         Returns:
             Whether it is for nothing but a change elsewhere in the frame.
         """
-        lost = [one for one in self._known if one.there and not _found_again(one, small)]
+        lost = [one for one in self._known if one.there and not _found_again(one, sight)]
         for one in lost:
             one.lose(self._clock)
-        cut = self._changes.cut(small)
+        cut = self._changes.cut(sight)
         if cut:  # somebody else may be where a face was
             self._forget([one for one in self._known if not one.there])
         due = self._since >= self._every or cut or bool(lost)
-        called = self._every > 1 and self._changes.call(small, self._known, self._since, self._every)
+        called = self._every > 1 and self._changes.call(sight, self._known, self._since, self._every)
         self._wanted = self._wanted or due or called
         return called and not due
 
-    def _detect(self, frame_bgr: Pixels, small: _Small) -> bool:
+    def _detect(self, frame_bgr: Pixels, sight: _Sight) -> bool:
         """Ask the detector; tell whether there is a face that nobody knew."""
         begun = time.perf_counter()
         found = self._detector.detect(frame_bgr)
@@ -301,7 +311,7 @@ class Follower:
             one.detected = number in whose
             if one.detected:
                 one.detection = _damped(one.detection, found[whose[number]])
-                one.patch, one.bias_xy = small.remembered(one.detection.box)
+                one.patch, one.bias_xy = sight.remembered(one.detection.box)
                 one.seen_at, one.last, one.there, one.missed = one.detection.box, self._clock, True, None
             else:  # shown on while it looks the same, but no longer than it was seen, and not on somebody else's face
                 one.missed = self._clock if one.missed is None else one.missed
@@ -310,9 +320,9 @@ class Follower:
                 if one.there and not (one.likeness >= SURE and trusted and beside):
                     one.lose(self._clock)
         new = [detection for number, detection in enumerate(found) if number not in whose.values()]
-        return self._welcome([detection for detection in new if detection.box.longer >= self._least], small)
+        return self._welcome([detection for detection in new if detection.box.longer >= self._least], sight)
 
-    def _welcome(self, new: list[Detection], small: _Small) -> bool:
+    def _welcome(self, new: list[Detection], sight: _Sight) -> bool:
         """Give ids to new faces, and up those of the smallest where there are too many; tell whether any is new."""
         there = [one for one in self._known if one.there]
         if self._most is not None and len(there) + len(new) > self._most:
@@ -322,7 +332,7 @@ class Follower:
             self._forget([one for number, one in enumerate(there) if number not in kept])
             new = [one for number, one in enumerate(new, len(there)) if number in kept]
         for detection in new:
-            patch, bias_xy = small.remembered(detection.box)
+            patch, bias_xy = sight.remembered(detection.box)
             now = self._clock
             self._known.append(_Known(self._next_id, detection, patch, detection.box, bias_xy, now, now))
             self._next_id += 1
@@ -334,9 +344,9 @@ class Follower:
         self._known = [one for one in self._known if one not in known]
 
 
-def _found_again(one: _Known, small: _Small) -> bool:
+def _found_again(one: _Known, sight: _Sight) -> bool:
     """Move a known face to where it is now; tell whether it was found."""
-    one.likeness, x, y = small.search(one.detection.box, one.patch)
+    one.likeness, x, y = sight.search(one.detection.box, one.patch)
     if one.likeness < ALIKE:
         return False
     x, y = x - one.bias_xy[0], y - one.bias_xy[1]
@@ -344,26 +354,34 @@ def _found_again(one: _Known, small: _Small) -> bool:
     moved = box._replace(x=box.x + x, y=box.y + y)
     one.detection = Detection(moved, one.detection.score, eyes and (eyes[0] + x, eyes[1] + y, eyes[2] + x, eyes[3] + y))
     one.detected = False
-    return small.holds_centre(moved)
+    return sight.holds_centre(moved)
 
 
 def _matched(known: list[Box], found: list[Box]) -> dict[int, int]:
     """Tell which known face is which detection: those that overlap most first, then those nearest to each other."""
-    if not known or not found:
-        return {}
-    a, b = np.array(known, np.float32), np.array(found, np.float32)
-    longer_a, longer_b = a[:, None, 2:].max(axis=-1), b[None, :, 2:].max(axis=-1)
-    way = (a[:, None, :2] + a[:, None, 2:] / 2) - (b[None, :, :2] + b[None, :, 2:] / 2)
-    near = 1 - np.hypot(way[..., 0], way[..., 1]) / (SAME_PLACE * np.minimum(longer_a, longer_b))
-    near[np.maximum(longer_a, longer_b) > SAME_SIZE * np.minimum(longer_a, longer_b)] = 0
-    shares = overlaps(a, b)
-    rank = np.where(shares >= SAME_OVERLAP, 1 + shares, np.minimum(near, 1))
-    whose = {}
-    while rank.max() > 0:
-        row, column = divmod(int(rank.argmax()), len(found))
-        whose[row] = column
-        rank[row], rank[:, column] = 0, 0
+    ranks = {
+        (row, column): rank
+        for row, box in enumerate(known)
+        for column, other in enumerate(found)
+        if (rank := _same(box, other)) > 0
+    }
+    whose: dict[int, int] = {}
+    for row, column in sorted(ranks, key=lambda pair: -ranks[pair]):
+        if row not in whose and column not in whose.values():
+            whose[row] = column
     return whose
+
+
+def _same(box: Box, other: Box) -> float:
+    """How likely two boxes are one face: above 1 where they overlap, up to 1 where they are near, 0 where neither."""
+    shared = overlap(box, other)
+    if shared >= SAME_OVERLAP:
+        return 1 + shared
+    smaller, larger = sorted((box.longer, other.longer))
+    if larger > SAME_SIZE * smaller:
+        return 0.0
+    way = math.hypot(box.x + box.w / 2 - other.x - other.w / 2, box.y + box.h / 2 - other.y - other.h / 2)
+    return max(0.0, 1 - way / (SAME_PLACE * smaller))
 
 
 def _damped(followed: Detection, seen: Detection) -> Detection:
