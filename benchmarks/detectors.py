@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from fer_edge.centre_points import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.crop import Box
-from fer_edge.detect import CentrePoints, Detection, Detector, Yunet
+from fer_edge.detect import CentrePoints, Detection, Detector, Sides, Yunet
 from fer_edge.detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
 from fer_edge.files import make_folder, replacing, write_json
 from fer_edge.images import Pixels, read_picture, to_grey, write_picture
@@ -197,6 +197,12 @@ def draw_sheet(path: Path, photos: list[Labelled], answers: list[list[Detection]
     write_picture(path, np.vstack([np.hstack(cells[row : row + 8]) for row in range(0, len(cells), 8)]))
 
 
+def _looking(model: Path | None, sides: Sides, confidence: float | None = None) -> CentrePoints:
+    detector = CentrePoints(model, confidence)
+    detector.sides = sides
+    return detector
+
+
 def main(
     expw: Annotated[Path, typer.Option(help="Folder with label.lst and origin/.")],
     faces: Annotated[Path, typer.Option(help="Folder with faces.csv and pictures/.")],
@@ -212,10 +218,14 @@ def main(
     threshold = CentrePoints(model).threshold
     own = CentrePoints(model, LEAST_SCORE)
     rivals = {"yunet at 320": Yunet(yunet, LEAST_SCORE, 320), "yunet at 480": Yunet(yunet, LEAST_SCORE)}
-    detectors: dict[str, Detector] = {own.name: own, **rivals}
+    sides = {f"{own.name} at {' and '.join(map(str, one))}": one for one in own.choices if one != own.sides}
+    looks = {name: _looking(model, one, LEAST_SCORE) for name, one in sides.items()}
+    detectors: dict[str, Detector] = {own.name: own, **rivals, **looks}
     if hasattr(cv2, "CascadeClassifier"):
         detectors["haar"] = Haar()
-    points = {own.name: threshold, "yunet at 320": 0.6, "yunet at 480": 0.6, "haar": 1.0}
+    points = {own.name: threshold, "yunet at 320": 0.6, "yunet at 480": 0.6, "haar": 1.0} | dict.fromkeys(
+        looks, threshold
+    )
     report: dict[str, Any] = {"photos": len(photos), "labelled": sum(len(photo.boxes) for photo in photos)}
     curves, table = {}, {}
     for name, detector in detectors.items():
@@ -231,9 +241,10 @@ def main(
         if name == own.name:
             draw_sheet(out / "sheet.png", photos, answers, threshold)
     vga = cast(Pixels, cv2.resize(photos[0].frame_bgr, (640, 480), interpolation=cv2.INTER_LINEAR))
-    in_use = {"yunet at 320": Yunet(yunet, side=320), "yunet at 480": Yunet(yunet)}
+    in_use: dict[str, Detector] = {"yunet at 320": Yunet(yunet, side=320), "yunet at 480": Yunet(yunet)}
+    in_use |= {name: _looking(model, one) for name, one in sides.items()}
     report |= {"detectors": table, "time": timed({own.name: CentrePoints(model), **in_use}, vga, num_runs)}
-    draw_curves(out / "curves.png", curves, points)
+    draw_curves(out / "curves.png", {name: one for name, one in curves.items() if name not in looks}, points)
     write_json(out / "detectors.json", report)
     print_json(json.loads((out / "detectors.json").read_text()))
     console.print(f"wrote {out}; sheet.png shows real people: keep it to yourself")

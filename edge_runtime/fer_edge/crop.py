@@ -1,7 +1,8 @@
 """From a frame and a face box to what the network sees: the one crop rule, for training and for the device.
 
 The rule: a square around the box's centre, its side `scale` times the box's longer side; beyond the frame the border is
-repeated; grey by BT.601, or RGB; then area averaging down or linear interpolation up to the network's size.
+repeated; grey by BT.601, or RGB; then area averaging down or linear interpolation up to the network's size. Enlarging
+gives the same pixels on every processor; where it shrinks, some of them may be one level apart.
 
 A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (a data
 set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
@@ -99,5 +100,6 @@ def resize_face(face: Pixels, size: int) -> Pixels:
     """Resize a square uint8 face, grey (side, side) or RGB (side, side, 3): area averaging down, linear up."""
     if face.shape[0] == size:
         return face
-    method = cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_LINEAR
+    # Not INTER_LINEAR, whose code for Arm was seen 4 levels away from that for x86.
+    method = cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_LINEAR_EXACT
     return cast(Pixels, cv2.resize(face, (size, size), interpolation=method))

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from fer_edge.centre_points import STRIDE, Faces, decode
+from fer_edge.centre_points import OVERLAP, STRIDE, Faces, decode, suppressed
 from fer_edge.crop import Box, whole
-from fer_edge.detector_contract import DetectorFile, fitted, read_detector
+from fer_edge.detector_contract import DetectorFile, fitted, input_size, read_detector
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.images import Pixels
+from fer_edge.images import Pixels, to_grey
 from fer_edge.interpreter import Engine
 
 Choice = Literal["auto", "yunet", "none"]
@@ -23,9 +23,17 @@ BUNDLED_DETECTOR = Path(__file__).parent / "models" / "face.tflite"
 YUNET_CONFIDENCE = 0.6
 """YuNet's score from which on something counts as a face; 0.5 finds 0.3 points more of ExpW's faces, and 10 % more
 boxes."""
-YUNET_SIDE = 480
-"""Longer side, in pixels, of what YuNet sees. Share of ExpW's 1,565 labelled faces that it finds at confidence 0.6:
-0.896 at 240, 0.919 at 320, 0.932 at 416, 0.939 at 480, 0.934 at 640."""
+Sides = tuple[int, ...]
+"""Longer sides, in pixels, of what a network sees of a frame, one look after the other."""
+
+SIDES: tuple[Sides, ...] = ((256, 640), (256, 512), (320,), (256,), (192,))
+"""What a detector of any size may look at, the most first; docs/face_detector.md has what each finds. A single look at
+512 or 640 pixels misses faces that fill more of it than they did when it learned: therefore two."""
+YUNET_SIDES: tuple[Sides, ...] = ((480,), (416,), (320,), (240,))
+"""What YuNet may look at. Share of ExpW's 1,565 labelled faces that it finds at confidence 0.6: 0.896 at 240, 0.919 at
+320, 0.932 at 416, 0.939 at 480, 0.934 at 640."""
+MOST_ENGINES = 8
+"""Sizes of the input that stay loaded: of photos with any sides there are 14 for one look of 320 pixels."""
 MAX_ENLARGED = 2.0
 """Small pictures are enlarged for YuNet by no more than this: beyond it there is nothing new to see."""
 
@@ -78,25 +86,47 @@ class CentrePoints:
         contract = self.model.contract
         self.name = self.model.path.stem
         self.threshold = contract.threshold if confidence is None else confidence
-        self.engine = Engine(self.model.path, self.model.flatbuffer, threads, reference=reference)
-        rows, columns = contract.height // STRIDE, contract.width // STRIDE
-        shapes = (1, contract.height, contract.width, 1), (1, rows, columns, 1), (1, rows, columns, 8)
-        self.engine.expect(*shapes)
+        self.sides: Sides = (max(contract.width, contract.height),)
+        """The present one of `choices`; where there are none, the input's."""
+        self.choices = SIDES if contract.multiple else ()
+        self._threads, self._reference = threads, reference
+        self._engines: dict[tuple[int, int], Engine] = {}
+        self.engine = self._engine(contract.width, contract.height)
+        """Runs the contract's own size of input."""
 
     def find(self, pixels: Pixels) -> Faces:
-        """Find the faces in a (height, width) uint8 grey picture that was `fitted` to the network's input."""
-        heat, geometry = self.engine.run(pixels)
+        """Find the faces in a (height, width) uint8 grey picture that was `fitted` to an input of the network."""
+        height, width = pixels.shape
+        heat, geometry = self._engine(width, height).run(pixels)
         return decode(heat, geometry, self.threshold)
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
-        contract = self.model.contract
-        pixels, back_xy = fitted(frame_bgr, contract.width, contract.height)
+        contract, grey = self.model.contract, to_grey(frame_bgr)
+        if not contract.multiple:
+            return _joined([self._look(grey, contract.width, contract.height)], frame_bgr)
+        return _joined([self._look(grey, *input_size(grey, side, contract.multiple)) for side in self.sides], frame_bgr)
+
+    def _look(self, grey: Pixels, width: int, height: int) -> list[Detection]:
+        pixels, back_xy = fitted(grey, width, height)
         found = self.find(pixels)
         back = np.array(back_xy * 2, np.float32)
         rows = zip((found.boxes * back).tolist(), found.scores.tolist(), (found.eyes * back).tolist(), strict=True)
-        faces = [Detection(Box(*box), score, (eyes[0], eyes[1], eyes[2], eyes[3])) for box, score, eyes in rows]
-        return [face for face in faces if _plausible(face.box, frame_bgr)]
+        return [Detection(Box(*box), score, (eyes[0], eyes[1], eyes[2], eyes[3])) for box, score, eyes in rows]
+
+    def _engine(self, width: int, height: int) -> Engine:
+        """Give the network for one size of input; it stays loaded, for another size takes longer than a look."""
+        if (width, height) not in self._engines:
+            model, shape = self.model, (1, height, width, 1)
+            own = (width, height) == (model.contract.width, model.contract.height)
+            resized = None if own else shape
+            engine = Engine(model.path, model.flatbuffer, self._threads, reference=self._reference, shape=resized)
+            rows, columns = height // STRIDE, width // STRIDE
+            engine.expect(shape, (1, rows, columns, 1), (1, rows, columns, 8))
+            if len(self._engines) >= MOST_ENGINES:
+                del self._engines[next(iter(self._engines))]
+            self._engines[width, height] = engine
+        return self._engines[width, height]
 
 
 class Yunet:
@@ -104,7 +134,7 @@ class Yunet:
 
     name = "yunet"
 
-    def __init__(self, model_path: Path, confidence: float | None = None, side: int = YUNET_SIDE) -> None:
+    def __init__(self, model_path: Path, confidence: float | None = None, side: int = YUNET_SIDES[0][0]) -> None:
         """Load YuNet's ONNX file.
 
         Args:
@@ -122,7 +152,9 @@ class Yunet:
         try:
             os.fsencode(model_path).decode("utf-8")  # OpenCV takes no other path
             least = YUNET_CONFIDENCE if confidence is None else confidence
-            self.side = side
+            self.sides: Sides = (side,)
+            """The present one of `choices`."""
+            self.choices = YUNET_SIDES
             self._network = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), least)
             self._network.detect(np.zeros((320, 320, 3), np.uint8))  # another network is refused only here
         except (cv2.error, UnicodeError) as error:
@@ -132,8 +164,11 @@ class Yunet:
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
+        return _joined([self._look(frame_bgr, side) for side in self.sides], frame_bgr)
+
+    def _look(self, frame_bgr: Pixels, side: int) -> list[Detection]:
         height, width = frame_bgr.shape[:2]
-        scale = min(self.side / max(height, width), MAX_ENLARGED)
+        scale = min(side / max(height, width), MAX_ENLARGED)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._network.setInputSize(size_wh)
@@ -143,7 +178,7 @@ class Yunet:
         for row in [] if rows is None else rows:
             x, y, w, h, *eyes = (row[:8] * back).tolist()
             faces.append(Detection(Box(x, y, w, h), float(row[14]), (eyes[0], eyes[1], eyes[2], eyes[3])))
-        return sorted((face for face in faces if _plausible(face.box, frame_bgr)), key=lambda face: -face.score)
+        return faces
 
 
 class Whole:
@@ -184,6 +219,16 @@ def make_detector(
     if model_path and model_path.suffix == ".onnx":
         raise UsageError(f"YuNet's file goes with its name: --detector yunet --detector-model {quote(str(model_path))}")
     return CentrePoints(model_path, confidence, threads)
+
+
+def _joined(looks: list[list[Detection]], frame_bgr: Pixels) -> list[Detection]:
+    """Put what several looks at one frame found together, best first; of a face that more than one saw, the best."""
+    faces = [face for look in looks for face in look if _plausible(face.box, frame_bgr)]
+    faces.sort(key=lambda face: -face.score)
+    if len(looks) < 2 or not faces:
+        return faces
+    kept = suppressed(np.array([face.box for face in faces], np.float32), OVERLAP)
+    return [faces[number] for number in kept]
 
 
 def _plausible(box: Box, frame_bgr: Pixels) -> bool:

@@ -1,5 +1,6 @@
 """The contract of a face detector: what it promises, what it asks for, and how a frame becomes its input."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -31,6 +32,8 @@ LARGEST_SIDE = 8192
 """Pixels of the input's side."""
 MAX_ENLARGED = 2.0
 """Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
+SHORTEST_SIDE = 64
+"""Pixels of the side of an input of any size."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class DetectorContract:
     """Score, 0 to 1, from which on something counts as a face."""
     stride: int = STRIDE
     """Pixels between neighbouring cells of the maps."""
+    multiple: int = 0
+    """Pixels of which both sides of the input may be any multiple; 0 where it has the one size."""
     network: dict[str, Any] = field(default_factory=dict)
     """Name, parameters, multiply-accumulates."""
     data: dict[str, Any] = field(default_factory=dict)
@@ -82,6 +87,26 @@ class DetectorFile:
     golden: DetectorGolden
 
 
+def input_size(frame: Pixels, side: int, multiple: int) -> tuple[int, int]:
+    """Choose the input for a frame where a detector takes any multiple: no larger than what the frame fills.
+
+    >>> input_size(np.zeros((480, 640)), 320, 32), input_size(np.zeros((1920, 1080)), 320, 32)
+    ((320, 256), (192, 320))
+
+    Args:
+        frame: (height, width, ...).
+        side: Longer side, in pixels, to which the frame is scaled.
+        multiple: The contract's.
+
+    Returns:
+        Width and height in pixels.
+    """
+    height, width = frame.shape[:2]
+    scale = min(side / max(height, width), MAX_ENLARGED)
+    rounded = [multiple * math.ceil(round(length * scale) / multiple) for length in (width, height)]
+    return max(SHORTEST_SIDE, rounded[0]), max(SHORTEST_SIDE, rounded[1])
+
+
 def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
     """Bring a frame to a detector's input; the rule is `FIT_RULE`.
 
@@ -97,7 +122,7 @@ def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float,
     rows, columns = grey.shape
     scale = min(width / columns, height / rows, MAX_ENLARGED)
     size_wh = min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT  # the same on every processor
     small = cast(Pixels, cv2.resize(grey, size_wh, interpolation=method))
     back_xy = columns / size_wh[0], rows / size_wh[1]
     if size_wh == (width, height):
@@ -139,6 +164,7 @@ def as_detector(packed: Packed) -> DetectorFile:
             recipe=text(document, "recipe"),
             threshold=number(document, "threshold", 0, 1),
             stride=whole(document, "stride", 1, LARGEST_SIDE),
+            multiple=whole(document, "multiple", 0, LARGEST_SIDE) if "multiple" in document else 0,
             network=facts(document, "network"),
             data=facts(document, "data"),
             metrics=facts(document, "metrics"),
@@ -146,6 +172,8 @@ def as_detector(packed: Packed) -> DetectorFile:
         )
         if contract.stride != STRIDE:
             raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
+        if contract.multiple % STRIDE:
+            raise ValueError(f"sides of any multiple of {contract.multiple} with a stride of {STRIDE}")
         vectors = DetectorGolden(
             pictures(golden),
             array(golden, "pixels", np.uint8, 3),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fer_edge.contract import ModelFile
 from fer_edge.errors import DataError, FerEdgeError, ModelError, one_line
 from fer_edge.images import CHANNELS, Pixels, with_channels
+from fer_edge.operators import of_first_versions
 from fer_edge.quiet import quiet
 from fer_edge.trial import TrialError, try_out
 
@@ -17,6 +18,8 @@ ALLOWANCE = 256 << 20
 """Bytes that a trial may need besides four times the network's size: loading and running ours takes 1 to 4 MB."""
 LARGEST = 1e9
 """No output is as large as this, unless something is broken; small enough for all that is computed from it."""
+LACKING = "find op for builtin"
+"""In what the runtimes say where a set of kernels lacks an operator, as the reference kernels lack ELU."""
 SCALES = 1e-9, 1e6
 """Between these lie the quantisation scales of pictures and answers."""
 RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
@@ -58,15 +61,25 @@ class Engine:
     and run on two pictures in a fork of this process (`fer_edge.trial`), which takes some milliseconds.
     """
 
-    def __init__(self, path: Path, flatbuffer: bytes, threads: int = 1, *, reference: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        flatbuffer: bytes,
+        threads: int = 1,
+        *,
+        reference: bool = False,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         """Load a network that takes one picture.
 
         Args:
             path: Stands for the model in messages.
             flatbuffer: The TFLite model.
             threads: How many the kernels may use.
-            reference: Use the built-in kernels, which round alike in every runtime and on every processor, instead of
-                the fastest (XNNPACK), which are up to some steps away in a deep int8 network.
+            reference: Use the runtime's reference kernels, slow, and in an int8 network the same bit by bit in LiteRT
+                and tflite-runtime, on x86 and Arm (seen with both bundled networks), instead of the fastest, which are
+                up to some steps away in a deep int8 network. Where they lack an operator, the next best are taken.
+            shape: Of the input, where it is not to be the model's own.
 
         Raises:
             ModelError: The runtime refuses the model.
@@ -74,14 +87,23 @@ class Engine:
         self._path = path
         self.runtime, module = load_runtime()
         kernels = module.OpResolverType
-        resolver = kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES if reference else kernels.AUTO
+        self.exact = reference
+        """Whether every runtime and processor gives the same answer, but for the last digits of a float model's."""
+
+        def load(content: bytes, resolver: Any) -> Any:
+            try_out(lambda: _try_network(module, content, resolver, shape), ALLOWANCE + 4 * len(content))
+            return _loaded(module, content, threads, resolver, shape)
+
+        wanted = (of_first_versions(flatbuffer), kernels.BUILTIN_REF) if reference else (flatbuffer, kernels.AUTO)
         try:
             with quiet():  # LiteRT tells of its delegates from C++
-                try_out(lambda: _try_network(module, flatbuffer, resolver), ALLOWANCE + 4 * len(flatbuffer))
-                self._interpreter = module.Interpreter(
-                    model_content=flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
-                )
-                self._interpreter.allocate_tensors()
+                try:
+                    self._interpreter = load(*wanted)
+                except (TrialError, ValueError) as error:
+                    if not reference or LACKING not in str(error):
+                        raise
+                    self.exact = False
+                    self._interpreter = load(flatbuffer, kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
         except (TrialError, ValueError, RuntimeError, IndexError) as error:
             raise ModelError(f"{path}: {self.runtime} cannot run it: {one_line(error)}") from error
         self._input = self._interpreter.get_input_details()[0]
@@ -136,15 +158,24 @@ class Engine:
         return np.asarray(np.clip(steps, limits.min, limits.max), self._input["dtype"])  # a bare cast would wrap
 
 
-def _try_network(module: Any, flatbuffer: bytes, resolver: Any) -> None:
+def _loaded(module: Any, flatbuffer: bytes, threads: int, resolver: Any, shape: tuple[int, ...] | None) -> Any:
+    interpreter = module.Interpreter(
+        model_content=flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
+    )
+    if shape:
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _try_network(module: Any, flatbuffer: bytes, resolver: Any, shape: tuple[int, ...] | None) -> None:
     """Do once what `Engine` does: load, look at the tensors, run, let go.
 
     Raises:
         ValueError: A tensor is of no type, or no scale, that pictures and answers have.
         RuntimeError: The runtime refuses the model.
     """
-    interpreter = module.Interpreter(model_content=flatbuffer, num_threads=1, experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
+    interpreter = _loaded(module, flatbuffer, 1, resolver, shape)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     for tensor in (*inputs, *outputs):
         scale = tensor["quantization"][0]
@@ -177,6 +208,11 @@ class Network:
         self._engine = Engine(model.path, model.flatbuffer, threads, reference=reference)
         self._engine.expect((1, contract.size, contract.size, CHANNELS[contract.colour]), (1, self._classes))
         self.runtime = self._engine.runtime
+
+    @property
+    def exact(self) -> bool:
+        """As `Engine.exact`."""
+        return self._engine.exact
 
     @property
     def step(self) -> float:

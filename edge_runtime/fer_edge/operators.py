@@ -93,6 +93,28 @@ def refuse_custom(path: Path | str, flatbuffer: bytes) -> None:
         )
 
 
+def of_first_versions(flatbuffer: bytes) -> bytes:
+    """Ask for version 1 of every operator, which all kernels are registered for.
+
+    A version says since when an operator can do what is asked of it, and chooses nothing else. The reference kernels
+    of both runtimes are registered for older ones than they can do: for no int8 DEPTH_TO_SPACE and TILE, say.
+
+    Args:
+        flatbuffer: A TFLite model, which stays as it is.
+
+    Returns:
+        Another one of the same length; the same where it is damaged, of which the runtime will tell.
+    """
+    changed = bytearray(flatbuffer)
+    try:
+        for code in _Table(flatbuffer, _pointed_to(flatbuffer, 0)).tables(1):
+            if (at := code.place(2)) is not None:
+                struct.pack_into("<i", changed, at, 1)
+    except (struct.error, LookupError, ValueError):
+        return flatbuffer
+    return bytes(changed)
+
+
 class _Table:
     """A flatbuffer's table: fields by their number in the schema, every offset checked."""
 
@@ -102,7 +124,7 @@ class _Table:
         self._vtable = at - int(_unpack("<i", data, at))
         self._fields = (int(_unpack("<H", data, self._vtable)) - 4) // 2
 
-    def _field(self, number: int) -> int | None:
+    def place(self, number: int) -> int | None:
         """Where a field's value is; None where the table leaves it out."""
         if number >= self._fields:
             return None
@@ -111,12 +133,12 @@ class _Table:
 
     def number(self, field: int, code: str = "<I") -> int:
         """A field that holds a number, of `struct`'s type `code`; 0 is the schema's default for those asked for."""
-        at = self._field(field)
+        at = self.place(field)
         return 0 if at is None else int(_unpack(code, self._data, at))
 
     def text(self, field: int) -> str:
         """A field that holds a string; empty where it is left out."""
-        at = self._field(field)
+        at = self.place(field)
         if at is None:
             return ""
         start, count = self._vector(at, 1)
@@ -126,7 +148,7 @@ class _Table:
 
     def tables(self, field: int) -> list["_Table"]:
         """A field that holds a vector of tables; empty where it is left out."""
-        at = self._field(field)
+        at = self.place(field)
         if at is None:
             return []
         start, count = self._vector(at, 4)

@@ -22,8 +22,8 @@ MOST_FRAMES = 256
 """Golden frames that are repeated; we write 16."""
 
 FAST_STEPS = 3
-"""Quantisation steps that the fast kernels may be away from the reference kernels. Seen with `edge` on x86: at most 3
-on 3,191 FER+ faces, 2 on the golden ones."""
+"""Quantisation steps that other kernels may be away from the reference kernels. Seen with `edge` on x86: at most 3 on
+3,191 FER+ faces, 2 on the golden ones."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ def selftest(model: ModelFile) -> list[Stage]:
     reference, fast = Network(model, reference=True), Network(model)
     crops = _crops(golden.frames, golden.boxes, contract)
     step = reference.step * 1.001  # one quantisation step, and what float32 loses of it
+    allowed = step if reference.exact else FAST_STEPS * step
     return [
         Stage("crop", worst(crops, golden.pixels), CROP_TOLERANCE),
-        Stage("network", worst(reference.logits(golden.pixels), golden.logits), step),
+        Stage("network", worst(reference.logits(golden.pixels), golden.logits), allowed),
         Stage("fast kernels", worst(fast.logits(golden.pixels), golden.logits), FAST_STEPS * step),
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fer_edge.detect import YUNET_SIDE, Yunet
+from fer_edge.detect import CentrePoints, Yunet
 from fer_edge.errors import UsageError
 from fer_edge.follow import LONGEST_WAIT, Follower
 from fer_edge.recognizer import Face, Recognizer, check_frame
@@ -16,8 +16,6 @@ from fer_edge.sources.frame import Frame
 DETECT_EVERY = 3
 """Frames from one detection to the next, where no budget says otherwise. On the film of `benchmarks/clip.py` a frame
 alone then names what the still photo says in 82.1 %, with a detection in every frame in 82.7, every 5 frames 81.5."""
-YUNET_SIDES = (YUNET_SIDE, 416, 320, 240)
-"""Longer sides of what YuNet may see, the best first."""
 RECENT = 0.1
 """Weight of the newest time in what a detection, and the rest of a frame, are expected to take."""
 
@@ -129,13 +127,16 @@ class Pace:
         return f"a detection takes {detect_ms:.1f} ms, the rest {rest_ms:.1f} ms: faces are looked for {how}{kept}"
 
 
-def fit_yunet(detector: Yunet, budget_ms: float) -> None:
-    """Let YuNet see as much as half of `budget_ms` pays for when it is asked every `DETECT_EVERY` frames.
+def fit_detector(detector: CentrePoints | Yunet, budget_ms: float) -> None:
+    """Let a detector see as much as half of `budget_ms` pays for when it is asked every `DETECT_EVERY` frames.
 
-    Its time depends on the number of pixels: it is measured here on three grey VGA frames, of which the fastest counts.
+    Its time depends on the number of pixels: it is measured here on grey VGA frames, of which the fastest of three
+    counts; one before them loads the network.
     """
     grey = np.full((480, 640, 3), 128, np.uint8)
-    for detector.side in YUNET_SIDES:
+    for sides in detector.choices:
+        detector.sides = sides
+        detector.detect(grey)
         taken = []
         for _ in range(3):
             begun = time.perf_counter()
@@ -173,8 +174,8 @@ class Watcher:
         self._smooth = smooth
         self.pace = None if follow.budget_ms is None else Pace(follow.budget_ms, follow.detect_every or 1)
         """How often the detector is asked; None without a budget."""
-        if self.pace and isinstance(recognizer.detector, Yunet):
-            fit_yunet(recognizer.detector, self.pace.budget_ms)
+        if self.pace and isinstance(recognizer.detector, CentrePoints | Yunet):
+            fit_detector(recognizer.detector, self.pace.budget_ms)
         every = follow.detect_every or (DETECT_EVERY if self.pace is None else 1)
         self._follower = Follower(recognizer.detector, every, follow.max_faces, follow.min_face)
         self._courses: dict[int, _Course] = {}
@@ -183,8 +184,10 @@ class Watcher:
     def chosen(self) -> str | None:
         """What came of the budget so far, for people; None without one."""
         detector = self.recognizer.detector
-        side = f"YuNet sees {detector.side} pixels; " if isinstance(detector, Yunet) else ""
-        return side + self.pace.text if self.pace else None
+        seen = ""
+        if isinstance(detector, CentrePoints | Yunet) and detector.choices:
+            seen = f"{detector.name} sees {' and '.join(map(str, detector.sides))} pixels; "
+        return seen + self.pace.text if self.pace else None
 
     def step(self, frame: Frame, dropped: int = 0) -> Result:
         """Look at the next frame.

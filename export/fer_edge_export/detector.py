@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.centre_points import Faces, Floats
+from fer_edge.centre_points import STRIDE, Faces, Floats
 from fer_edge.detect import CentrePoints
 from fer_edge.detection_metrics import FALSE_PER_PHOTO, LEAST_SCORE, SMALLEST, Curve, figures, judge_photos
 from fer_edge.detector_contract import DetectorContract, DetectorFile, DetectorGolden, fitted, write_detector
 from fer_edge.detector_selftest import make_golden
-from fer_edge.errors import DataError, UsageError
+from fer_edge.errors import DataError, ModelError, UsageError
 from fer_edge.files import write_json, write_text
 from fer_edge.images import Pixels
+from fer_edge.interpreter import Engine
 from fer_edge.photoset import Photo, PhotoSet
 from fer_edge.versions import installed
 from fer_edge_export.calibrate import SAMPLES
 from fer_edge_export.convert import convert
 from fer_edge_export.gate import passes
-from fer_edge_export.network import facts, load_detector
+from fer_edge_export.network import MULTIPLE, facts, load_detector
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import PACKAGES, ExportSettings
 
@@ -63,6 +64,8 @@ def export_detector(
         made_with=installed(PACKAGES),
     )
     flatbuffers = {name: convert(network, RECIPES[name], calibration) for name in ("float32", "int8")}
+    if all(_resizes(flatbuffer, width, height) for flatbuffer in flatbuffers.values()):
+        contract = replace(contract, multiple=MULTIPLE)
     models = {
         recipe: DetectorFile(folder / f"model_{recipe}.tflite", content, replace(contract, recipe=recipe), _no_golden())
         for recipe, content in flatbuffers.items()
@@ -133,6 +136,19 @@ def _curve(model: DetectorFile, photos: Sequence[Photo]) -> Curve:
         return map(detector.find, pictures)
 
     return judge_photos(photos, model.contract.width, model.contract.height, find)
+
+
+def _resizes(flatbuffer: bytes, width: int, height: int) -> bool:
+    """Tell whether the network answers for inputs of other sizes as it does for its own: with maps of their size."""
+    if width % MULTIPLE or height % MULTIPLE:
+        return False
+    shape = (1, height + MULTIPLE, width + 2 * MULTIPLE, 1)
+    rows, columns = shape[1] // STRIDE, shape[2] // STRIDE
+    try:
+        Engine(Path("model"), flatbuffer, shape=shape).expect(shape, (1, rows, columns, 1), (1, rows, columns, 8))
+    except ModelError:
+        return False
+    return True
 
 
 def _no_golden() -> DetectorGolden:

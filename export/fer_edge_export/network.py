@@ -17,6 +17,8 @@ MAPS = {"heat": 1, "geometry": 8}
 """Outputs of a face detector, and their channels."""
 TO_STRIDE = "to_stride_"
 """Begins the name of a detector's layer that crops a map to the input's size over the number that follows."""
+MULTIPLE = 32
+"""Pixels of which a detector's sides are multiples where none of its maps is cropped: its coarsest map's stride."""
 WANTED = "fer-edge exports networks with input (None, size, size, 1) or (None, size, size, 3)"
 MEND = "mend it in Python with keras.Model(...).save(...)"
 
@@ -76,7 +78,8 @@ def load_detector(path: Path, size_wh: tuple[int, int] | None) -> Any:
 
     Args:
         path: best.keras of a run of `fer-edge train --task detect`.
-        size_wh: Width and height of the input in pixels; None for the size that it was trained at.
+        size_wh: Width and height of the input in pixels; None for the size that it was trained at, made larger where
+            that is no multiple of `MULTIPLE`, so that the file takes inputs of other sizes, too.
 
     Returns:
         keras.Model; (n, height, width, 1) grey in [0, 1] in, both maps of `fer_edge.centre_points` out.
@@ -89,7 +92,10 @@ def load_detector(path: Path, size_wh: tuple[int, int] | None) -> Any:
     outputs = getattr(network, "output", None)  # a network that was never built has none
     if not isinstance(outputs, dict) or {name: tensor.shape[-1] for name, tensor in outputs.items()} != MAPS:
         raise ModelError(f"{path}: no face detector; make one: fer-edge train --task detect --data DIR")
-    return network if size_wh is None else _resized(network, *size_wh)
+    if size_wh is None:
+        height, width = (MULTIPLE * -(-side // MULTIPLE) for side in network.input_shape[1:3])
+        return _resized(network, width, height)
+    return _resized(network, *size_wh)
 
 
 def _load(path: Path) -> Any:
@@ -175,17 +181,24 @@ def _resized(network: Any, width: int, height: int) -> Any:
     with needs("train"), quiet():
         import keras
 
+        from fer_edge_export.enlarge import Enlarge
+
         def fitted(layer: Any) -> Any:
             config = layer.get_config()
+            if isinstance(layer, keras.layers.UpSampling2D) and Enlarge.replaces(layer):
+                return Enlarge(name=layer.name)
             if layer.name.startswith(TO_STRIDE):
                 stride = int(layer.name.removeprefix(TO_STRIDE))
                 beyond = [2 * -(-side // (2 * stride)) - -(-side // stride) for side in (height, width)]
+                if not any(beyond):
+                    return keras.layers.Identity(name=layer.name)
                 config["cropping"] = [[0, rest] for rest in beyond]
             return layer.__class__.from_config(config)
 
         grey = keras.Input((height, width, 1), name="grey")
         resized = keras.models.clone_model(network, input_tensors=grey, clone_function=fitted)
-        resized.set_weights(network.get_weights())
+        for ours, theirs in zip(resized.weights, network.weights, strict=True):
+            ours.assign(theirs)
         return resized
 
 

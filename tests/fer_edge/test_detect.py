@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 
 from fer_edge.centre_points import Faces
-from fer_edge.crop import Box
-from fer_edge.detect import BUNDLED_DETECTOR, CentrePoints, Detection, Whole, Yunet, make_detector
+from fer_edge.crop import Box, overlap
+from fer_edge.detect import (
+    BUNDLED_DETECTOR,
+    MOST_ENGINES,
+    SIDES,
+    CentrePoints,
+    Detection,
+    Sides,
+    Whole,
+    Yunet,
+    make_detector,
+)
 from fer_edge.detector_contract import read_detector
 from fer_edge.errors import FerEdgeError, ModelError, UsageError
 from fer_edge.images import Pixels
-from fer_edge.render import draw_face
+from fer_edge.render import clip, draw_face
 
 SIZES = [(1, 1), (1, 3000), (3000, 1), (2, 5), (3000, 4000)]
 YUNET = "face_detection_yunet_2023mar.onnx"
@@ -68,10 +78,56 @@ def test_faces_are_told_in_pixels_of_the_frame(monkeypatch: pytest.MonkeyPatch) 
     assert face.score == pytest.approx(0.9)
 
 
-def test_faces_of_a_portrait_are_told_in_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    (face,) = finding(monkeypatch, [10, 20, 30, 40]).detect(grey_frame(480, 240))
+def test_a_portrait_is_seen_as_large_as_a_landscape_and_its_faces_told_in_its_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (face,) = finding(monkeypatch, [10, 20, 30, 40]).detect(grey_frame(640, 320))
 
     assert face.box == Box(20, 40, 60, 80)
+
+
+def test_of_two_looks_a_face_that_both_saw_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look has a large face and a face; the other the same face, surer, and a small one."""
+    detector = CentrePoints()
+    detector.sides = (160, 320)
+    rows = {
+        160: (np.array([[0, 0, 60, 60], [80, 40, 20, 20]], np.float32), np.array([0.9, 0.5], np.float32)),
+        320: (np.array([[161, 81, 40, 40], [250, 100, 10, 10]], np.float32), np.array([0.8, 0.6], np.float32)),
+    }
+
+    def find(pixels: Pixels) -> Faces:
+        boxes, scores = rows[pixels.shape[1]]
+        return Faces(boxes, scores, boxes)
+
+    monkeypatch.setattr(detector, "find", find)
+
+    faces = detector.detect(grey_frame(240, 320))
+
+    assert [(tuple(face.box), round(face.score, 2)) for face in faces] == [
+        ((0, 0, 120, 120), 0.9),
+        ((161, 81, 40, 40), 0.8),
+        ((250, 100, 10, 10), 0.6),
+    ]
+
+
+@pytest.mark.parametrize("sides", SIDES)
+def test_the_same_face_is_found_however_large_the_frame_is_seen(sides: Sides) -> None:
+    detector, (frame, _) = CentrePoints(), next(iter(clip(1)))
+    (face,) = detector.detect(frame)
+
+    detector.sides = sides
+    (again,) = detector.detect(frame)
+
+    assert overlap(face.box, again.box) > 0.5
+
+
+def test_photos_of_all_shapes_keep_few_networks_loaded() -> None:
+    detector = CentrePoints()
+    for height in range(40, 400, 30):
+        detector.detect(grey_frame(height, 320))
+
+    assert len(detector._engines) <= MOST_ENGINES
+    assert detector.detect(grey_frame(240, 320)) == []
 
 
 def test_a_face_outside_the_picture_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

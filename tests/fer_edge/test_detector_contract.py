@@ -40,10 +40,11 @@ def test_what_was_written_is_read(tmp_path: Path, bundled: DetectorFile) -> None
         np.testing.assert_array_equal(getattr(copy.golden, name), getattr(bundled.golden, name), strict=True)
 
 
-def test_the_bundled_detector_is_an_int8_network_for_320x240(bundled: DetectorFile) -> None:
+def test_the_bundled_detector_is_an_int8_network_for_inputs_of_many_sizes(bundled: DetectorFile) -> None:
     contract = bundled.contract
 
-    assert (contract.width, contract.height, contract.stride, contract.recipe) == (320, 240, 8, "int8")
+    assert (contract.width, contract.height, contract.stride, contract.recipe) == (320, 256, 8, "int8")
+    assert contract.multiple == 32
     assert 0 < contract.threshold < 1
 
 
@@ -69,9 +70,36 @@ def test_a_detector_of_another_stride_is_refused(tmp_path: Path) -> None:
         read_detector(changed(tmp_path / "a.tflite", stride=16))
 
 
+def test_a_detector_whose_sides_do_not_fit_its_stride_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"damaged \(sides of any multiple of 12 with a stride of 8\)"):
+        read_detector(changed(tmp_path / "a.tflite", multiple=12))
+
+
+def test_a_detector_of_one_size_looks_at_every_frame_in_that(tmp_path: Path) -> None:
+    """As files of older versions: nothing is said of other sizes."""
+    packed = read_packed(BUNDLED_DETECTOR)
+    document = {name: value for name, value in packed.document.items() if name != "multiple"}
+    write_packed(tmp_path / "a.tflite", packed.flatbuffer, "faces", document, packed.golden)
+    detector = CentrePoints(tmp_path / "a.tflite")
+
+    detector.detect(np.zeros((640, 360, 3), np.uint8))
+
+    assert detector.choices == ()
+    assert list(detector._engines) == [(320, 256)]
+
+
 @pytest.mark.parametrize(
     "fields",
-    [{"width": "wide"}, {"height": None}, {"threshold": []}, {"network": 5}, {"metrics": None}, {"made_with": "x"}],
+    [
+        {"width": "wide"},
+        {"multiple": -32},
+        {"multiple": "32"},
+        {"height": None},
+        {"threshold": []},
+        {"network": 5},
+        {"metrics": None},
+        {"made_with": "x"},
+    ],
     ids=str,
 )
 def test_a_damaged_contract_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_edge.crop import Box
-from fer_edge.detect import Detection, Yunet
+from fer_edge.detect import SIDES, YUNET_SIDES, CentrePoints, Detection, Sides, Yunet
 from fer_edge.errors import DataError, UsageError
 from fer_edge.images import Pixels
 from fer_edge.recognizer import Recognizer
@@ -297,17 +297,38 @@ def test_without_a_budget_nothing_is_chosen(tiny: Path) -> None:
 class Timed(Yunet):
     """YuNet without its network: as slow as its input is large."""
 
-    def __init__(self) -> None:
-        self.side = 0
+    def __init__(self, choices: tuple[Sides, ...]) -> None:
+        self.choices = choices
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        time.sleep(5e-7 * self.side**2)  # 115 ms at 480, 51 at 320
+        time.sleep(sum(5e-7 * side**2 for side in self.sides))  # 115 ms at 480, 51 at 320
         return []
 
 
-@pytest.mark.parametrize(("budget_ms", "side"), [(1000, 480), (45, 320), (1, 240)])
-def test_yunet_sees_what_the_budget_pays_for(tiny: Path, budget_ms: float, side: int) -> None:
-    watcher = Watcher(Recognizer(tiny, Timed()), FollowSettings(budget_ms=budget_ms))
+@pytest.mark.parametrize(
+    ("choices", "budget_ms", "seen"),
+    [
+        (YUNET_SIDES, 1000, "480"),
+        (YUNET_SIDES, 45, "320"),
+        (YUNET_SIDES, 1, "240"),
+        (SIDES, 1000, "256 and 640"),
+        (SIDES, 120, "256 and 512"),
+        (SIDES, 1, "192"),
+    ],
+)
+def test_a_detector_sees_what_the_budget_pays_for(
+    tiny: Path, choices: tuple[Sides, ...], budget_ms: float, seen: str
+) -> None:
+    watcher = Watcher(Recognizer(tiny, Timed(choices)), FollowSettings(budget_ms=budget_ms))
 
     assert watcher.chosen is not None
-    assert watcher.chosen.startswith(f"YuNet sees {side} pixels; ")
+    assert watcher.chosen.startswith(f"yunet sees {seen} pixels; ")
+
+
+def test_the_bundled_detector_looks_twice_where_there_is_time(tiny: Path) -> None:
+    recognizer = Recognizer(tiny)
+
+    Watcher(recognizer, FollowSettings(budget_ms=5000))
+
+    assert isinstance(recognizer.detector, CentrePoints)
+    assert recognizer.detector.sides == (256, 640)

@@ -14,9 +14,12 @@ from fer_edge.centre_points import TYPICAL, Floats, decode
 from fer_edge.detect import CentrePoints
 from fer_edge.detector_contract import read_detector
 from fer_edge.errors import ModelError
+from fer_edge.interpreter import Engine
 from fer_edge.photoset import Photo, PhotoSet
+from fer_edge_export.convert import convert
 from fer_edge_export.detector import as_markdown
 from fer_edge_export.network import load_detector
+from fer_edge_export.recipes import RECIPES
 
 WIDTH, HEIGHT, FACE = 96, 64, 24
 SOURCE = {"name": "squares", "digest": "3" * 64, "terms": "drawn by a test"}
@@ -225,6 +228,45 @@ def test_the_real_network_at_another_size_answers_as_one_built_for_it(tmp_path: 
         assert ours.shape == (1, height // 8, width // 8, channels)
         assert np.ptp(wanted) > 1e-5  # an untrained network's answers hardly differ from place to place
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=0.01 * np.ptp(wanted))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 128), (256, 160)])
+def test_the_exported_network_answers_for_inputs_of_other_sizes(tmp_path: Path, shape: tuple[int, int]) -> None:
+    import keras
+
+    from fer_edge_train.detector.network import face_detector
+
+    keras.utils.set_random_seed(0)
+    trained, there = face_detector(72, 96), face_detector(*shape)
+    there.set_weights(trained.get_weights())
+    trained.save(tmp_path / "best.keras")
+
+    network = load_detector(tmp_path / "best.keras", None)
+    engine = Engine(
+        Path("m"), convert(network, RECIPES["float32"], np.zeros((1, 96, 96), np.uint8)), shape=(1, *shape, 1)
+    )
+    rows, columns = shape[0] // 8, shape[1] // 8
+    engine.expect((1, *shape, 1), (1, rows, columns, 1), (1, rows, columns, 8))
+
+    assert network.input_shape == (None, 96, 96, 1)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    wanted = there((pixels / np.float32(255))[None, ..., None])
+    for ours, name in zip(engine.run(pixels), ("heat", "geometry"), strict=True):
+        answer = np.asarray(wanted[name][0])
+        assert np.ptp(answer) > 1e-5
+        np.testing.assert_allclose(ours, answer, rtol=0, atol=0.01 * np.ptp(answer))
+
+
+@pytest.mark.parametrize(("size", "multiple"), [("128x96", 32), ("104x72", 0)])
+def test_a_detector_takes_other_sizes_where_no_map_is_cropped(
+    make_run: Callable[..., Path], size: str, multiple: int
+) -> None:
+    run = make_run()
+    fer_edge("export", run, "--imgsz", size, "--max-drop", "1")
+    model = read_detector(run / "export" / "model_int8.tflite")
+
+    assert model.contract.multiple == multiple
+    CentrePoints(model).detect(np.zeros((480, 640, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
