@@ -182,12 +182,11 @@ class Watcher:
 
     @property
     def chosen(self) -> str | None:
-        """What came of the budget so far, for people; None without one."""
+        """How large the budget lets the detector see a frame, for people; None where there is no choice."""
         detector = self.recognizer.detector
-        seen = ""
-        if isinstance(detector, CentrePoints | Yunet) and detector.choices:
-            seen = f"{detector.name} sees {' and '.join(map(str, detector.sides))} pixels; "
-        return seen + self.pace.text if self.pace else None
+        if self.pace is None or not isinstance(detector, CentrePoints | Yunet) or not detector.choices:
+            return None
+        return f"{detector.name} sees a frame {' and '.join(map(str, detector.sides))} pixels large"
 
     def step(self, frame: Frame, dropped: int = 0) -> Result:
         """Look at the next frame.

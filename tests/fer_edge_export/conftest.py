@@ -10,6 +10,8 @@ import pytest
 
 from fer_edge.faceset import FaceSet
 from fer_edge.seen import Seen, write_seen
+from fer_edge_export.convert import convert
+from fer_edge_export.recipes import RECIPES
 
 SIZE = 16
 CLASSES = ("flat", "lying", "standing")
@@ -60,6 +62,18 @@ def stripe_network(gain: float = 40.0) -> Any:
     flat = np.array([gain / 4, 0, 0], np.float32)
     network.set_weights([np.stack([sobel, sobel.T], -1)[:, :, None], np.full(2, 0.01, np.float32), strength, flat])
     return network
+
+
+@pytest.fixture(scope="session")
+def enlarging() -> bytes:
+    """An int8 network with Keras' own UpSampling2D, which becomes TILE and maps of five dimensions."""
+    import keras
+    from keras import layers
+
+    pictures = keras.Input((SIZE, SIZE, 1))
+    x = layers.UpSampling2D(2)(layers.Conv2D(2, 3, padding="same")(pictures))
+    network = keras.Model(pictures, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(x))))
+    return convert(network, RECIPES["int8"], draw_stripes(9, seed=0).faces)
 
 
 @pytest.fixture(scope="session", name="stripes")

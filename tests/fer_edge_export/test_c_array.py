@@ -12,7 +12,6 @@ import pytest
 
 from fer_edge.classify import BUNDLED
 from fer_edge.contract import ModelFile, read_model
-from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.errors import ModelError
 from fer_edge.interpreter import load_runtime
 from fer_edge.model_file import read_packed
@@ -138,9 +137,9 @@ def test_float_model_is_refused_with_what_to_type() -> None:
         c_header(read_model(TINY_FLOAT))
 
 
-def test_operator_that_tflm_lacks_is_refused_by_name(model: ModelFile) -> None:
+def test_operator_that_tflm_lacks_is_refused_by_name(model: ModelFile, enlarging: bytes) -> None:
     with pytest.raises(ModelError, match="TensorFlow Lite Micro has no TILE; leave --c-array out"):
-        c_header(replace(model, flatbuffer=read_packed(BUNDLED_DETECTOR).flatbuffer))
+        c_header(replace(model, flatbuffer=enlarging))
 
 
 def test_resolver_knows_operators_of_tflite_by_their_names() -> None:
@@ -202,11 +201,11 @@ def test_tflm_says_how_large_its_arena_is(model: ModelFile) -> None:
     assert arena_bytes(model.flatbuffer).how.startswith("measured with tflite-micro ")
 
 
-def test_tflms_refusal_is_one_line() -> None:
+def test_tflms_refusal_is_one_line(enlarging: bytes) -> None:
     needs_tflite_micro()
 
     with pytest.raises(ModelError, match=r"TensorFlow Lite Micro cannot run the model: .*TILE"):
-        measure(read_packed(BUNDLED_DETECTOR).flatbuffer)
+        measure(enlarging)
 
 
 @pytest.mark.parametrize("path", [BUNDLED, TINY])

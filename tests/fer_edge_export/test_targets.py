@@ -77,14 +77,20 @@ def test_float_models_are_taken_by_neither() -> None:
     assert Untaken("Hexagon", "FULLY_CONNECTED", 1, "works on FLOAT32, and not on 8-bit integers") in found
 
 
-def test_each_operator_of_the_face_detector_is_named_with_its_count() -> None:
-    flatbuffer = read_packed(BUNDLED_DETECTOR).flatbuffer
-    found = untaken(flatbuffer)
+def test_each_operator_is_named_with_its_count(enlarging: bytes) -> None:
+    found = untaken(enlarging)
 
-    assert Untaken("Edge TPU", "TILE", 4, "not among its operators") in found
-    assert Untaken("Edge TPU", "EXPAND_DIMS", 4, "only the three innermost dimensions may be larger than 1") in found
-    assert Untaken("Hexagon", "RESHAPE", 4, "more than four dimensions") in found
-    assert all(entry.count <= operators(flatbuffer)[entry.operator] for entry in found)
+    assert Untaken("Edge TPU", "TILE", 2, "not among its operators") in found
+    assert Untaken("Edge TPU", "RESHAPE", 3, "only the three innermost dimensions may be larger than 1") in found
+    assert Untaken("Hexagon", "RESHAPE", 3, "more than four dimensions") in found
+    assert all(entry.count <= operators(enlarging)[entry.operator] for entry in found)
+
+
+def test_the_face_detector_enlarges_in_an_operator_that_a_hexagon_takes() -> None:
+    found = untaken(read_packed(BUNDLED_DETECTOR).flatbuffer)
+
+    assert Untaken("Edge TPU", "DEPTH_TO_SPACE", 2, "not among its operators") in found
+    assert not [entry for entry in found if entry.target == "Hexagon"]
 
 
 @pytest.mark.parametrize(
