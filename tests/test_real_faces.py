@@ -22,21 +22,6 @@ LEAST_FOUND_BY_OUR_OWN = 0.88
 was trained on. What it finds in others: benchmarks/detectors.py."""
 
 
-@pytest.fixture(scope="module")
-def unpacked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Unpacks an archive once and gives the data set's folder."""
-    folders: dict[str, Path] = {}
-
-    def unpack(name: str) -> Path:
-        if name not in folders:
-            folder = tmp_path_factory.mktemp(name)
-            subprocess.run(["tar", "-xzf", shared / "data" / f"{name}.tar.gz", "-C", folder], check=True)
-            folders[name] = folder / name
-        return folders[name]
-
-    return unpack
-
-
 def test_the_bundled_model_is_as_good_as_the_readme_says(unpacked: Callable[[str], Path]) -> None:
     faces = load_faces(unpacked("ferplus"), size=48).part("validation").under("majority")
 

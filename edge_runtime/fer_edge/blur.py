@@ -52,21 +52,22 @@ def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
 class Blur:
     """Hides the faces of one source, result after result, before any sink sees them. Not to be shared between threads.
 
-    A face that is missed for some frames stays hidden where it was last, for `HELD_S`. What was never found is not
-    hidden.
+    A face that is missed for some frames stays hidden where it was last, for `HELD_S`; where faces have no number, so
+    does every place where one was. What was never found is not hidden.
     """
 
     def __init__(self) -> None:
-        self._hidden: list[tuple[float, IntBox]] = []
-        """Seconds of the source's clock, and where a face was then."""
+        self._hidden: dict[int | IntBox, tuple[float, IntBox]] = {}
+        """Seconds of the source's clock when a face was seen last, by its number, and where it was then."""
 
     def step(self, result: Result) -> Result:
         """Give the same result with a frame in which its faces are hidden; the frame itself stays as it is."""
         frame = result.frame
         boxes = [face.box for face in result.faces]
         if frame.fps is not None:  # pictures of a folder have nothing to do with one another
+            here = {face.box if face.id is None else face.id: (frame.t, face.box) for face in result.faces}
             # A clock that jumped back makes what was seen "later" old, too.
-            held = [(t, box) for t, box in self._hidden if 0 <= frame.t - t <= HELD_S]
-            self._hidden = held + [(frame.t, box) for box in boxes]
-            boxes = [box for _, box in self._hidden]
-        return replace(result, frame=replace(frame, bgr=blurred(frame.bgr, dict.fromkeys(boxes))))
+            held = {key: seen for key, seen in self._hidden.items() if 0 <= frame.t - seen[0] <= HELD_S}
+            self._hidden = held | here
+            boxes = [box for _, box in self._hidden.values()]
+        return replace(result, frame=replace(frame, bgr=blurred(frame.bgr, boxes)))

@@ -5,7 +5,9 @@ Nothing heavy is imported before a command runs; `fer-edge --help` must answer a
 
 import errno
 import importlib.metadata
+import os
 import signal
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a refused request ends in one line on stderr, never in a traceback."""
+        _open_closed()
         try:
             return super().invoke(ctx)
         except FerEdgeError as error:
@@ -39,6 +42,17 @@ class Commands(TyperGroup):
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once, not in a traceback
             console.print("stopped")
             raise typer.Exit(130) from error
+
+
+def _open_closed() -> None:
+    """Open what was closed at the start (>&-), or a file that is opened next would get the results as well."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 def _show_error(message: str) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fer_edge.preview import PORT
+
 app = typer.Typer()
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -70,12 +72,16 @@ def run(
     detect_every: Annotated[
         int | None,
         typer.Option(
-            min=1, rich_help_panel=FACES, help="Look for faces every n-th frame, follow them in between; default: 3."
+            min=1,
+            rich_help_panel=FACES,
+            help="Look for faces every n-th frame, follow them in between; default: 3, with --blur 1.",
         ),
     ] = None,
     budget_ms: Annotated[
         float | None,
-        typer.Option(rich_help_panel=FACES, help="Look for faces as often as a frame's mean time allows."),
+        typer.Option(
+            rich_help_panel=FACES, help="Look for faces as often, and in frames as large, as this mean time allows."
+        ),
     ] = None,
     max_faces: Annotated[
         int | None, typer.Option(min=1, rich_help_panel=FACES, help="Look at the largest ones only.")
@@ -89,7 +95,9 @@ def run(
     save: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", rich_help_panel=OUTPUTS, help="Write annotated pictures, or an .mp4, into this folder."
+            metavar="DIR",
+            rich_help_panel=OUTPUTS,
+            help="Write annotated pictures, or an .mp4, into this folder; of a camera, one every five minutes.",
         ),
     ] = None,
     csv: Annotated[
@@ -102,8 +110,8 @@ def run(
             metavar="COMMAND",
             envvar="FER_EDGE_ON_CHANGE",
             rich_help_panel=OUTPUTS,
-            help="Run it, without a shell, when an expression changes; it finds what changed in FER_EDGE_ID, _BEFORE, "
-            "_AFTER, _SCORE and _T.",
+            help="Run it, without a shell, when an expression changes in a video; it finds what changed in "
+            "FER_EDGE_ID, _BEFORE, _AFTER, _SCORE and _T.",
         ),
     ] = None,
     mqtt: Annotated[
@@ -120,10 +128,15 @@ def run(
         str | None,
         typer.Option(metavar="TOPIC", rich_help_panel=OUTPUTS, help="Publish below it; default: fer-edge/HOSTNAME."),
     ] = None,
-    preview: Annotated[bool, typer.Option("--preview", rich_help_panel=OUTPUTS, help="Serve the live page.")] = False,
-    preview_port: Annotated[
-        int | None, typer.Option(rich_help_panel=OUTPUTS, help="Port of the live page; default: 4912.")
-    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            rich_help_panel=OUTPUTS,
+            help="Serve the live page; a film then comes at its own pace, and the page stays at its end.",
+        ),
+    ] = False,
+    preview_port: Annotated[int, typer.Option(rich_help_panel=OUTPUTS, help="Port of the live page.")] = PORT,
     preview_host: Annotated[
         str, typer.Option(rich_help_panel=OUTPUTS, help="Its address; any but a loopback one asks for a token.")
     ] = "127.0.0.1",
@@ -151,7 +164,6 @@ def run(
 
     Example: fer-edge run --source 0 --preview --csv faces.csv
     """
-    from fer_edge.errors import UsageError
     from fer_edge.run import PreviewSettings, RunSettings
     from fer_edge.run import run as run_source
     from fer_edge.smooth import CALM
@@ -159,8 +171,6 @@ def run(
     from fer_edge.sources.frame import parsed_size
     from fer_edge.watch import FollowSettings
 
-    if blur and (max_faces is not None or min_face):
-        raise UsageError("--blur hides only faces that are looked at; leave out --max-faces and --min-face")
     settings = RunSettings(
         model=model,
         source=source,

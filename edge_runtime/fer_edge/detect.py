@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_edge.centre_points import OVERLAP, STRIDE, Faces, decode, suppressed
 from fer_edge.crop import Box, whole
-from fer_edge.detector_contract import DetectorFile, fitted, input_size, read_detector
+from fer_edge.detector_contract import DetectorFile, fitted, fitted_freely, read_detector
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.images import Pixels, to_grey
 from fer_edge.interpreter import Engine
@@ -24,7 +24,7 @@ YUNET_CONFIDENCE = 0.6
 """YuNet's score from which on something counts as a face; 0.5 finds 0.3 points more of ExpW's faces, and 10 % more
 boxes."""
 Sides = tuple[int, ...]
-"""Longer sides, in pixels, of what a network sees of a frame, one look after the other."""
+"""Longer sides, in pixels, of what a network sees of a VGA frame, one look after the other."""
 
 SIDES: tuple[Sides, ...] = ((256, 640), (256, 512), (320,), (256,), (192,))
 """What a detector of any size may look at, the most first; docs/face_detector.md has what each finds. A single look at
@@ -33,7 +33,7 @@ YUNET_SIDES: tuple[Sides, ...] = ((480,), (416,), (320,), (240,))
 """What YuNet may look at. Share of ExpW's 1,565 labelled faces that it finds at confidence 0.6: 0.896 at 240, 0.919 at
 320, 0.932 at 416, 0.939 at 480, 0.934 at 640."""
 MOST_ENGINES = 8
-"""Sizes of the input that stay loaded: of photos with any sides there are 14 for one look of 320 pixels."""
+"""Sizes of the input that stay loaded: of photos of any shape there are 14 for one look of 320 pixels."""
 MAX_ENLARGED = 2.0
 """Small pictures are enlarged for YuNet by no more than this: beyond it there is nothing new to see."""
 
@@ -103,12 +103,13 @@ class CentrePoints:
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
         contract, grey = self.model.contract, to_grey(frame_bgr)
-        if not contract.multiple:
-            return _joined([self._look(grey, contract.width, contract.height)], frame_bgr)
-        return _joined([self._look(grey, *input_size(grey, side, contract.multiple)) for side in self.sides], frame_bgr)
+        if contract.multiple:
+            inputs = [fitted_freely(grey, side, contract.multiple) for side in self.sides]
+        else:
+            inputs = [fitted(grey, contract.width, contract.height)]
+        return _joined([self._look(*one) for one in inputs], frame_bgr)
 
-    def _look(self, grey: Pixels, width: int, height: int) -> list[Detection]:
-        pixels, back_xy = fitted(grey, width, height)
+    def _look(self, pixels: Pixels, back_xy: tuple[float, float]) -> list[Detection]:
         found = self.find(pixels)
         back = np.array(back_xy * 2, np.float32)
         rows = zip((found.boxes * back).tolist(), found.scores.tolist(), (found.eyes * back).tolist(), strict=True)

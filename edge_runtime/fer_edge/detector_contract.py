@@ -34,6 +34,8 @@ MAX_ENLARGED = 2.0
 """Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
 SHORTEST_SIDE = 64
 """Pixels of the side of an input of any size."""
+SHORTER = 3 / 4
+"""Shorter side of the box that frames of any shape are fitted into, over its longer side: a VGA frame's."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,6 @@ class DetectorFile:
     golden: DetectorGolden
 
 
-def input_size(frame: Pixels, side: int, multiple: int) -> tuple[int, int]:
-    """Choose the input for a frame where a detector takes any multiple: no larger than what the frame fills.
-
-    >>> input_size(np.zeros((480, 640)), 320, 32), input_size(np.zeros((1920, 1080)), 320, 32)
-    ((320, 256), (192, 320))
-
-    Args:
-        frame: (height, width, ...).
-        side: Longer side, in pixels, to which the frame is scaled.
-        multiple: The contract's.
-
-    Returns:
-        Width and height in pixels.
-    """
-    height, width = frame.shape[:2]
-    scale = min(side / max(height, width), MAX_ENLARGED)
-    rounded = [multiple * math.ceil(round(length * scale) / multiple) for length in (width, height)]
-    return max(SHORTEST_SIDE, rounded[0]), max(SHORTEST_SIDE, rounded[1])
-
-
 def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
     """Bring a frame to a detector's input; the rule is `FIT_RULE`.
 
@@ -118,11 +100,41 @@ def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float,
     Returns:
         (height, width) uint8 grey, and the factors (x, y) that lead from its pixels back to the frame's.
     """
+    rows, columns = frame.shape[:2]
+    return _placed(frame, min(width / columns, height / rows, MAX_ENLARGED), width, height)
+
+
+def fitted_freely(frame: Pixels, side: int, multiple: int) -> tuple[Pixels, tuple[float, float]]:
+    """Bring a frame to an input of a detector that takes many sizes: the smallest that holds it.
+
+    The frame is scaled to fit into `side` by three quarters of `side` pixels, lying or standing, so that a face that
+    fills a frame of whatever shape is no larger than those which the detector learned.
+
+    >>> [fitted_freely(np.zeros((*shape, 3), np.uint8), 320, 32)[0].shape for shape in ((480, 640), (960, 540))]
+    [(256, 320), (320, 192)]
+
+    Args:
+        frame: (height, width, 3) uint8 BGR, or (height, width) grey.
+        side: Longer side in pixels.
+        multiple: The contract's.
+
+    Returns:
+        As `fitted`.
+    """
+    rows, columns = frame.shape[:2]
+    scale = min(side / max(rows, columns), SHORTER * side / min(rows, columns), MAX_ENLARGED)
+    width, height = (
+        max(SHORTEST_SIDE, multiple * math.ceil(round(length * scale) / multiple)) for length in (columns, rows)
+    )
+    return _placed(frame, scale, width, height)
+
+
+def _placed(frame: Pixels, scale: float, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
+    """Scale a frame and put it at the top left of an input."""
     grey = to_grey(frame) if frame.ndim == 3 else frame
     rows, columns = grey.shape
-    scale = min(width / columns, height / rows, MAX_ENLARGED)
     size_wh = min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT  # the same on every processor
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cast(Pixels, cv2.resize(grey, size_wh, interpolation=method))
     back_xy = columns / size_wh[0], rows / size_wh[1]
     if size_wh == (width, height):

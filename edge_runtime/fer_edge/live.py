@@ -53,7 +53,7 @@ class Live:
         self._thread.start()
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self._opened or self._over)
+                self._changed.wait_for(lambda: self._opened or self._over or self._stop)
             if self._failed and not self._opened:
                 raise self._failed
         except BaseException:

@@ -1,11 +1,11 @@
 """source -> faces -> expressions -> sinks: `fer-edge run`, and the same loop for Python, `fer_edge.stream`."""
 
-import logging
 import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,18 +17,22 @@ from fer_edge.console import console, warn
 from fer_edge.contract import ModelFile, read_model
 from fer_edge.detect import Choice, make_detector
 from fer_edge.draw import legend
-from fer_edge.errors import needs
+from fer_edge.errors import UsageError, needs
 from fer_edge.live import Direct, Live, frames
+from fer_edge.preview import PORT
 from fer_edge.recognizer import Recognizer
 from fer_edge.sinks import Sink
 from fer_edge.sinks.background import Background
+from fer_edge.sinks.broker import parsed_broker, usual_topic
 from fer_edge.sinks.command import OnChange
 from fer_edge.sinks.lines import Lines
 from fer_edge.sinks.saver import Saver
 from fer_edge.sinks.several import Several
 from fer_edge.sinks.table import Table
 from fer_edge.smooth import CALM, SmoothSettings
-from fer_edge.sources import Source, View, find_source, masked
+from fer_edge.sources import Source, View, find_source, logged, masked
+from fer_edge.sources.frame import Tell
+from fer_edge.sources.pace import paced
 from fer_edge.watch import USUAL, FollowSettings, Result, Watcher
 
 
@@ -37,8 +41,8 @@ class PreviewSettings:
     """What the live page may be told."""
 
     host: str = "127.0.0.1"
-    port: int | None = None
-    """None for the usual one; 0 for any that is free."""
+    port: int = PORT
+    """0 for any that is free."""
     token: str | None = None
     """What viewers have to bring; where one is needed and None is given, one is made."""
     show: bool = False
@@ -62,6 +66,7 @@ class RunSettings:
     threads: int = 1
     """For detector, classifier and OpenCV."""
     follow: FollowSettings = USUAL
+    """With `blur`, faces are looked for in every frame unless it says otherwise."""
     smooth: SmoothSettings | None = CALM
     """None for each frame by itself."""
     blur: bool = False
@@ -78,9 +83,24 @@ class RunSettings:
     preview: PreviewSettings | None = None
     """None for no live page."""
 
+    def __post_init__(self) -> None:
+        """Refuse what would show somebody's face.
+
+        Raises:
+            UsageError: Some faces are to be hidden, and some not to be looked for.
+        """
+        if self.blur and (self.follow.max_faces is not None or self.follow.min_face):
+            raise UsageError(
+                "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
+                "shown: leave these two out, or --blur"
+            )
+
 
 def run(settings: RunSettings, *, json: bool = False) -> bool:
     """Go through a source, and print a line per frame on stdout: for people, or JSON. SIGTERM ends it well.
+
+    With a live page, a film comes at its own pace, every frame of it, and when a file has ended, and everything is
+    written, the page stays until SIGTERM or Ctrl-C.
 
     Returns:
         Whether every sink got everything; what went wrong has been told.
@@ -89,25 +109,49 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
         FerEdgeError: Model, detector or source cannot be had, or nothing can be written.
     """
     cv2.setNumThreads(settings.threads)
-    source = find_source(settings.source, settings.view)
+    source = _found(settings)
     model = read_model(settings.model or BUNDLED)
     detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
-    watcher = Watcher(Recognizer(model, detector, settings.threads), settings.follow, settings.smooth)
+    follow = settings.follow
+    if settings.blur and follow.detect_every is None:  # who comes between two detections would be shown
+        follow = replace(follow, detect_every=1)
+    watcher = Watcher(Recognizer(model, detector, settings.threads), follow, settings.smooth)
+    if watcher.chosen:
+        console.print(watcher.chosen)
     sinks = Several(warn, live=source.live)
     tally = Tally()
     saver = None
-    try:
-        with ended_by_sigterm(), frames(source, console.print) as reading, closing(sinks):
-            saver = _open_sinks(settings, source, model, sinks, json=json)
-            blur = Blur() if settings.blur else None
-            for result in results(reading, watcher):
-                sinks.write(blur.step(result) if blur else result)
-                tally.add(result)
-    except KeyboardInterrupt:
+    with ended_by_sigterm(), ExitStack() as page:
+        try:
+            with frames(source, console.print) as reading, closing(sinks):
+                saver = _open_sinks(settings, source, model, sinks, page, json=json)
+                blur = Blur() if settings.blur else None
+                for result in results(reading, watcher):
+                    sinks.write(blur.step(result) if blur else result)
+                    tally.add(result)
+        except (KeyboardInterrupt, _Terminated):
+            tally.tell(watcher, saver, sinks)
+            raise
         tally.tell(watcher, saver, sinks)
-        raise
-    tally.tell(watcher, saver, sinks)
+        if settings.preview and (settings.view.realtime or not source.live):
+            console.print("the source has ended; the live page stays until Ctrl-C")
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
     return not sinks.failed
+
+
+def _found(settings: RunSettings) -> Source:
+    """Find the source that is asked for.
+
+    Raises:
+        FerEdgeError: There is no such thing, or something asked for is nothing for it.
+    """
+    source = find_source(settings.source, settings.view, console.print)
+    if settings.on_change is not None and source.still:
+        raise UsageError("--on-change is nothing for pictures, which do not change; leave it out, and read --json")
+    if settings.preview and not source.live:  # nobody could look at a film that rushes by
+        return replace(source, open=lambda: paced(source.open()))
+    return source
 
 
 def stream(
@@ -117,7 +161,7 @@ def stream(
     view: View | None = None,
     follow: FollowSettings = USUAL,
     smooth: SmoothSettings | None = CALM,
-    tell: Callable[[str], None] | None = None,
+    tell: Tell = logged,
 ) -> Generator[Result, None, None]:
     """Watch a source: what `fer-edge run` does, as a generator. Closing it, or leaving its loop, closes the source.
 
@@ -140,19 +184,18 @@ def stream(
         view: How frames are asked for: size, rate, rotation ...
         follow: Which faces are followed, and how often they are looked for.
         smooth: How calm an expression is; None for each frame by itself.
-        tell: Is given a line when a live source is lost, and one when it is back, in another thread; None for a
-            warning of the logger "fer_edge".
+        tell: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
+            latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
 
     Raises:
         FerEdgeError: At once, where there is no such source or a setting makes no sense; from the generator, where it
             cannot be opened or read on.
     """
-    found = find_source(source, view) if isinstance(source, str) else source
-    watcher = Watcher(recognizer or Recognizer(), follow, smooth)
-    return _streamed(found, watcher, tell or logging.getLogger("fer_edge").warning)
+    found = find_source(source, view, tell) if isinstance(source, str) else source
+    return _streamed(found, Watcher(recognizer or Recognizer(), follow, smooth), tell)
 
 
-def _streamed(source: Source, watcher: Watcher, tell: Callable[[str], None]) -> Generator[Result, None, None]:
+def _streamed(source: Source, watcher: Watcher, tell: Tell) -> Generator[Result, None, None]:
     with frames(source, tell) as reading:
         yield from results(reading, watcher)
 
@@ -198,23 +241,33 @@ class _Terminated(BaseException):
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C would, but as something that was asked for. For the main thread only."""
+    """Let SIGTERM end the block as Ctrl-C would, but as something that was asked for. For the main thread only.
+
+    So does SIGHUP, which comes when the connection to a Pi is lost, unless somebody had it ignored (nohup).
+    """
 
     def end(number: int, stack: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb what is being finished
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a second one must not disturb what is being finished
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no HUP
+    before = {one: signal.getsignal(one) for one in numbers if signal.getsignal(one) != signal.SIG_IGN}
     try:
+        for one in before:
+            signal.signal(one, end)
         yield
     except _Terminated:
         console.print("stopped")
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for one, handler in before.items():
+            signal.signal(one, handler or signal.SIG_DFL)
 
 
-def _open_sinks(settings: RunSettings, source: Source, model: ModelFile, sinks: Several, *, json: bool) -> Saver | None:
-    """Open what was asked for; the files that are saved are known to the Saver that is returned."""
+def _open_sinks(
+    settings: RunSettings, source: Source, model: ModelFile, sinks: Several, page: ExitStack, *, json: bool
+) -> Saver | None:
+    """Open what was asked for; `page` closes the live page, and the Saver that is returned knows what was saved."""
     labels, saver = model.contract.labels, None
 
     def add_slow(name: str, sink: Sink) -> None:
@@ -231,27 +284,30 @@ def _open_sinks(settings: RunSettings, source: Source, model: ModelFile, sinks: 
     if settings.on_change is not None:
         sinks.add("--on-change", OnChange(settings.on_change, warn))
     if settings.mqtt is not None:
-        sinks.add("--mqtt", _open_mqtt(settings.mqtt, settings.mqtt_topic, model))
+        sinks.add("--mqtt", _open_mqtt(settings.mqtt, settings.mqtt_topic, source, model))
     if settings.preview:
-        sinks.add("--preview", _open_preview(settings.preview, source, model))
+        sinks.add("--preview", _open_preview(settings.preview, source, model, page))
     return saver
 
 
-def _open_mqtt(address: str, topic: str | None, model: ModelFile) -> Sink:
+def _open_mqtt(address: str, topic: str | None, source: Source, model: ModelFile) -> Sink:
     with needs("mqtt"):
-        from fer_edge.sinks.mqtt import Mqtt, parsed_broker, usual_topic
+        from fer_edge.sinks.mqtt import Mqtt
     name = model.contract.network.get("name", model.path.stem)
-    return Mqtt(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
+    mqtt = Mqtt(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
+    if not source.live:
+        mqtt.wait()
+    return mqtt
 
 
-def _open_preview(settings: PreviewSettings, source: Source, model: ModelFile) -> Sink:
+def _open_preview(settings: PreviewSettings, source: Source, model: ModelFile, page: ExitStack) -> Sink:
     with needs("preview"):
-        from fer_edge.preview.server import PORT, Preview, show
+        from fer_edge.preview.server import Preview, show
         from fer_edge.preview.state import about
-    port = PORT if settings.port is None else settings.port
-    preview = Preview(about(source.name, model), settings.host, port, settings.token)
+    preview = Preview(about(source.name, model), settings.host, settings.port, settings.token)
+    page.callback(preview.close)
     # A token of the user's is known to them, and stays out of logs; one that was made must be told.
     console.print(f"live page: {masked(preview.address) if settings.token else preview.address}")
     if settings.show and not show(preview.address):
         console.print("there is no browser on this machine; open the page on another one, or through ssh -L")
-    return preview
+    return preview.state

@@ -86,10 +86,9 @@ def plan(flags: Sequence[str], place: Place) -> Unit:
 
     run = cast(Any, get_command(commands.app)).commands["run"]
     given = read_flags(flags, run, Path.cwd())
-    around = {name: value for name, value in os.environ.items() if name.startswith("FER_EDGE_")}
     return Unit(
         python=sys.executable,
-        given=replace(given, secrets=around | given.secrets),
+        given=replace(given, secrets=_variables(flags) | given.secrets),
         user=None if place.for_user else service_user(),
         group_video=_has_group("video"),
         secrets_file=place.secrets,
@@ -164,8 +163,10 @@ def status(place: Place) -> Report:
     parts.append(f"started again {said.get('NRestarts', '0')} times")
     if said.get("Result", "success") != "success":
         parts.append(f"last time: {said['Result']}")
-    log = f"log: journalctl{place.flag} -u {NAME} -n 20 --no-pager"
-    return Report([", ".join(parts), log], {"unit": str(place.unit), **said}, state == "active")
+    lines = [", ".join(parts), f"log: journalctl{place.flag} -u {NAME} -n 20 --no-pager"]
+    if place.secrets.exists():
+        lines.append(f"passwords and tokens: {place.secrets}; to change one, install again")
+    return Report(lines, {"unit": str(place.unit), **said}, state == "active")
 
 
 def remove(place: Place) -> Report:
@@ -229,7 +230,16 @@ def _require_right(place: Place, action: str, flags: Sequence[str] = ()) -> None
     if place.for_user and os.environ.get("SUDO_USER"):
         raise UsageError(f"--user and sudo do not go together; type, without sudo: {_program()} service {command}")
     if not place.for_user and os.geteuid() != 0:
-        raise FerEdgeError(f"a service of this machine needs root; type: sudo {_program()} service {command}")
+        around = ",".join(sorted(_variables(flags)))  # which sudo would leave behind
+        sudo = f"sudo --preserve-env={around}" if around and action == "install" else "sudo"
+        raise FerEdgeError(f"a service of this machine needs root; type: {sudo} {_program()} service {command}")
+
+
+def _variables(flags: Sequence[str]) -> dict[str, str]:
+    """What is told to fer-edge by the environment, and to TLS, which may have to trust one's own authority."""
+    secure = any("mqtts://" in text for text in (*flags, os.environ.get("FER_EDGE_MQTT", "")))
+    names = "FER_EDGE_|SSL_CERT_FILE$" if secure else "FER_EDGE_"
+    return {name: value for name, value in os.environ.items() if re.match(names, name)}
 
 
 def _program() -> str:

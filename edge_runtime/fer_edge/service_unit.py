@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Any, get_args, get_type_hints
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks.broker import PASSWORD, parsed_broker
 from fer_edge.sources.address import is_address, masked
 
 READ = frozenset({"model", "detector_model"})
@@ -94,6 +95,7 @@ def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
     hints = get_type_hints(command.callback)
     values, _, given = command.make_parser(context).parse_args(list(flags))
     _check_page(values)
+    _check_broker(values)
     arguments: list[str] = []
     secrets: dict[str, str] = {}
     read, written = [], []
@@ -133,6 +135,21 @@ def _check_page(values: dict[str, Any]) -> None:
     if reached and not values.get("preview_token") and "FER_EDGE_PREVIEW_TOKEN" not in os.environ:
         add = f"--preview-token {token_hex(8)}"
         raise UsageError(f"--preview-host {host} needs a token, and each start would make another; add: {add}")
+
+
+def _check_broker(values: dict[str, Any]) -> None:
+    """Refuse a broker that is none, or that would turn the service away.
+
+    Raises:
+        UsageError: It is no address, or names a user and there is no password.
+    """
+    address = values.get("mqtt") or os.environ.get("FER_EDGE_MQTT")
+    broker = parsed_broker(address) if address else None
+    if broker and broker.user is not None and broker.password is None:
+        raise UsageError(
+            f"--mqtt names a user, and there is no password for it; type: read -rs {PASSWORD}; export {PASSWORD}, then "
+            f"the same again (where that begins with sudo: sudo --preserve-env={PASSWORD})"
+        )
 
 
 def _holds_path(hint: Any) -> bool:

@@ -1,14 +1,24 @@
 """What the tests of the commands stand on."""
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import pytest
 
+from fer_edge.images import write_picture
+from fer_edge.interpreter import load_runtime
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.render import clip, draw_face
 
 
 @pytest.fixture
@@ -25,7 +35,7 @@ def fer_edge() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
 @pytest.fixture
 def about() -> Any:
-    """What a live page says of its run; needs the extra [preview]."""
+    """What a live page says of its run."""
     from fer_edge.preview.state import About
 
     return About("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
@@ -46,3 +56,178 @@ def started(about: Any) -> Iterator[Callable[..., Any]]:
     yield start
     for preview in previews:
         preview.close()
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Twelve frames of two drawn people, ten a second, in a folder of its own."""
+    path = tmp_path / "film" / "clip.mp4"
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
+        writer.write(frame_bgr)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A drawn face, in a folder of its own."""
+    path = tmp_path / "photos" / "happiness.png"
+    write_picture(path, draw_face("happiness", seed=3)[0])
+    return path
+
+
+class Running:
+    """`fer-edge run` as a process of its own; without a source, on drawn faces that come as from a camera."""
+
+    def __init__(self, tiny: Path, *flags: object, stdout: int = subprocess.DEVNULL) -> None:
+        source = () if "-s" in flags else ("-s", "fake", "--realtime")
+        arguments = ["run", "-m", str(tiny), "--detector", "none", *source, *map(str, flags)]
+        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"from fer_edge.cli import app; app({arguments!r})"
+        )
+        environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        environment |= {"NO_COLOR": "1", "COLUMNS": "200"}
+        command = [sys.executable, "-c", program]
+        self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def until(self, what: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not what():
+            assert time.monotonic() < end
+            assert self.process.poll() is None, self.process.communicate()[1]
+            time.sleep(0.01)
+
+    def until_told(self, pattern: str) -> list[str]:
+        """What was told until then, the line that matches included."""
+        assert self.process.stderr
+        lines: list[str] = []
+        for line in self.process.stderr:
+            lines.append(line.rstrip("\n"))
+            if re.search(pattern, line):
+                return lines
+        raise AssertionError(lines)
+
+    def end(self, number: signal.Signals) -> tuple[int, list[str], float]:
+        """Exit code, what was told since, and how long it took to end."""
+        begun = time.perf_counter()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, errors.splitlines(), time.perf_counter() - begun
+
+
+@pytest.fixture
+def live(tiny: Path) -> Iterator[Callable[..., Running]]:
+    """Starts `fer-edge run`, and kills it if it still runs in the end."""
+    begun: list[Running] = []
+
+    def begin(*flags: object, stdout: int = subprocess.DEVNULL) -> Running:
+        begun.append(Running(tiny, *flags, stdout=stdout))
+        return begun[-1]
+
+    yield begin
+    for running in begun:
+        running.process.kill()
+        running.process.communicate()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Any]:
+    """A broker that can be started and stopped; needs the extra [mqtt]."""
+    from mosquitto import Mosquitto
+
+    broker = Mosquitto(tmp_path)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Any]]:
+    """Begins to hear all that is said to a broker."""
+    from mosquitto import Listener
+
+    listeners: list[Any] = []
+
+    def begin(*broker: Any, **login: str) -> Any:
+        listeners.append(Listener(*broker, **login))
+        return listeners[-1]
+
+    yield begin
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture
+def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
+    """Makes sinks, and with each what it tells people."""
+    from mosquitto import LABELS, TOPIC, Told
+
+    from fer_edge.sinks.mqtt import Mqtt
+
+    sinks: list[Mqtt] = []
+
+    def begin(broker: Any, clock: Callable[[], float] = time.monotonic) -> tuple[Any, Any]:
+        told = Told()
+        sinks.append(Mqtt(broker, TOPIC, LABELS, told, "edge", pauses_s=(1, 1), clock=clock))
+        return sinks[-1], told
+
+    yield begin
+    for sink in sinks:
+        sink.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The Chromium of this machine, driven by Playwright."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs Chromium: sudo apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page whose console and requests are looked at in the end."""
+    wrong: list[str] = []
+    contexts = []
+
+    def visit(address: str, **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if not inside(request.url) else None)
+        page.wrong = wrong
+        page.goto(address)
+        return page
+
+    def inside(url: str) -> bool:
+        return url.startswith(("http://127.0.0.1:", "data:"))
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def without_elu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every network one with an operator that the reference kernels lack."""
+    name, module = load_runtime()
+
+    def interpreter(*, experimental_op_resolver_type: Any, **named: Any) -> Any:
+        if experimental_op_resolver_type == module.OpResolverType.BUILTIN_REF:
+            raise ValueError("Didn't find op for builtin opcode 'ELU' version '1'.")
+        return module.Interpreter(experimental_op_resolver_type=experimental_op_resolver_type, **named)
+
+    lacking = SimpleNamespace(Interpreter=interpreter, OpResolverType=module.OpResolverType)
+    monkeypatch.setattr("fer_edge.interpreter.load_runtime", lambda: (name, lacking))

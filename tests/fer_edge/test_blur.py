@@ -1,5 +1,6 @@
 """Hidden faces stay hidden: in the frame, when the detector blinks, and for whoever tries to see through."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ NOISE = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
 BOX = (300, 200, 100, 120)
 
 
-def result(t: float, *boxes: tuple[int, int, int, int], fps: float | None = 25.0, frame_bgr: Pixels = NOISE) -> Result:
-    faces = [Face(box, "fear", 0.9, {"fear": 1.0}, 1.0) for box in boxes]
+def result(
+    t: float, *boxes: tuple[int, int, int, int], fps: float | None = 25.0, frame_bgr: Pixels = NOISE, first: int = 0
+) -> Result:
+    """Faces numbered from `first` on."""
+    faces = [Face(box, "fear", 0.9, {"fear": 1.0}, 1.0, number) for number, box in enumerate(boxes, first)]
     return Result(Frame("camera 0", 0, t, frame_bgr, 0.0, 0.0, None, fps), faces)
 
 
@@ -85,6 +89,23 @@ def test_a_face_that_is_missed_for_a_moment_stays_hidden() -> None:
     assert hidden(blur.step(result(0.0, BOX)))
     assert hidden(blur.step(result(0.9 * HELD_S)))
     assert not hidden(blur.step(result(1.1 * HELD_S)))
+
+
+def test_a_face_that_moves_draws_no_trail_but_the_place_of_one_that_is_lost_stays_hidden() -> None:
+    blur = Blur()
+    away = (50, 50, 60, 60)
+
+    assert hidden(blur.step(result(0.0, BOX)))
+    assert not hidden(blur.step(result(0.04, away)))
+    assert hidden(blur.step(result(0.08, BOX)))
+    assert hidden(blur.step(result(0.12, away, first=1)))  # somebody else
+
+
+def test_two_faces_without_a_number_are_both_hidden() -> None:
+    two = result(0.0, BOX, (50, 50, 60, 60))
+    unnamed = replace(two, faces=[replace(face, id=None) for face in two.faces])
+
+    assert hidden(Blur().step(unnamed))
 
 
 def test_a_clock_that_jumps_back_leaves_no_ghost() -> None:

@@ -17,7 +17,7 @@ from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.detector_contract import read_detector, write_detector
 from fer_edge.images import read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.render import clip, draw_face
+from fer_edge.render import draw_face
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
@@ -36,17 +36,6 @@ def folder(tmp_path: Path) -> Path:
     for name in ("fear", "happiness"):
         write_picture(path / f"{name}.png", draw_face(name, seed=3)[0])
     (path / "broken.png").touch()
-    return path
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    """Twelve frames of two drawn people."""
-    path = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
-    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
-        writer.write(frame_bgr)
-    writer.release()
     return path
 
 
@@ -243,6 +232,25 @@ def test_every_command_has_an_example(fer_edge: FerEdge, command: str) -> None:
     assert f"Example: fer-edge {command}" in fer_edge(command, "--help").stdout
 
 
+@pytest.mark.parametrize(("closed", "told"), [(">&-", ""), ("2>&-", "happiness.png: "), (">&- 2>&-", "")])
+def test_a_run_without_stdout_or_stderr_is_a_run(
+    tiny: Path, picture: Path, tmp_path: Path, closed: str, told: str
+) -> None:
+    arguments = f"run -m {tiny} -s {picture} --detector none --csv {tmp_path / 'faces.csv'} {closed}"
+    finished = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m fer_edge {arguments}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert finished.returncode == 0
+    assert finished.stdout.startswith(told)
+    assert finished.stderr == ""
+    assert [line.count(",") for line in (tmp_path / "faces.csv").read_text().splitlines()] == [22, 22]
+
+
 def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
     program = (
         "import atexit, os, signal\n"
@@ -265,4 +273,4 @@ def test_no_face_stays_visible_because_it_is_not_looked_at(fer_edge: FerEdge, fl
     result = fer_edge("run", "--source", "fake", "--blur", *flag)
 
     assert result.returncode == 2
-    assert "--blur hides only faces that are looked at; leave out --max-faces and --min-face" in result.stderr
+    assert "would be shown: leave these two out, or --blur" in result.stderr

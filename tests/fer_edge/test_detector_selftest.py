@@ -78,6 +78,14 @@ def test_the_fast_kernels_may_be_further_off_but_not_by_forty_steps(model: Detec
     assert failed(off(model, steps=40)) == ["network", "fast kernels"]
 
 
+@pytest.mark.usefixtures("without_elu")
+def test_without_reference_kernels_a_detector_may_be_as_far_off_as_fast_kernels(model: DetectorFile) -> None:
+    stages = {stage.name: stage for stage in selftest(model)}
+
+    assert stages["network"].passed
+    assert stages["network"].allowed == stages["fast kernels"].allowed
+
+
 def test_a_box_that_is_read_from_the_maps_a_pixel_off_is_named(model: DetectorFile) -> None:
     boxes = model.golden.boxes.copy()
     boxes[-1, 3] += 1

@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model
+from fer_edge.detect import CentrePoints
 from fer_edge.errors import FerEdgeError, ModelError
 from fer_edge.interpreter import Network, load_runtime
 
@@ -17,6 +19,33 @@ def test_the_golden_faces_get_the_golden_answers(tiny: Path, name: str) -> None:
     logits = network.logits(model.golden.pixels)
 
     np.testing.assert_allclose(logits, model.golden.logits, rtol=0, atol=network.step * 1.001)
+
+
+def test_the_reference_kernels_give_the_golden_answers_to_the_bit(tiny: Path) -> None:
+    for path in (tiny, BUNDLED):
+        model = read_model(path)
+        network = Network(model, reference=True)
+
+        assert network.exact
+        np.testing.assert_array_equal(network.logits(model.golden.pixels), model.golden.logits)
+
+
+def test_the_bundled_detector_has_reference_kernels() -> None:
+    assert CentrePoints(reference=True).engine.exact
+
+
+def test_fast_kernels_are_not_exact(tiny: Path) -> None:
+    assert not Network(read_model(tiny)).exact
+
+
+@pytest.mark.usefixtures("without_elu")
+def test_where_the_reference_kernels_lack_an_operator_others_are_taken(tiny: Path) -> None:
+    model = read_model(tiny)
+
+    network = Network(model, reference=True)
+
+    assert not network.exact
+    assert np.abs(network.logits(model.golden.pixels) - model.golden.logits).max() <= 3 * network.step
 
 
 def test_int8_answers_as_float_does_but_for_a_few_steps(tiny: Path) -> None:

@@ -1,12 +1,19 @@
 """What is said by MQTT, to whom, and below which topic."""
 
+import re
 import socket
 
+import numpy as np
 import pytest
+
+pytest.importorskip("paho", reason="needs the extra [mqtt]: pip install '.[mqtt]'")
 
 from fer_edge.errors import UsageError
 from fer_edge.recognizer import Face
-from fer_edge.sinks.mqtt import Broker, checked_topic, discovery, dominant, parsed_broker, usual_topic
+from fer_edge.sinks.broker import Broker, checked_topic, parsed_broker, usual_topic
+from fer_edge.sinks.mqtt import STATE_EVERY_S, discovery, dominant, state_as_json
+from fer_edge.sources import Frame
+from fer_edge.watch import Result
 
 LABELS = ("neutral", "happiness")
 
@@ -94,3 +101,24 @@ def test_home_assistant_gets_three_entities_of_one_device() -> None:
     assert len({one["unique_id"] for one in configs.values()}) == 3
     assert expression["device"] == faces["device"] == present["device"]
     assert (present["device"]["name"], present["device"]["model"]) == ("fer-edge k\u00fcche", "edge")
+
+
+def test_each_entity_says_what_home_assistant_requires_of_it() -> None:
+    """As its documentation of MQTT discovery, sensor.mqtt and binary_sensor.mqtt says, and its schema checks."""
+    result = Result(Frame("camera 0", 0, 0.0, np.zeros((4, 4, 3), np.uint8), 0.0, 0.0, None, 10), [])
+    for topic, config in discovery("home/hall", LABELS, "").items():
+        component, node, name = re.fullmatch(  # only these signs are found
+            r"homeassistant/(sensor|binary_sensor)/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)/config", topic
+        ).groups()  # type: ignore[union-attr]
+        assert config["unique_id"] == f"{node}_{name}"  # without one there is no device
+        assert config["device"]["identifiers"] == [node]
+        assert config["device"]["name"] not in config["name"]  # which Home Assistant puts before it
+        assert config["origin"]["name"] == "fer-edge"
+        assert config["expire_after"] > 10 * STATE_EVERY_S
+        assert not {"availability", "payload_available", "payload_not_available"} & set(config)  # online and offline
+        assert ("options" in config) == (config.get("device_class") == "enum")
+        assert not ("options" in config and {"state_class", "unit_of_measurement"} & set(config))
+        assert not (component == "binary_sensor" and {"state_class", "options"} & set(config))
+        asked = set(re.findall(r"value_json\.(\w+)", config["value_template"]))
+        assert asked
+        assert asked <= set(state_as_json(result))

@@ -5,7 +5,7 @@ import pytest
 from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model
 from fer_edge.errors import ModelError
-from fer_edge.operators import BUILTIN, LONGEST_NAME, operators, refuse_custom
+from fer_edge.operators import BUILTIN, LONGEST_NAME, of_first_versions, operators, refuse_custom
 
 
 def with_custom(flatbuffer: bytes, name: bytes) -> bytes:
@@ -109,3 +109,22 @@ def test_offsets_that_lead_astray_are_refused_or_harmless(tiny: Path, place: int
 def test_a_flatbuffer_cut_short_is_refused(tiny: Path, length: int) -> None:
     with pytest.raises(ModelError, match="its flatbuffer is damaged"):
         operators(read_model(tiny).flatbuffer[:length])
+
+
+def test_first_versions_are_asked_for_and_nothing_else_changes(tiny: Path) -> None:
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="tflite-runtime ships no schema")
+    flatbuffer = read_model(tiny).flatbuffer
+
+    changed = of_first_versions(flatbuffer)
+
+    before, after = (schema.Model.GetRootAs(content, 0) for content in (flatbuffer, changed))
+    codes = range(before.OperatorCodesLength())
+    newer = [number for number in codes if before.OperatorCodes(number).Version() > 1]
+    assert {after.OperatorCodes(number).Version() for number in codes} == {1}
+    assert sum(old != new for old, new in zip(flatbuffer, changed, strict=True)) == len(newer) > 0
+
+
+def test_a_damaged_flatbuffer_is_left_to_the_runtime(tiny: Path) -> None:
+    damaged = read_model(tiny).flatbuffer[:200]
+
+    assert of_first_versions(damaged) == damaged

@@ -1,95 +1,21 @@
-"""The live page's server: what it answers, to whom, and that nobody who watches holds up the camera."""
+"""What the live page answers, and that nobody who watches holds up the camera."""
 
-import http.client
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
-from email.message import Message
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-
-from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.images import Pixels
-from fer_edge.labels import EXPRESSIONS
-from fer_edge.recognizer import Face
-from fer_edge.sinks.lines import as_json
-from fer_edge.sources import Frame
-from fer_edge.watch import Event, Result
-
-pytest.importorskip("starlette", reason="needs the extra [preview]: pip install '.[preview]'")
-pytest.importorskip("uvicorn", reason="needs the extra [preview]: pip install '.[preview]'")
+from live_page import NOISE, Open, get, next_event, next_picture, silent_viewer, watch
+from one_result import result
 
 from fer_edge.preview import server
-from fer_edge.preview.server import Preview
-from fer_edge.preview.state import About
-
-ABOUT = About("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
-TOKEN = "abc-123-xyz"
-GREY = np.full((48, 64, 3), 100, np.uint8)
-NOISE = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-"""The largest JPEG there is of its size."""
-
-
-def result(index: int = 0, frame_bgr: Pixels = GREY, **changes: object) -> Result:
-    probabilities = dict.fromkeys(EXPRESSIONS, 0.0) | {"happiness": 1.0}
-    face = Face((8, 8, 32, 32), "happiness", 1.0, probabilities, 0.9, id=3)
-    frame = Frame("front door", index, index / 25, frame_bgr, 1.5, 0.0, None, 25.0)
-    whole = Result(frame, [face], [], {"capture": 1.5, "detect": 2.0, "total": 3.5}, 7, 12.5)
-    return replace(whole, **changes)
-
-
-Open = Callable[..., Preview]
-
-
-def get(preview: Preview, path: str, **headers: str) -> tuple[int, Message, bytes]:
-    """Ask for a path; redirections are not followed. Underscores in a header's name stand for hyphens."""
-    with closing(http.client.HTTPConnection("127.0.0.1", preview.port, timeout=5)) as connection:
-        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-
-
-def watch(preview: Preview, path: str = "/stream.mjpg") -> http.client.HTTPResponse:
-    """Begin to watch; the answer's body goes on and on."""
-    return urllib.request.urlopen(f"http://127.0.0.1:{preview.port}{path}", timeout=5)
-
-
-def next_picture(stream: http.client.HTTPResponse) -> Pixels:
-    """Read a stream's next picture, as far as the boundary behind it."""
-    content = b""
-    while (line := stream.readline()) != b"--fer-edge-picture\r\n" or not content:
-        assert line, "the stream ended"
-        if line.startswith((b"Content-Type: image/jpeg", b"--")) or (line == b"\r\n" and not content):
-            continue
-        content += line
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture.astype(np.uint8)
-
-
-def next_event(stream: http.client.HTTPResponse) -> tuple[str, dict[str, object]]:
-    """Read the next server-sent event: its name and what it holds."""
-    name = ""
-    while line := stream.readline().decode().rstrip("\n"):
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        if line.startswith("data: "):
-            stream.readline()
-            return name, json.loads(line.removeprefix("data: "))
-        if line.startswith("retry: "):
-            stream.readline()
-    raise AssertionError("the events ended")
+from fer_edge.sinks.lines import as_json
+from fer_edge.watch import Event
 
 
 def test_the_page_holds_everything_itself(started: Open) -> None:
@@ -160,11 +86,11 @@ def test_a_second_viewer_costs_no_second_encoding(started: Open) -> None:
     assert preview.pictures.encoded == 5
 
 
-def test_events_tell_all_about_results_changes_and_status(started: Open) -> None:
+def test_events_tell_all_about_results_changes_and_status(started: Open, about: Any) -> None:
     preview = started()
     with watch(preview, "/events") as stream:
         assert stream.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-        assert next_event(stream) == ("about", ABOUT.as_json())
+        assert next_event(stream) == ("about", about.as_json())
         name, status = next_event(stream)
         assert (name, status["frames"], status["fps"]) == ("status", 0, 0.0)
 
@@ -234,101 +160,6 @@ def test_metrics_are_what_prometheus_reads(started: Open) -> None:
     assert values["fer_edge_frame_age_seconds_sum"] == "9.025000"
 
 
-def test_someone_elses_name_for_this_machine_is_refused(started: Open) -> None:
-    preview = started()
-    preview.write(result())
-    for host in ("evil.example", "evil.example:80", "localhost.evil.example", "192.168.1.7", ""):
-        status, _, body = get(preview, "/latest.json", Host=host)
-        assert (status, b"faces" in body) == (403, False)
-    for host in (f"localhost:{preview.port}", "LOCALHOST", "127.0.0.1:80", f"[::1]:{preview.port}"):
-        assert get(preview, "/latest.json", Host=host)[0] == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/stream.mjpg", "/latest.json", "/events", "/healthz", "/metrics", "/nothing"])
-def test_without_the_token_nothing_is_shown(started: Open, path: str) -> None:
-    preview = started(token=TOKEN)
-    preview.write(result())
-
-    for wrong in (path, f"{path}?token=", f"{path}?token=wrong", f"{path}?token=%C3%A4"):
-        status, headers, body = get(preview, wrong, Cookie=f"fer-edge-{preview.port}=wrong", Authorization="Bearer no")
-        assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-        assert TOKEN.encode() not in body
-        assert len(body) < 10_000
-
-
-def test_the_token_becomes_a_cookie_and_leaves_the_address(started: Open) -> None:
-    preview = started(token=TOKEN)
-    preview.write(result())
-    status, headers, _ = get(preview, f"/?token={TOKEN}")
-    cookie = headers["Set-Cookie"]
-
-    assert (status, headers["Location"]) == (303, "./")
-    assert re.search(r"HttpOnly.*SameSite=lax", cookie)
-    assert get(preview, "/", Cookie=cookie.split(";")[0])[0] == 200
-    assert get(preview, "/latest.json", Cookie=cookie.split(";")[0])[0] == 200
-    assert get(preview, "/latest.json", Cookie=cookie.split(";")[0], Host="pi.example")[0] == 200
-
-
-def test_programs_bring_the_token_in_the_address_or_in_a_header(started: Open) -> None:
-    preview = started(token=TOKEN)
-    preview.write(result())
-
-    assert get(preview, f"/latest.json?token={TOKEN}")[0] == 200
-    assert get(preview, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
-
-
-def test_an_address_that_others_reach_gets_a_token_of_its_own(started: Open) -> None:
-    preview, other = started(host="0.0.0.0"), started(host="0.0.0.0")  # noqa: S104
-    addresses = [re.fullmatch(r"http://[^/]+:\d+/\?token=([0-9a-f]{16})", one.address) for one in (preview, other)]
-
-    assert addresses[0]
-    assert addresses[1]
-    assert addresses[0][1] != addresses[1][1]
-    assert "//0." not in preview.address
-    assert get(preview, "/")[0] == 401
-    assert get(preview, f"/?token={addresses[0][1]}")[0] == 303
-
-
-def test_on_this_machine_only_the_address_is_plain(started: Open) -> None:
-    preview = started()
-
-    assert preview.address == f"http://127.0.0.1:{preview.port}/"
-
-
-@pytest.mark.parametrize("token", ["", "short", "with space", "a" * 129, "ä" * 10, "semi;colon"])
-def test_what_is_no_token_is_refused(token: str) -> None:
-    with pytest.raises(UsageError, match="--preview-token takes 8 to 128 letters"):
-        Preview(ABOUT, port=0, token=token)
-
-
-def test_a_port_that_is_taken_is_one_line_with_another(started: Open) -> None:
-    taken = started().port
-
-    with pytest.raises(FerEdgeError, match=rf"port {taken} of 127\.0\.0\.1: another program has it") as error:
-        Preview(ABOUT, port=taken)
-    free = re.search(r"--preview-port (\d+)$", str(error.value))
-    assert free
-    assert started(port=int(free[1])).port == int(free[1])
-
-
-@pytest.mark.parametrize(
-    ("host", "says"),
-    [
-        ("192.0.2.7", r"this machine has no such address; type: --preview-host 0\.0\.0\.0"),
-        ("no.such.host.invalid", r"--preview-host no\.such\.host\.invalid: .*; type: --preview-host"),
-        ("a" * 300, r"--preview-host a+: .*; type: --preview-host"),
-    ],
-)
-def test_a_host_that_is_not_this_machine_is_one_line(host: str, says: str) -> None:
-    with pytest.raises(FerEdgeError, match=says):
-        Preview(ABOUT, host=host, port=0)
-
-
-def test_a_port_that_is_none_is_one_line() -> None:
-    with pytest.raises(UsageError, match="ports go up to 65535"):
-        Preview(ABOUT, port=70000)
-
-
 def test_closing_frees_port_and_thread_though_somebody_watches(started: Open) -> None:
     threads = threading.active_count()
     preview = started()
@@ -348,14 +179,6 @@ def test_closing_frees_port_and_thread_though_somebody_watches(started: Open) ->
     assert started(port=preview.port).port == preview.port
     preview.close()  # a second time does no harm
     preview.write(result())
-
-
-def silent_viewer(preview: Preview, path: str = "/stream.mjpg") -> socket.socket:
-    """Ask for the stream, and never read it."""
-    viewer = socket.create_connection(("127.0.0.1", preview.port), timeout=5)
-    viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    return viewer
 
 
 def test_a_viewer_who_does_not_read_holds_up_nobody(started: Open) -> None:
@@ -398,14 +221,6 @@ def test_a_head_request_ends(started: Open) -> None:
             assert (preview.pictures.encoded, len(preview._server.server_state.tasks)) == (0, 0)
 
 
-def test_nothing_can_be_changed_from_outside(started: Open) -> None:
-    preview = started()
-    request = urllib.request.Request(f"http://127.0.0.1:{preview.port}/latest.json", data=b"{}")
-
-    with pytest.raises(urllib.error.HTTPError, match="405"):
-        urllib.request.urlopen(request, timeout=5)  # noqa: S310
-
-
 def test_what_speaks_no_http_does_not_fill_the_log(started: Open, caplog: pytest.LogCaptureFixture) -> None:
     preview = started()
     with socket.create_connection(("127.0.0.1", preview.port), timeout=5) as stranger:
@@ -414,26 +229,3 @@ def test_what_speaks_no_http_does_not_fill_the_log(started: Open, caplog: pytest
 
     assert get(preview, "/healthz")[0] == 200
     assert caplog.text == ""
-
-
-@pytest.mark.parametrize("screen", [True, False])
-def test_show_opens_a_browser_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch, screen: bool) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(server.sys, "platform", "linux")
-    monkeypatch.setattr(server.webbrowser, "open", lambda address: not opened.append(address))
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.delenv("DISPLAY", raising=False)
-    if screen:
-        monkeypatch.setenv("DISPLAY", ":0")
-
-    assert server.show("http://127.0.0.1:4912/") is screen
-    assert opened == (["http://127.0.0.1:4912/"] if screen else [])
-
-
-def test_the_loop_loads_no_server_before_it_is_asked_for() -> None:
-    program = (
-        "import sys, fer_edge.run, fer_edge.commands; print([m for m in ('starlette', 'uvicorn') if m in sys.modules])"
-    )
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-
-    assert finished.stdout.strip() == "[]"

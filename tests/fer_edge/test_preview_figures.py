@@ -3,30 +3,19 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from one_result import result
 
 from fer_edge.contract import read_model
-from fer_edge.images import Pixels
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.preview.feeds import PICTURE_EVERY_S, Pictures
 from fer_edge.preview.metrics import as_metrics
-from fer_edge.preview.state import CHANGES_KEPT, About, State, about
-from fer_edge.recognizer import Face
-from fer_edge.sources import Frame
-from fer_edge.watch import Event, Result
-
-ABOUT = About("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
-GREY = np.full((48, 64, 3), 100, np.uint8)
-
-
-def result(index: int = 0, frame_bgr: Pixels = GREY, **changes: object) -> Result:
-    probabilities = dict.fromkeys(EXPRESSIONS, 0.0) | {"happiness": 1.0}
-    face = Face((8, 8, 32, 32), "happiness", 1.0, probabilities, 0.9, id=3)
-    frame = Frame("front door", index, index / 25, frame_bgr, 1.5, 0.0, None, 25.0)
-    whole = Result(frame, [face], [], {"capture": 1.5, "detect": 2.0, "total": 3.5}, 7, 12.5)
-    return replace(whole, **changes)
+from fer_edge.preview.state import CHANGES_KEPT, State
+from fer_edge.preview.state import about as about_run
+from fer_edge.watch import Event
 
 
 class Clock:
@@ -59,15 +48,15 @@ def test_a_film_that_runs_faster_than_anybody_sees_is_not_encoded_in_full() -> N
     assert pictures.encoded == 10
 
 
-def test_the_colours_are_those_of_the_boxes() -> None:
-    colours = ABOUT.as_json()["colours"]
+def test_the_colours_are_those_of_the_boxes(about: Any) -> None:
+    colours = about.as_json()["colours"]
 
     assert (colours["happiness"], colours["contempt"]) == ("#f0e442", "#000000")
     assert list(colours) == list(EXPRESSIONS)
 
 
 def test_about_names_source_model_and_machine(tiny: Path) -> None:
-    told = about("camera 0", read_model(tiny))
+    told = about_run("camera 0", read_model(tiny))
 
     assert (told.source, told.labels) == ("camera 0", EXPRESSIONS)
     assert told.model.endswith(", int8")
@@ -87,6 +76,23 @@ def test_a_camera_that_never_gave_a_frame_is_unhealthy_too() -> None:
     assert state.problem() == "no new frame for 6 s"
 
 
+def test_of_a_source_that_has_ended_the_last_figures_stay_but_nothing_is_up(about: Any) -> None:
+    clock = Clock()
+    state = State(clock=clock)
+    for index in range(10):
+        clock.now += 0.05
+        state.write(result(index))
+    state.close()
+    at_the_end = state.status()
+    clock.now += 3600
+
+    assert state.status() == at_the_end
+    assert (at_the_end["problem"], at_the_end["ended"]) == ("the source has ended", True)
+    assert (at_the_end["fps"], at_the_end["age_ms"], at_the_end["frames"]) == (20.0, 12.5, 10)
+    lines = as_metrics(state, about).splitlines()
+    assert {"fer_edge_up 0", "fer_edge_frames_per_second 0.0", "fer_edge_last_frame_seconds 3600.0"} <= set(lines)
+
+
 def test_figures_are_those_of_the_last_seconds() -> None:
     clock = Clock()
     state = State(clock=clock)
@@ -98,6 +104,7 @@ def test_figures_are_those_of_the_last_seconds() -> None:
 
     assert state.status() == {
         "problem": None,
+        "ended": False,
         "frames": 11,
         "dropped": 7,
         "fps": 20.0,
@@ -120,8 +127,8 @@ def test_a_year_of_frames_needs_no_more_memory_than_a_minute() -> None:
     assert not any(isinstance(value, np.ndarray) for sample in state._window for value in vars(sample).values())
 
 
-def test_every_metric_is_explained_once() -> None:
-    lines = as_metrics(State(), replace(ABOUT, source='a "b"\\\n')).splitlines()
+def test_every_metric_is_explained_once(about: Any) -> None:
+    lines = as_metrics(State(), replace(about, source='a "b"\\\n')).splitlines()
     explained = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     named = {re.sub(r"[{ ].*", "", line) for line in lines if not line.startswith("#")}
 

@@ -8,44 +8,24 @@ import re
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.images import read_picture, write_picture
-from fer_edge.render import clip, draw_face
-from fer_edge.run import PreviewSettings, RunSettings, run
+from fer_edge.run import RunSettings, run
 from fer_edge.sources import Frame, Source
-from fer_edge.watch import FollowSettings
+from fer_edge.watch import FollowSettings, Watcher
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
-FILM_FPS = 10
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    """Twelve frames of two drawn people."""
-    path = tmp_path / "film" / "clip.mp4"
-    path.parent.mkdir()
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FILM_FPS, (320, 240))
-    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
-        writer.write(frame_bgr)
-    writer.release()
-    return path
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "photos" / "happiness.png"
-    write_picture(path, draw_face("happiness", seed=3)[0])
-    return path
+Live = Callable[..., Any]
+"""Starts `fer-edge run` as a process of its own."""
 
 
 # In this process
@@ -117,6 +97,32 @@ def test_a_budget_is_told_what_it_came_to(tiny: Path, video: Path, capfd: pytest
     assert "faces are looked for every" in capfd.readouterr().err.splitlines()[-1]
 
 
+def test_a_command_is_not_run_for_pictures_which_do_not_change(
+    tiny: Path, picture: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for source in (picture, picture.parent, f"{picture.parent}/*.png"):
+        with pytest.raises(UsageError, match="--on-change is nothing for pictures, which do not change"):
+            run(replace(settings(tiny, source), on_change="true"))
+
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_with_blur_faces_are_looked_for_in_every_frame_unless_somebody_says_otherwise(
+    tiny: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every: list[int | None] = []
+    watcher = Watcher
+    monkeypatch.setattr(
+        "fer_edge.run.Watcher",
+        lambda recognizer, follow, smooth: every.append(follow.detect_every) or watcher(recognizer, follow, smooth),
+    )
+    plain = settings(tiny, video)
+    for asked in (plain, replace(plain, blur=True), replace(plain, blur=True, follow=FollowSettings(detect_every=5))):
+        run(asked)
+
+    assert every == [None, 1, 5]
+
+
 @pytest.mark.parametrize(
     ("wrong", "fault"),
     [
@@ -136,34 +142,6 @@ def test_a_sink_that_cannot_be_had_ends_the_run_before_the_first_line(
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-@pytest.mark.parametrize(
-    ("page", "told"),
-    [
-        (
-            PreviewSettings(port=0, show=True),
-            r"live page: http://127\.0\.0\.1:[0-9]+/\nthere is no browser on this machine.*",
-        ),
-        (PreviewSettings("0.0.0.0", 0), r"live page: http://.+:[0-9]+/\?token=[0-9a-f]{16}"),  # noqa: S104
-        (PreviewSettings("0.0.0.0", 0, "my-own-token"), r"live page: http://.+:[0-9]+/\?token=\*\*\*"),  # noqa: S104
-    ],
-)
-def test_the_address_of_the_page_is_told_with_a_token_that_was_made_but_not_with_ones_own(
-    tiny: Path,
-    picture: Path,
-    page: PreviewSettings,
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    pytest.importorskip("uvicorn", reason="needs the extra [preview]")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-
-    assert run(replace(settings(tiny, picture), preview=page))
-
-    assert re.fullmatch(told, capfd.readouterr().err.strip())
-
-
 def test_sigterm_ends_a_run_that_has_not_begun_yet(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,65 +155,40 @@ def test_sigterm_ends_a_run_that_has_not_begun_yet(
     assert tuple(capfd.readouterr()) == ("", "stopped\n")
 
 
-def test_the_handler_of_sigterm_is_put_back(tiny: Path, video: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+def test_the_handlers_of_signals_are_put_back(tiny: Path, video: Path) -> None:
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     run(settings(tiny, video))
 
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_run_that_nohup_began_outlives_its_terminal(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def opened() -> Iterator[Frame]:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return iter(())
+
+    monkeypatch.setattr("fer_edge.run.find_source", lambda *_: Source("film", False, opened))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(settings(tiny, "film"))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert tuple(capfd.readouterr()) == ("", "")
 
 
 # As a process of its own
-
-
-class Running:
-    """`fer-edge run` on drawn faces that come as from a camera."""
-
-    def __init__(self, tiny: Path, *flags: object, stdout: int = subprocess.DEVNULL) -> None:
-        arguments = ["run", "-m", str(tiny), "-s", "fake", "--realtime", "--detector", "none", *map(str, flags)]
-        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
-            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            f"from fer_edge.cli import app; app({arguments!r})"
-        )
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
-        command = [sys.executable, "-c", program]
-        self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
-
-    def until(self, what: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
-        while not what():
-            assert time.monotonic() < end
-            assert self.process.poll() is None, self.process.communicate()[1]
-            time.sleep(0.01)
-
-    def end(self, number: signal.Signals) -> tuple[int, list[str], float]:
-        """Exit code, what was told, and how long it took to end."""
-        begun = time.perf_counter()
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, errors.splitlines(), time.perf_counter() - begun
-
-
-@pytest.fixture
-def live(tiny: Path) -> Iterator[Callable[..., Running]]:
-    begun: list[Running] = []
-
-    def begin(*flags: object, stdout: int = subprocess.DEVNULL) -> Running:
-        begun.append(Running(tiny, *flags, stdout=stdout))
-        return begun[-1]
-
-    yield begin
-    for running in begun:
-        running.process.kill()
-        running.process.communicate()
 
 
 def grown(path: Path, size: int) -> Callable[[], bool]:
     return lambda: path.exists() and path.stat().st_size > size
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
 def test_a_run_that_is_ended_leaves_everything_whole(
-    live: Callable[..., Running], tmp_path: Path, number: signal.Signals, code: int
+    live: Live, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     out, table = tmp_path / "out", tmp_path / "faces.csv"
     running = live("--save", out, "--csv", table, "--size", "160x120")
@@ -247,14 +200,15 @@ def test_a_run_that_is_ended_leaves_everything_whole(
     assert took < 3  # a second, and a machine that has other work
     assert "stopped" in told
     assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 faces", line) for line in told)
-    assert [path.name for path in out.iterdir()] == ["fake.mp4"]
-    assert cv2.VideoCapture(str(out / "fake.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    (film,) = out.iterdir()
+    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.mp4", film.name)
+    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
     content = table.read_text()
     assert content.endswith("\n")
     assert len({line.count(",") for line in content.splitlines()}) == 1
 
 
-def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Callable[..., Running], tmp_path: Path) -> None:
+def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Live, tmp_path: Path) -> None:
     unread, written = os.pipe()
     fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, 4096)
     running = live("--json", "--csv", tmp_path / "faces.csv", "--size", "64x48", "--fps", "100", stdout=written)
@@ -290,28 +244,6 @@ def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
     assert warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or mend its rights"
     assert summary.startswith("12 frames")
     assert table.read_text().endswith("\n")
-
-
-def test_the_live_page_is_served_while_it_runs(live: Callable[..., Running]) -> None:
-    pytest.importorskip("uvicorn", reason="needs the extra [preview]")
-    running = live("--preview", "--preview-port", 0, "--preview-token", "s3cret-token", "--size", "160x120")
-    assert running.process.stderr
-    line = running.process.stderr.readline().strip()
-    assert re.fullmatch(r"live page: http://127\.0\.0\.1:[0-9]+/\?token=\*\*\*", line)
-
-    address = line.removeprefix("live page: ").replace("/?", "/latest.json?").replace("***", "s3cret-token")
-
-    def latest() -> bool:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310
-                return bool(json.load(answer)["faces"])
-        except OSError:
-            return False
-
-    running.until(latest)
-    code, told, _ = running.end(signal.SIGTERM)
-    assert code == 0
-    assert not any("s3cret" in one for one in told)
 
 
 @pytest.mark.parametrize(("flags", "package"), [(("--mqtt", "mqtt://pi"), "mqtt"), (("--preview",), "preview")])

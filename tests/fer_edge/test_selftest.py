@@ -45,6 +45,24 @@ def test_a_logit_two_steps_off_is_named(tiny: Path) -> None:
         check(model, stages)
 
 
+@pytest.mark.parametrize(("recipe", "passed"), [("dynamic", True), ("float32", False)])
+def test_a_dynamic_model_may_be_further_off_than_a_float_one(tiny: Path, recipe: str, passed: bool) -> None:
+    model = read_model(tiny.with_name("tiny_float32.tflite"))
+    golden = replace(model.golden, logits=model.golden.logits + np.float32(0.03))
+
+    _, network, fast = selftest(replace(model, contract=replace(model.contract, recipe=recipe), golden=golden))
+
+    assert (network.passed, fast.passed) == (passed, passed)
+
+
+@pytest.mark.usefixtures("without_elu")
+def test_without_reference_kernels_a_network_may_be_as_far_off_as_fast_kernels(tiny: Path) -> None:
+    _, network, fast = selftest(read_model(tiny))
+
+    assert network.passed
+    assert network.allowed == fast.allowed
+
+
 def test_fast_kernels_too_far_away_are_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer_edge.selftest.FAST_STEPS", -1)
     model = read_model(tiny)

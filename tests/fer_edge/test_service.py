@@ -223,10 +223,47 @@ def test_variables_of_fer_edge_hold_in_the_service_unless_a_flag_says_otherwise(
 ) -> None:
     monkeypatch.setenv("FER_EDGE_RUNTIME", "tflite")
     monkeypatch.setenv("FER_EDGE_SOURCE", "rtsp://ana:old@camera")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/home.pem")
 
-    unit = service.plan(["--source", "rtsp://ana:new@camera"], Place(tmp_path, True, Systemd()))
+    place, flags = Place(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
 
-    assert unit.secrets == {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
+    theirs = {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
+    assert service.plan(flags, place).secrets == theirs
+    with_tls = service.plan([*flags, "--mqtt", "mqtts://broker"], place)
+    assert with_tls.secrets == {**theirs, "SSL_CERT_FILE": "/etc/home.pem"}
+
+
+def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
+    tmp_path: Path, booted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
+    place = Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
+
+    report = install(service.plan(["--mqtt", "mqtt://ana@broker"], place), place)
+
+    assert 'FER_EDGE_MQTT_PASSWORD="s3cret"\n' in place.secrets.read_text()
+    assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600
+    assert f"EnvironmentFile={place.secrets}" in place.unit.read_text()
+    assert "s3cret" not in place.unit.read_text() + "".join(report.lines) + json.dumps(report.facts)
+    assert status(place).lines[2] == f"passwords and tokens: {place.secrets}; to change one, install again"
+    remove(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "require_systemd", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.argv", ["/opt/fer-edge"])
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
+    place = Place(tmp_path, False, Systemd())
+
+    with pytest.raises(FerEdgeError) as refused:
+        install(PLAIN, place, ["--mqtt", "mqtt://ana@broker"])
+
+    assert str(refused.value) == (
+        "a service of this machine needs root; type: sudo --preserve-env=FER_EDGE_MQTT_PASSWORD /opt/fer-edge service "
+        "install -- --mqtt 'mqtt://***@broker'"
+    )
 
 
 def test_status_takes_no_flags_of_run(fer_edge: FerEdge) -> None:

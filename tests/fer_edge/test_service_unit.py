@@ -128,6 +128,25 @@ def test_other_secrets_stand_there_too(flag: str, value: str, variable: str) -> 
     assert (given.arguments, given.secrets) == ((), {variable: value})
 
 
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        ("mqtt://ana@broker", r"no password for it; type: read -rs FER_EDGE_MQTT_PASSWORD; export .*--preserve-env="),
+        ("http://broker", "no address of a broker"),
+        ("mqtt://ana:p@ss/w@broker", "no address of a broker"),
+    ],
+)
+def test_a_broker_that_would_turn_the_service_away_is_refused(
+    address: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FER_EDGE_MQTT_PASSWORD", raising=False)
+    with pytest.raises(UsageError, match=fault):
+        read_flags(["--mqtt", address], RUN, Path("/"))
+
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "")  # ana has none
+    assert read_flags(["--mqtt", "mqtt://ana@broker"], RUN, Path("/")).secrets
+
+
 def test_what_is_no_secret_stays_where_it_can_be_seen() -> None:
     flags = ("--mqtt", "mqtt://broker", "--on-change", "lamp.sh 'a b'", "--mqtt-topic", "hall/faces")
 

@@ -8,27 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 import fer_edge
 from fer_edge.errors import FerEdgeError, SourceError, UsageError
-from fer_edge.render import clip
 from fer_edge.sources import Frame, Source, View
 from fer_edge.watch import FollowSettings
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    """Twelve frames of two drawn people."""
-    path = tmp_path / "film" / "clip.mp4"
-    path.parent.mkdir()
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
-    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
-        writer.write(frame_bgr)
-    writer.release()
-    return path
 
 
 @pytest.fixture

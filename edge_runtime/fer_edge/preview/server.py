@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from fer_edge.errors import FerEdgeError, UsageError, one_line
 from fer_edge.page import style
+from fer_edge.preview import PORT
 from fer_edge.preview.feeds import BOUNDARY, Pictures, messages, stream
 from fer_edge.preview.guard import STYLE, Guard
 from fer_edge.preview.metrics import CONTENT_TYPE, as_metrics
@@ -31,8 +32,6 @@ from fer_edge.preview.state import About, State
 from fer_edge.sinks.lines import as_json
 from fer_edge.watch import Result
 
-PORT = 4912
-"""Edge Impulse's, which people know."""
 PAGE = Path(__file__).with_name("page.html")
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 SEND_BUFFER = 1 << 17

@@ -102,6 +102,7 @@ class State:
         self.newest: Snapshot | None = None
         self.stale_after_s = stale_after_s
         self._began = clock()
+        self._ended: float | None = None
         self._lock = threading.Lock()
         self._window: deque[Sample] = deque(maxlen=WINDOW_FRAMES)
         self._changes: deque[tuple[int, Event]] = deque(maxlen=CHANGES_KEPT)
@@ -123,6 +124,10 @@ class State:
             self.newest = Snapshot(totals.frames, result, now)
             self._window.append(Sample(now, result.age_ms, result.ms))
 
+    def close(self) -> None:
+        """Take note that the source has ended; what `status` says stays as it is now."""
+        self._ended = self.clock()
+
     def totals(self) -> Totals:
         """Copy what was counted."""
         with self._lock:
@@ -141,6 +146,8 @@ class State:
 
     def problem(self) -> str | None:
         """Say what is wrong; None while frames arrive."""
+        if self._ended is not None:
+            return "the source has ended"
         quiet_s = self.quiet_s()
         if quiet_s <= self.stale_after_s:
             return None
@@ -148,28 +155,30 @@ class State:
 
     def fps(self) -> float:
         """Results per second, over the last `WINDOW_S`."""
-        return _rate([sample.at for sample in self._recent()], self.clock())
+        now = self.clock()
+        return _rate([sample.at for sample in self._recent(now)], now)
 
     def status(self) -> dict[str, Any]:
         """Figures over the last `WINDOW_S`, ready for JSON.
 
         The age is the median; milliseconds are means, because most frames spend none on detection.
         """
-        recent = self._recent()
+        now = self.clock() if self._ended is None else self._ended
+        recent = self._recent(now)
         stages = recent[-1].ms if recent else {}
         return {
             "problem": self.problem(),
+            "ended": self._ended is not None,
             "frames": self.totals().frames,
             "dropped": self.newest.result.dropped if self.newest else 0,
-            "fps": round(_rate([sample.at for sample in recent], self.clock()), 1),
+            "fps": round(_rate([sample.at for sample in recent], now), 1),
             "age_ms": round(median(sample.age_ms for sample in recent), 1) if recent else None,
             "ms": {stage: round(fmean(sample.ms.get(stage, 0.0) for sample in recent), 3) for stage in stages},
         }
 
-    def _recent(self) -> list[Sample]:
+    def _recent(self, now: float) -> list[Sample]:
         with self._lock:
-            since = self.clock() - WINDOW_S
-            return [sample for sample in self._window if sample.at >= since]
+            return [sample for sample in self._window if sample.at >= now - WINDOW_S]
 
 
 def _rate(moments: list[float], now: float) -> float:

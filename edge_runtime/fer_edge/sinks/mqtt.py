@@ -1,15 +1,13 @@
 """Results for an MQTT broker, and through it for Home Assistant. Needs the extra [mqtt]: paho.
 
-Below the topic: `state`, a summary (JSON, at most once a second and at every change); `face/ID`, each face (JSON, when
-its expression changes; empty when it left); `availability`, online or offline (retained; the broker says offline where
-this machine cannot). Home Assistant finds three entities by what is retained below `homeassistant/`.
+Below the topic: `state`, a summary (JSON, at most once a second, at every change, and of each picture); `face/ID`, each
+face (JSON, when its expression changes; empty when it left); `availability`, online or offline (retained; the broker
+says offline where this machine cannot). Home Assistant finds three entities by what is retained below `homeassistant/`.
 """
 
 import json
-import os
 import re
 import secrets
-import socket
 import ssl
 import sys
 import threading
@@ -17,9 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,15 +23,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.classify import UNCERTAIN
-from fer_edge.errors import UsageError, one_line
+from fer_edge.errors import FerEdgeError, one_line
 from fer_edge.recognizer import Face
-from fer_edge.sources.address import masked
+from fer_edge.sinks.broker import Broker, checked_topic
 from fer_edge.versions import installed
 from fer_edge.watch import Event, Result
 
-PORTS = {"mqtt": 1883, "mqtts": 8883}
-PASSWORD = "FER_EDGE_MQTT_PASSWORD"  # noqa: S105
-"""Variable of the environment that holds the password, where the address holds none."""
 DISCOVERY = "homeassistant"
 """Where Home Assistant looks, unless somebody changed it there."""
 STATE_EVERY_S = 1.0
@@ -46,71 +39,8 @@ KEEPALIVE_S = 15
 PAUSES_S = (1, 30)
 """Shortest and longest pause between two tries to connect."""
 CLOSING_S = 1.0
-EXAMPLE = "mqtt://user:password@192.168.1.10:1883"
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where to connect, and as whom."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        """For people; without user and password."""
-        return f"MQTT broker {self.host}:{self.port}"
-
-
-def parsed_broker(address: str, password: str | None = None) -> Broker:
-    """Take an address apart.
-
-    Args:
-        address: mqtt://[user[:password]@]host[:port], or mqtts:// for TLS.
-        password: The one to use where the address holds none; None for that of the environment.
-
-    Raises:
-        UsageError: It is no such thing; the message holds no password.
-    """
-    shown = masked(address)
-    try:
-        parts = urlsplit(address)
-        port, host = parts.port, parts.hostname
-        (host or "").encode("idna")
-        more = parts.path.strip("/") or parts.query or parts.fragment
-        broken = bool(more) or ("@" in address and "@" not in parts.netloc)  # a password ended the part it belongs to
-    except ValueError:  # not "from" the error, whose text may hold a piece of the password
-        broken = True
-    if broken:
-        hint = "write @ / : # ? in a password as %40 %2F %3A %23 %3F; the topic goes behind --mqtt-topic"
-        raise UsageError(f"--mqtt {shown}: no address of a broker, such as {EXAMPLE}; {hint}")
-    if parts.scheme not in PORTS or not host:
-        raise UsageError(f"--mqtt {shown}: no address of a broker, such as {EXAMPLE}, or mqtts:// for TLS")
-    user = unquote(parts.username) if parts.username else None
-    known = unquote(parts.password) if parts.password else (password or os.environ.get(PASSWORD))
-    return Broker(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", user, known)
-
-
-def usual_topic() -> str:
-    """Name the topic after this machine."""
-    return f"fer-edge/{re.sub('[^A-Za-z0-9_.-]', '-', socket.gethostname()) or 'camera'}"
-
-
-def checked_topic(topic: str) -> str:
-    """Give a topic back.
-
-    Raises:
-        UsageError: Nothing can be published below it.
-    """
-    try:
-        fits = 0 < len(topic.encode()) <= 200 and topic.isprintable()
-    except UnicodeEncodeError:
-        fits = False
-    if not fits or any(sign in topic for sign in "+#$") or not all(topic.split("/")):
-        raise UsageError(f"--mqtt-topic {topic!a}: words with / between them, such as home/kitchen; no + # $")
-    return topic
+WAITING_S = 10.0
+"""How long what is no camera waits for the broker; its results do not come again."""
 
 
 class Mqtt:
@@ -147,13 +77,24 @@ class Mqtt:
         """
         self._broker, self._topic, self._tell, self._clock = broker, checked_topic(topic), tell, clock
         self._configs = discovery(topic, labels, model)
-        self._connected = threading.Event()
+        self._connected, self._answered = threading.Event(), threading.Event()
         self._fresh = self._closing = False
         self._lost = ""
         self._state_at = float("-inf")
         self._client = self._new_client(pauses_s)
         self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
         self._client.loop_start()
+
+    def wait(self) -> None:
+        """Wait until the broker has been reached, for `WAITING_S` at most.
+
+        Raises:
+            FerEdgeError: It has not; nothing will be published.
+        """
+        self._answered.wait(WAITING_S)
+        if not self._connected.is_set():
+            self.close()
+            raise FerEdgeError(f"{self._broker}: nobody takes the results; start it, or leave out --mqtt")
 
     def write(self, result: Result) -> None:
         """Publish what changed, and the summary when it is due; never waits."""
@@ -169,7 +110,7 @@ class Mqtt:
             face = faces.get(event.id)
             payload = json.dumps(face_as_json(event, face)) if face and event.after is not None else ""
             self._client.publish(f"{self._topic}/face/{event.id}", payload)
-        if events or now - self._state_at >= STATE_EVERY_S:
+        if events or result.frame.fps is None or now - self._state_at >= STATE_EVERY_S:
             self._state_at = now
             self._client.publish(f"{self._topic}/state", json.dumps(state_as_json(result), allow_nan=False))
 
@@ -210,6 +151,7 @@ class Mqtt:
             client.publish(topic, json.dumps(config), qos=1, retain=True)
         self._fresh = True
         self._connected.set()
+        self._answered.set()
         if self._lost:
             self._lost = ""
             self._tell(f"{self._broker} is back")
@@ -234,6 +176,7 @@ class Mqtt:
         """Tell a loss once; that the broker refuses us is worth a second line."""
         if not self._closing and (not self._lost or (what == "refuses" and self._lost != what)):
             self._lost = what
+            self._answered.set()
             self._tell(f"{self._broker} {what}{why}; trying again")
 
 
@@ -275,20 +218,25 @@ def face_as_json(event: Event, face: Face) -> dict[str, Any]:
 
 
 def discovery(topic: str, labels: tuple[str, ...], model: str) -> dict[str, dict[str, Any]]:
-    """What Home Assistant is told of its three entities, by topic; see its documentation of MQTT discovery."""
+    """What Home Assistant is told of its three entities, by topic; see its documentation of MQTT discovery.
+
+    One message each, which every version knows; one for the whole device came with 2024.12.
+    """
     node = re.sub("[^A-Za-z0-9_-]", "_", topic)
+    version = installed(("fer-edge",)).get("fer-edge", "unknown")
     device = {
         "identifiers": [node],
         "name": f"fer-edge {topic.rsplit('/', 1)[-1]}",
         "manufacturer": "fer-edge",
         "model": model or "fer-edge",
-        "sw_version": installed(("fer-edge",)).get("fer-edge", "unknown"),
+        "sw_version": version,
     }
     shared = {
         "state_topic": f"{topic}/state",
         "availability_topic": f"{topic}/availability",
         "expire_after": STALE_S,
         "device": device,
+        "origin": {"name": "fer-edge", "sw_version": version},  # for its log
     }
     entities: dict[tuple[str, str], dict[str, Any]] = {
         ("sensor", "expression"): {

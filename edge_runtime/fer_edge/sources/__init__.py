@@ -4,6 +4,7 @@
 reads any of them.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,9 +14,12 @@ from fer_edge.errors import SourceError, UsageError
 from fer_edge.images import is_picture
 from fer_edge.sources import capture, drawn, pace, picam, piped, stills
 from fer_edge.sources.address import checked, is_address, masked
-from fer_edge.sources.frame import Frame, Source, View
+from fer_edge.sources.frame import Frame, Source, Tell, View
 
-__all__ = ["Frame", "Source", "View", "find_source", "masked", "open_source"]
+__all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
+
+logged: Tell = logging.getLogger("fer_edge").warning
+"""What a Python program is told where it names nobody else."""
 
 KINDS = (
     "a picture, a folder, a pattern in quotes ('photos/*.jpg'), a video file, the number of a camera, picam, "
@@ -23,13 +27,14 @@ KINDS = (
 )
 
 
-def find_source(text: str, view: View | None = None) -> Source:
+def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Source:
     """Tell what a source is by its text; nothing is opened yet.
 
     Args:
         text: One of `KINDS`. What is there as a file or folder goes first: a camera beside a folder named 0 is
             /dev/video0, and a folder named fake is ./fake.
         view: How its frames are asked for.
+        tell: Is given a line for each picture that is left out because it cannot be read.
 
     Raises:
         SourceError: There is no such thing.
@@ -45,10 +50,10 @@ def find_source(text: str, view: View | None = None) -> Source:
         live = piped.is_live()
         return _played(Source(piped.NAME, live, lambda: piped.standard_input(view)), view)
     if path.is_dir() and text:
-        return _folder(text, view)
+        return _folder(text, view, tell)
     if path.is_file():
-        return _file(path, view)
-    return _device(text, view)
+        return _file(path, view, tell)
+    return _device(text, view, tell)
 
 
 def open_source(text: str, stride: int = 1) -> Iterator[Frame]:
@@ -61,20 +66,16 @@ def open_source(text: str, stride: int = 1) -> Iterator[Frame]:
     return find_source(text, View(stride=stride)).open()
 
 
-def _folder(text: str, view: View) -> Source:
-    _accept("pictures", view, "loop")
+def _folder(text: str, view: View, tell: Tell) -> Source:
     pictures = _pictures(Path(text).iterdir())
     if not pictures:
         raise SourceError(f"{text}: no picture in this folder; name one that holds .jpg or .png files")
-    return Source(text, False, lambda: stills.pictures(text, pictures, view))
+    return _stills(text, pictures, view, tell)
 
 
-def _file(path: Path, view: View) -> Source:
+def _file(path: Path, view: View, tell: Tell) -> Source:
     if is_picture(path):
-        _accept("pictures", view, "loop")
-        if view.loop:
-            return Source(path.name, False, lambda: stills.pictures(path.name, [path], view))
-        return Source(path.name, False, lambda: iter([stills.picture(path, view)]))
+        return _stills(path.name, [path], view, tell)
     if path.suffix.lower() in capture.VIDEO_SUFFIXES:
         _accept("a video file", view, "loop", "realtime")
         return _played(Source(path.name, False, lambda: capture.video(path, view)), view)
@@ -82,7 +83,7 @@ def _file(path: Path, view: View) -> Source:
     raise SourceError(f"{path}: neither a picture nor a video; --source takes {KINDS}{hint}")
 
 
-def _device(text: str, view: View) -> Source:
+def _device(text: str, view: View, tell: Tell) -> Source:
     """What is no file and no folder."""
     number = re.fullmatch(r"[0-9]{1,4}", text.strip(), re.ASCII)
     device = Path(f"/dev/video{number[0]}" if number else text.strip())
@@ -98,12 +99,16 @@ def _device(text: str, view: View) -> Source:
     if Path(text).exists():  # a pipe would be waited for, without end
         raise SourceError(f"{text}: neither a file nor a folder; --source takes {KINDS}")
     if any(sign in text for sign in "*?["):
-        _accept("pictures", view, "loop")
         pictures = _matching(Path(text).expanduser())
         if not pictures:
             raise SourceError(f"{text}: no picture has such a name; look what there is: ls {Path(text).parent}")
-        return Source(text, False, lambda: stills.pictures(text, pictures, view))
+        return _stills(text, pictures, view, tell)
     raise SourceError(f"{text}: no such file or folder; --source takes {KINDS}")
+
+
+def _stills(name: str, pictures: list[Path], view: View, tell: Tell) -> Source:
+    _accept("pictures", view, "loop")
+    return Source(name, False, lambda: stills.pictures(name, pictures, view, tell), still=True)
 
 
 def _pictures(paths: Iterable[Path]) -> list[Path]:

@@ -11,6 +11,8 @@ import cv2
 from fer_edge.errors import UsageError
 from fer_edge.images import Pixels
 
+Tell = Callable[[str], None]
+"""Is given a line for people."""
 Rotation = Literal[0, 90, 180, 270]
 ROTATIONS: dict[int, int] = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
@@ -96,6 +98,8 @@ class Source:
 
     Raises SourceError where there is nothing, or nothing any more, DataError where it cannot be read; at once or from
     the iterator. A live source that ends without an error is over; one that ends in a SourceError may come back."""
+    still: bool = False
+    """Its frames are pictures, which have nothing to do with one another."""
 
 
 def believable_fps(stated: float, otherwise: float) -> float:

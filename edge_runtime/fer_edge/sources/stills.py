@@ -4,10 +4,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_edge.console import console
 from fer_edge.errors import DataError
 from fer_edge.images import read_picture
-from fer_edge.sources.frame import Frame, View
+from fer_edge.sources.frame import Frame, Tell, View
 
 
 def picture(path: Path, view: View, index: int = 0) -> Frame:
@@ -22,11 +21,11 @@ def picture(path: Path, view: View, index: int = 0) -> Frame:
     return Frame(path.name, index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
 
 
-def pictures(name: str, paths: list[Path], view: View) -> Iterator[Frame]:
-    """Read pictures one after another; one that cannot be read gets a line, once, and is left out.
+def pictures(name: str, paths: list[Path], view: View, tell: Tell) -> Iterator[Frame]:
+    """Read pictures one after another; one that cannot be read is told, once, and left out.
 
     Raises:
-        DataError: None of them can be read.
+        DataError: None of them can be read, or the only one cannot.
     """
     index, told = 0, set[Path]()
     while True:
@@ -35,9 +34,11 @@ def pictures(name: str, paths: list[Path], view: View) -> Iterator[Frame]:
             try:
                 frame = picture(path, view, index)
             except DataError as error:
+                if len(paths) == 1:
+                    raise
                 unreadable += 1
                 if path not in told:
-                    console.print(f"left out: {error}")
+                    tell(f"left out: {error}")
                 told.add(path)
             else:
                 yield frame
@@ -47,4 +48,4 @@ def pictures(name: str, paths: list[Path], view: View) -> Iterator[Frame]:
         if not view.loop:
             break
     if unreadable:
-        console.print(f"{unreadable} of {len(paths)} pictures could not be read")
+        tell(f"{unreadable} of {len(paths)} pictures could not be read")

@@ -1,12 +1,10 @@
-"""Sinks that write files: what they are called, and that nothing is lost or left half-written."""
+"""Saved pictures and videos: what they are called, and that nothing is lost or left half-written."""
 
-import csv
 import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,26 +12,23 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.images import Pixels, read_picture
-from fer_edge.recognizer import Face
 from fer_edge.sinks.saver import Saver, new_video
-from fer_edge.sinks.table import Table
 from fer_edge.sources import Frame
 from fer_edge.watch import Result
 
 GREY = np.full((240, 320, 3), 100, np.uint8)
 OLD = b"an older video, still wanted"
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+CAMERA = "camera-0-20260101-000000.mp4"
+"""What a camera saw from midnight on."""
 
 
-def result(path: Path | None, fps: float | None = None, picture: Pixels = GREY, index: int = 0, **more: Any) -> Result:
-    t = more.pop("t", index / fps if fps else 0.0)
+def result(
+    path: Path | None, fps: float | None = None, picture: Pixels = GREY, index: int = 0, t: float | None = None
+) -> Result:
     name = path.name if path else "camera 0"
-    return Result(Frame(name, index, t, picture, 0.0, 0.0, path, fps), more.pop("faces", []), **more)
-
-
-def face(label: str = "happiness", number: int | None = 7) -> Face:
-    probabilities = {"neutral": 0.2, "happiness": 0.8}
-    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, number)
+    seconds = (index / fps if fps else 0.0) if t is None else t
+    return Result(Frame(name, index, seconds, picture, 0.0, 0.0, path, fps), [])
 
 
 @pytest.fixture
@@ -73,9 +68,6 @@ def shown(path: Path) -> list[int]:
         levels.append(int(picture[picture.shape[0] // 2, picture.shape[1] // 2].mean()))
 
 
-# Pictures and videos
-
-
 def test_a_format_without_colour_becomes_a_png_beside_its_namesakes(source: Path, tmp_path: Path) -> None:
     saver = Saver(tmp_path / "out")
     for name, level in (("a.pgm", 1), ("a.png", 2), ("b.PGM", 3)):
@@ -86,8 +78,30 @@ def test_a_format_without_colour_becomes_a_png_beside_its_namesakes(source: Path
     assert read_picture(tmp_path / "out" / "a.pgm.png")[0, 0].tolist() == [0, 0, 1]
 
 
+def test_two_pictures_of_one_name_do_not_take_each_others_place(source: Path, tmp_path: Path) -> None:
+    saver = Saver(tmp_path / "out")
+    for folder in ("a", "b"):
+        (source / folder).mkdir()
+    for _ in range(2):  # --loop
+        for level, folder in enumerate(("a", "b")):
+            saver.write(result(source / folder / "1.png", picture=np.full((4, 4, 3), 100 * level, np.uint8)))
+    saver.close()
+
+    assert names(tmp_path / "out") == ["1-2.png", "1.png"]
+    assert [read_picture(tmp_path / "out" / name)[0, 0, 0] for name in ("1.png", "1-2.png")] == [0, 100]
+
+
+def test_pictures_that_are_no_files_are_named_too(tmp_path: Path) -> None:
+    saver = Saver(tmp_path)
+    for name in ("door/1", "door/2"):
+        saver.write(Result(Frame(name, 0, 0.0, GREY, 0.0, 0.0), []))
+    saver.close()
+
+    assert names(tmp_path) == ["door-1.png", "door-2.png"]
+
+
 def save(folder: Path, *results: Result, stride: int = 1) -> Saver:
-    saver = Saver(folder, stride)
+    saver = Saver(folder, stride, lambda: MIDNIGHT)
     for one in results:
         saver.write(one)
     saver.close()
@@ -105,7 +119,58 @@ def test_what_a_camera_saw_is_never_written_over(tmp_path: Path) -> None:
     for _ in range(3):
         save(tmp_path, result(None, 10))
 
-    assert names(tmp_path) == ["camera-0-2.mp4", "camera-0-3.mp4", "camera-0.mp4"]
+    assert names(tmp_path) == [f"camera-0-20260101-000000{more}.mp4" for more in ("-2", "-3", "")]
+
+
+def test_a_camera_gets_a_video_every_five_minutes_named_by_its_beginning(tmp_path: Path) -> None:
+    kept: list[list[str]] = []
+    saver = Saver(tmp_path, now=lambda: MIDNIGHT + timedelta(seconds=t))
+    for t in (0, 1, 299, 300, 301, 4000, 4001, 10):  # in the end the clock jumps back by an hour
+        saver.write(result(None, 1, t=float(t)))
+        kept.append([name for name in names(tmp_path) if not name.startswith(".")])
+    saver.close()
+
+    times = ["000000", "000500", "010640", "000010"]
+    films = [f"camera-0-20260101-{time}.mp4" for time in times]
+    assert kept[2:6] == [[], films[:1], films[:1], films[:2]]  # whole ones only
+    assert names(tmp_path) == sorted(films)
+    assert [played(tmp_path / film)[0] for film in films] == [3, 2, 2, 1]
+    assert saver.written == {tmp_path / film for film in films}
+
+
+def test_a_film_stays_one_video_however_long_it_is(source: Path, tmp_path: Path) -> None:
+    save(tmp_path / "out", *(result(source / "clip.avi", 0.01, index=index) for index in range(9)))
+
+    assert names(tmp_path / "out") == ["clip.mp4"]
+    assert played(tmp_path / "out" / "clip.mp4")[0] == 9
+
+
+def test_what_a_killed_run_left_is_removed_but_not_what_another_one_is_writing(tmp_path: Path) -> None:
+    program = f"""
+import os, signal
+import numpy as np
+from pathlib import Path
+from fer_edge.sinks.saver import Saver
+from fer_edge.sources import Frame
+from fer_edge.watch import Result
+
+saver = Saver(Path({str(tmp_path)!r}))
+for t in (0.0, 1.0, 400.0):
+    saver.write(Result(Frame("camera 0", 0, t, np.zeros((48, 64, 3), np.uint8), 0.0, 0.0, None, 1.0), []))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    left, whole = names(tmp_path)
+    assert left.startswith(".writing-")
+    assert played(tmp_path / whole)[0] == 2
+
+    (tmp_path / "mine.mp4").touch()
+    first = Saver(tmp_path)
+    assert names(tmp_path) == sorted([whole, "mine.mp4"])
+    first.write(result(None, 10))
+    Saver(tmp_path)
+    first.close()
+    assert len(names(tmp_path)) == 3
 
 
 def test_a_video_that_cannot_be_opened_leaves_the_older_one(
@@ -154,16 +219,16 @@ def test_a_disk_that_runs_full_ends_a_video_that_can_be_played(tmp_path: Path, m
     disk = shutil.disk_usage(tmp_path)
     free = iter([10**9, 10**9, 17_000_000, 10**5, 10**5, 10**5])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk._replace(free=next(free)))
-    saver = Saver(tmp_path)
+    saver = Saver(tmp_path, now=lambda: MIDNIGHT)
     for index in range(3):
         saver.write(result(None, 10, index=index))
 
-    with pytest.raises(FerEdgeError, match=r"camera-0\.mp4: the disk of .* is full .*until then can be played"):
+    with pytest.raises(FerEdgeError, match=r"\.mp4: its disk has only 16 MB left .*until then can be played"):
         saver.write(result(None, 10, index=3))
     saver.close()
 
-    assert played(tmp_path / "camera-0.mp4") == (3, 10)
-    assert names(tmp_path) == ["camera-0.mp4"]
+    assert played(tmp_path / CAMERA) == (3, 10)
+    assert names(tmp_path) == [CAMERA]
 
 
 def test_a_disk_that_is_full_from_the_beginning_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +236,7 @@ def test_a_disk_that_is_full_from_the_beginning_leaves_nothing(tmp_path: Path, m
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk._replace(free=10**5))
     saver = Saver(tmp_path / "out")
 
-    with pytest.raises(FerEdgeError, match=r"is full .*nothing of it could be kept"):
+    with pytest.raises(FerEdgeError, match=r"only 16 MB left .*nothing of it could be kept"):
         saver.write(result(None, 10))
     saver.close()
     assert (names(tmp_path / "out"), saver.written) == ([], set())
@@ -182,8 +247,8 @@ def test_a_stream_that_changes_its_size_stays_one_video(tmp_path: Path) -> None:
     pictures = [np.full((*size, 3), 50 + 50 * place, np.uint8) for place, size in enumerate(sizes)]
     save(tmp_path, *(result(None, 10, picture, index) for index, picture in enumerate(pictures)))
 
-    assert played(tmp_path / "camera-0.mp4") == (4, 10)
-    assert shown(tmp_path / "camera-0.mp4") == pytest.approx([50, 100, 150, 200], abs=12)
+    assert played(tmp_path / CAMERA) == (4, 10)
+    assert shown(tmp_path / CAMERA) == pytest.approx([50, 100, 150, 200], abs=12)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +258,14 @@ def test_a_stream_that_changes_its_size_stays_one_video(tmp_path: Path) -> None:
         ([0, 0.14, 0.16, 0.34, 0.36], 5),  # a little early, a little late
         ([0, 0.4, 0.8, 1.2], 12),  # a machine that takes every fourth: as long as it lasted
         ([0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12], 2),  # faster than it said
-        ([0, 0.1, 3600, 3600.1], 4),  # lost for an hour: cut
+        ([0, 0.1, 200, 200.1], 4),  # lost for three minutes: cut
         ([100, 100.1, 3, 3.1], 4),  # the clock jumped
     ],
 )
 def test_a_video_lasts_as_long_as_what_was_seen(tmp_path: Path, times: list[float], frames: int) -> None:
     save(tmp_path, *(result(None, 10, index=index, t=t) for index, t in enumerate(times)))
 
-    assert abs(played(tmp_path / "camera-0.mp4")[0] - frames) <= (1 if frames > 5 or len(times) > 5 else 0)
+    assert abs(played(tmp_path / CAMERA)[0] - frames) <= (1 if frames > 5 or len(times) > 5 else 0)
 
 
 @pytest.mark.parametrize(
@@ -240,114 +305,3 @@ def test_a_folder_that_opencv_would_crash_on_is_refused(source: Path, tmp_path: 
         save(folder, result(source / "clip.avi", 10))
 
     assert names(folder) == []
-
-
-# Tables
-
-
-def table(path: Path, *results: Result, labels: tuple[str, ...] = ("neutral", "happiness")) -> list[dict[str, str]]:
-    sink = Table(path, labels, lambda: MIDNIGHT)
-    for one in results:
-        sink.write(one)
-    sink.close()
-    with path.open(newline="") as rows:
-        return list(csv.DictReader(rows))
-
-
-def test_a_table_has_a_row_for_each_face_of_each_frame(tmp_path: Path) -> None:
-    seen = result(None, 10, index=5, faces=[face(), face("uncertain", 8)], dropped=2)
-
-    first, second = table(tmp_path / "new" / "faces.csv", seen, result(None, 10, index=6))
-
-    assert first == {
-        "time": "2026-01-01T00:00:00.000+00:00", "source": "camera 0", "frame": "5", "t": "0.5", "id": "7",
-        "x": "1", "y": "2", "w": "30", "h": "40", "label": "happiness", "score": "0.8", "stable": "1",
-        "detection_score": "0.9", "age_ms": "0.0", "dropped": "2", "probs.neutral": "0.2", "probs.happiness": "0.8",
-    }  # fmt: skip
-    assert (second["id"], second["label"], second["stable"]) == ("8", "uncertain", "0")
-
-
-def test_a_table_that_is_there_grows(tmp_path: Path) -> None:
-    for count in (1, 2):
-        assert len(table(tmp_path / "faces.csv", result(None, 10, faces=[face()]))) == count
-
-
-def test_a_name_with_a_comma_stays_one_field(tmp_path: Path) -> None:
-    (row,) = table(tmp_path / "faces.csv", result(Path('a,"b".png'), faces=[face(number=None)]))
-
-    assert (row["source"], row["id"]) == ('a,"b".png', "0")
-
-
-@pytest.mark.parametrize("content", [b"name,age\nAnna,7\n", b"time", b"\n", b"\xff\xfe"])
-def test_a_file_that_is_another_table_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "faces.csv"
-    path.write_bytes(content)
-
-    with pytest.raises(FerEdgeError, match=r"faces\.csv is another table.*name a new file"):
-        table(path)
-
-    assert path.read_bytes() == content
-
-
-def test_a_table_of_a_model_with_other_classes_is_refused(tmp_path: Path) -> None:
-    table(tmp_path / "faces.csv")
-
-    with pytest.raises(FerEdgeError, match="other classes"):
-        table(tmp_path / "faces.csv", labels=("neutral",))
-
-
-def test_a_row_that_lacks_its_end_does_not_spoil_the_next_one(tmp_path: Path) -> None:
-    path = tmp_path / "faces.csv"
-    table(path, result(None, 10, faces=[face()]))
-    path.write_bytes(path.read_bytes()[:-9])  # the plug was pulled
-
-    assert [row["id"] for row in table(path, result(None, 10, faces=[face()]))] == ["7", "7"]
-
-
-def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
-    path = tmp_path / "faces.csv"
-    program = f"""
-import resource, signal
-from pathlib import Path
-from fer_edge.errors import FerEdgeError
-from fer_edge.recognizer import Face
-from fer_edge.sinks.table import Table
-from fer_edge.sources import Frame
-from fer_edge.watch import Result
-import numpy as np
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-face = Face((1, 2, 3, 4), "a", 1.0, {{"a": 1.0}}, 1.0)
-table = Table(Path({str(path)!r}), ("a",))
-try:
-    for index in range(100):
-        table.write(Result(Frame("camera 0", index, 0.0, np.zeros((9, 9, 3), np.uint8), 0.0, 0.0), [face]))
-except FerEdgeError as error:
-    print(error)
-"""
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-
-    assert finished.stdout == f"cannot write {path}: File too large; name another folder, or mend its rights\n"
-    content = path.read_text()
-    assert content.endswith(",1.0\n")
-    assert 900 < len(content) <= 1000
-    assert len({line.count(",") for line in content.splitlines()}) == 1
-
-
-@pytest.mark.parametrize(
-    ("place", "fault"), [("/dev/null", "not a file"), ("/proc/x.csv", "cannot write"), (".", "cannot write")]
-)
-def test_a_table_that_cannot_be_written_is_an_error_at_once(place: str, fault: str) -> None:
-    with pytest.raises(FerEdgeError, match=fault):
-        Table(Path(place), ())
-
-
-def test_the_clock_of_a_table_may_jump_back(tmp_path: Path) -> None:
-    clock = iter([MIDNIGHT, MIDNIGHT - timedelta(days=1)])
-    sink = Table(tmp_path / "faces.csv", ("neutral", "happiness"), lambda: next(clock))
-    for one in (0, 1):
-        sink.write(result(None, 10, index=one, faces=[face()]))
-    sink.close()
-
-    assert [line[:10] for line in (tmp_path / "faces.csv").read_text().splitlines()[1:]] == ["2026-01-01", "2025-12-31"]

@@ -1,0 +1,57 @@
+"""How frames are asked for: what cannot be is refused, and what a kind of source cannot do is not left aside."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_edge.errors import UsageError
+from fer_edge.sources import View, find_source
+from fer_edge.sources.frame import parsed_size
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"size_wh": (0, 480)}, "--size 0x480: 1 to 8192 pixels a side"),
+        ({"size_wh": (640, 8193)}, "--size 640x8193"),
+        ({"fps": 0.0}, "--fps 0: 0.1 to 1000 frames per second"),
+        ({"fps": float("nan")}, "--fps nan"),
+        ({"rotate": 45}, "--rotate 45: 0, 90, 180 or 270 degrees"),
+        ({"stride": 0}, "--vid-stride 0: 1 or more"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        View(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "view", "complaint"),
+    [
+        ("clip.mp4", View(size_wh=(640, 480)), "--size is nothing for a video file; leave it out"),
+        ("clip.mp4", View(fps=5), "--fps is nothing for a video file"),
+        (".", View(realtime=True), "--realtime is nothing for pictures"),
+        ("fake", View(loop=True), "--loop is nothing for drawn faces"),
+        ("-", View(loop=True), "--loop is nothing for standard input"),
+    ],
+)
+def test_what_a_kind_of_source_cannot_do_is_refused_and_not_left_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, view: View, complaint: str
+) -> None:
+    for name in ("clip.mp4", "a.png"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=complaint):
+        find_source(source, view)
+
+
+@pytest.mark.parametrize("text", ["640x480", "640X480", " 640*480 ", "640,480"])
+def test_a_size_is_read(text: str) -> None:
+    assert parsed_size(text) == (640, 480)
+
+
+@pytest.mark.parametrize("text", ["", "640", "640x", "640x480x3", "-1x5", "axb", "٣x٣"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="width and height, such as 640x480"):
+        parsed_size(text)
