@@ -184,8 +184,10 @@ def as_detector(packed: Packed) -> DetectorFile:
         )
         if contract.stride != STRIDE:
             raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
+        if contract.multiple and any(side % contract.multiple for side in (contract.width, contract.height)):
+            raise ValueError(f"{contract.width}x{contract.height} are no multiples of {contract.multiple}")
         if contract.multiple % STRIDE:
-            raise ValueError(f"sides of any multiple of {contract.multiple} with a stride of {STRIDE}")
+            raise ValueError(f"multiples of {contract.multiple} with a stride of {STRIDE}")
         vectors = DetectorGolden(
             pictures(golden),
             array(golden, "pixels", np.uint8, 3),

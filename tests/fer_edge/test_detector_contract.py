@@ -70,9 +70,12 @@ def test_a_detector_of_another_stride_is_refused(tmp_path: Path) -> None:
         read_detector(changed(tmp_path / "a.tflite", stride=16))
 
 
-def test_a_detector_whose_sides_do_not_fit_its_stride_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"damaged \(sides of any multiple of 12 with a stride of 8\)"):
-        read_detector(changed(tmp_path / "a.tflite", multiple=12))
+@pytest.mark.parametrize(
+    ("multiple", "why"), [(4, "multiples of 4 with a stride of 8"), (96, "320x256 are no multiples of 96")]
+)
+def test_a_detector_whose_sides_do_not_fit_together_is_refused(tmp_path: Path, multiple: int, why: str) -> None:
+    with pytest.raises(ModelError, match=rf"damaged \({why}\)"):
+        read_detector(changed(tmp_path / "a.tflite", multiple=multiple))
 
 
 def test_a_detector_of_one_size_looks_at_every_frame_in_that(tmp_path: Path) -> None:
