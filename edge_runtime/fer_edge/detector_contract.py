@@ -134,7 +134,7 @@ def _placed(frame: Pixels, scale: float, width: int, height: int) -> tuple[Pixel
     grey = to_grey(frame) if frame.ndim == 3 else frame
     rows, columns = grey.shape
     size_wh = min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT  # as `fer_edge.crop` enlarges
     small = cast(Pixels, cv2.resize(grey, size_wh, interpolation=method))
     back_xy = columns / size_wh[0], rows / size_wh[1]
     if size_wh == (width, height):

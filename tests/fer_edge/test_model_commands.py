@@ -221,10 +221,10 @@ def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge) -> None:
     people, programs = fer_edge("info", BUNDLED_DETECTOR), fer_edge("info", BUNDLED_DETECTOR, "--json")
 
     assert "faces, their boxes and eyes, from a score of " in people.stderr
-    assert "320x240 grey; maps of stride 8" in people.stderr
+    assert "320x256 grey; maps of stride 8" in people.stderr
     assert {name for name, told in shown(people).items() if told == "not stated"} <= {"gate"}  # made before it was kept
     document = json.loads(programs.stdout)
-    assert (document["task"], document["width"], document["height"], document["stride"]) == ("faces", 320, 240, 8)
+    assert (document["task"], document["width"], document["height"], document["stride"]) == ("faces", 320, 256, 8)
     assert document["bytes"] == BUNDLED_DETECTOR.stat().st_size
 
 
