@@ -34,16 +34,16 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from detectors import read_unseen
 from fer_edge.centre_points import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.detection_metrics import ENOUGH, judge
 from fer_edge.errors import BenchmarkError
 from fer_edge.files import write_json
-from fer_edge.images import Pixels, read_picture
+from fer_edge.images import Pixels
 from fer_edge.sources import open_source
 from fer_edge_bench.figures import paired_ratio
 from fer_edge_bench.machine import describe
-from fer_edge_train.detector.photos import read_photos
 from fer_worker import SHAPE
 
 GOALS = {"times_faster": 30.0, "times_the_faces": 2.0, "times_sooner": 20.0, "times_less_memory": 5.0}
@@ -69,23 +69,12 @@ class Shown:
 
 
 def read_shown(expw: Path, faces: Path) -> list[Shown]:
-    """Read the photos that no training of ours saw, with YuNet's marks and people's boxes.
-
-    A line of `label.lst` is name, id, top, left, right, bottom and two more.
-    """
-    boxes: dict[str, list[list[float]]] = defaultdict(list)
-    for line in (expw / "label.lst").read_text().splitlines():
-        name, _, top, left, right, bottom, *_ = line.split()
-        boxes[name].append([float(left), float(top), float(right) - float(left), float(bottom) - float(top)])
+    """Read the photos that no training of ours saw, with YuNet's marks and people's boxes."""
     photos = []
-    for photo in read_photos(faces, seed=0).photos.part("testing"):
-        if photo.name in boxes:
-            pixels = read_picture(expw / "origin" / photo.name)
-            own = np.array(boxes[photo.name], np.float32)
-            marked = photo.boxes * np.float32(pixels.shape[1] / photo.pixels.shape[1])
-            sure = marked[photo.sure]
-            alone = overlaps(own, sure).max(axis=1, initial=0) < ENOUGH
-            photos.append(Shown(pixels, np.concatenate([sure, own[alone]]), own, marked[~photo.sure]))
+    for photo, pixels, own, marked in read_unseen(expw, faces):
+        sure = marked[photo.sure]
+        alone = overlaps(own, sure).max(axis=1, initial=0) < ENOUGH
+        photos.append(Shown(pixels, np.concatenate([sure, own[alone]]), own, marked[~photo.sure]))
     return photos
 
 

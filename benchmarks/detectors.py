@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from fer_edge.detect import CentrePoints, Detection, Detector, Sides, Yunet
 from fer_edge.detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
 from fer_edge.files import make_folder, replacing, write_json
 from fer_edge.images import Pixels, read_picture, to_grey, write_picture
+from fer_edge.photoset import Photo
 from fer_edge_train.detector.photos import read_photos
 
 HAAR_SIDE = 416
@@ -70,20 +72,24 @@ class Haar:
         return [Detection(Box(*(float(value) / scale for value in square)), 1.0) for square in squares]
 
 
-def read_labelled(expw: Path, faces: Path) -> list[Labelled]:
-    """Read the photos that no detector was trained on; a line of `label.lst` is name, id, top, left, right, bottom."""
+def read_unseen(expw: Path, faces: Path) -> Iterator[tuple[Photo, Pixels, Floats, Floats]]:
+    """Go through the photos of which no training of ours saw any, and in which people drew boxes.
+
+    A line of ExpW's `label.lst` is name, id, top, left, right, bottom and two more.
+
+    Yields:
+        What `faces.csv` says of the photo; the original, (height, width, 3) uint8 BGR; people's boxes and YuNet's,
+        (n, 4) x, y, w, h in its pixels.
+    """
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     for line in (expw / "label.lst").read_text().splitlines():
         name, _, top, left, right, bottom, *_ = line.split()
         boxes[name].append([float(left), float(top), float(right) - float(left), float(bottom) - float(top)])
-    photos = []
     for photo in read_photos(faces, seed=0).photos.part("testing"):
         if photo.name in boxes:
             frame = read_picture(expw / "origin" / photo.name)
-            scale = frame.shape[1] / photo.pixels.shape[1]
-            labels, marked = np.array(boxes[photo.name], np.float32), photo.boxes * np.float32(scale)
-            photos.append(Labelled(photo.name, frame, labels, marked, _tilts(labels, marked, photo.eyes)))
-    return photos
+            marked = photo.boxes * np.float32(frame.shape[1] / photo.pixels.shape[1])
+            yield photo, frame, np.array(boxes[photo.name], np.float32), marked
 
 
 def _tilts(labels: Floats, marked: Floats, eyes: Floats) -> Floats:
@@ -214,7 +220,10 @@ def main(
     """Judge fer-edge's own detector beside YuNet and Haar."""
     cv2.setNumThreads(1)
     make_folder(out)
-    photos = read_labelled(expw, faces)
+    photos = [
+        Labelled(photo.name, frame, labels, marked, _tilts(labels, marked, photo.eyes))
+        for photo, frame, labels, marked in read_unseen(expw, faces)
+    ]
     threshold = CentrePoints(model).threshold
     own = CentrePoints(model, LEAST_SCORE)
     rivals = {"yunet at 320": Yunet(yunet, LEAST_SCORE, 320), "yunet at 480": Yunet(yunet, LEAST_SCORE)}
