@@ -84,8 +84,9 @@ class Running:
     def __init__(self, tiny: Path, *flags: object, stdout: int = subprocess.DEVNULL) -> None:
         source = () if "-s" in flags else ("-s", "fake", "--realtime")
         arguments = ["run", "-m", str(tiny), "--detector", "none", *source, *map(str, flags)]
-        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
+        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C, and nohup to SIGHUP
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
             f"from fer_edge.cli import app; app({arguments!r})"
         )
         environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
