@@ -36,7 +36,6 @@ from pi_answers import Faces, as_table, compare_all, read_answers
 ROOT = Path(__file__).parents[1]
 DEBIAN, PYTHON = "bookworm", "3.11"
 """The last Debian, and so the last Raspberry Pi OS, whose Python tflite-runtime has a wheel for."""
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,libstdc++6,libgomp1"
 """What the wheels leave to Debian."""
 GLIBC = range(17, 37)
@@ -157,10 +156,15 @@ def finished_folder(folder: Path, what: str, make: Callable[[Path], None]) -> Pa
     return folder
 
 
-def make_tree(tree: Path) -> None:
-    """Download Debian's packages for arm64 and unpack them: none is installed, so no chroot and no emulation."""
+def make_tree(tree: Path, mirror: str | None = None) -> None:
+    """Download Debian's packages for arm64 and unpack them: none is installed, so no chroot and no emulation.
+
+    Args:
+        tree: Folder to unpack to.
+        mirror: Address that they come from; None for debootstrap's own.
+    """
     options = ["--foreign", "--arch=arm64", "--variant=minbase", f"--include={PACKAGES}"]
-    fetch("debootstrap", [*AS_ROOT, found("debootstrap") or "", *options, DEBIAN, tree, MIRROR])
+    fetch("debootstrap", [*AS_ROOT, found("debootstrap") or "", *options, DEBIAN, tree, *([mirror] if mirror else [])])
     archives = tree / "var/cache/apt/archives"
     for package in sorted(archives.glob("*.deb")):
         output_of("dpkg", ["dpkg", "-x", package, tree])
@@ -252,11 +256,12 @@ def main(
     photos: Annotated[Path, typer.Option(help="Folder of photos with faces.")],
     cache: Annotated[Path, typer.Option(help="What was built is kept there.")] = ROOT / "build" / "pi_userland",
     count: Annotated[int, typer.Option(min=1, help="Photos to look at, evenly spread.")] = 12,
+    mirror: Annotated[str | None, typer.Option(help="Of Debian; default: debootstrap's own.")] = None,
 ) -> None:
     """Build the userland, run fer-edge there and here, compare, and print what came of it as JSON."""
     cache = cache.absolute()
     check_request(photos, cache)
-    tree = finished_folder(cache / f"{DEBIAN}-arm64", "Debian", make_tree)
+    tree = finished_folder(cache / f"{DEBIAN}-arm64", "Debian", partial(make_tree, mirror=mirror))
     report: dict[str, Any] = {}
     answers: dict[tuple[str, str], Faces] = {}
     with tempfile.TemporaryDirectory() as temporary:
