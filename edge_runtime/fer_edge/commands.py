@@ -51,14 +51,16 @@ def run(
         bool, typer.Option("--realtime", rich_help_panel=FRAMES, help="Play a file as if it were a camera.")
     ] = False,
     detector: Annotated[
-        Literal["auto", "yunet", "none"],
-        typer.Option(rich_help_panel=FACES, help="auto: fer-edge's own. none: each picture is a face crop already."),
+        Literal["auto", "int8", "float16", "none"],
+        typer.Option(
+            rich_help_panel=FACES,
+            help="auto: YuNet, in the form that this processor computes fastest; int8, float16: in that form; none: "
+            "each picture is a face crop already.",
+        ),
     ] = "auto",
     detector_model: Annotated[
         Path | None,
-        typer.Option(
-            rich_help_panel=FACES, help="A detector of fer-edge export, or YuNet's file; default: the bundled one."
-        ),
+        typer.Option(rich_help_panel=FACES, help="A face detector's .tflite; default: the bundled one."),
     ] = None,
     conf: Annotated[
         float | None,
@@ -195,7 +197,7 @@ def run(
 
 @app.command()
 def info(model: ModelArgument = None, json: JsonOption = False) -> None:
-    """Show what a model file promises: input, network, data, figures. Without MODEL, both bundled ones.
+    """Show what a model file promises: input, network, data, figures. Without MODEL, all bundled ones.
 
     Example: fer-edge info runs/train/edge/export/model_int8.tflite
     """
@@ -216,7 +218,7 @@ def info(model: ModelArgument = None, json: JsonOption = False) -> None:
 def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
     """Repeat on this machine what the workstation got for the drawn faces in a model file; exit 1 if it differs.
 
-    Without MODEL, both bundled ones.
+    Without MODEL, all bundled ones.
 
     Example: fer-edge selftest runs/train/edge/export/model_int8.tflite
     """
@@ -239,6 +241,6 @@ def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
 def _models(given: Path | None) -> list[Path]:
     """The model that was named, or those that come with fer-edge."""
     from fer_edge.classify import BUNDLED
-    from fer_edge.detect import BUNDLED_DETECTOR
+    from fer_edge.detect import BUNDLED_DETECTORS
 
-    return [given] if given else [BUNDLED, BUNDLED_DETECTOR]
+    return [given] if given else [BUNDLED, *BUNDLED_DETECTORS.values()]

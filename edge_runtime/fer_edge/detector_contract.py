@@ -4,14 +4,14 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 
-from fer_edge.centre_points import STRIDE, Floats
+from fer_edge.boxes import Floats
 from fer_edge.errors import DAMAGE, ModelError
-from fer_edge.images import Pixels, to_grey
+from fer_edge.images import Pixels
 from fer_edge.model_file import (
     Arrays,
     Packed,
@@ -25,17 +25,21 @@ from fer_edge.model_file import (
     whole,
     write_packed,
 )
+from fer_edge.yunet import CHANNELS, MULTIPLE, STRIDES
 
-FIT_RULE = "grey BT.601, scaled to fit, area down, linear up by 2 at most, at the top left, the rest black"
-DECODING = "centre points: heat logits and geometry per cell (fer_edge.centre_points)"
+FIT_RULE = "BGR, scaled to fit, area down, linear up by 2 at most, at the top left, the rest black"
+DECODING = "yunet"
+"""How the maps of a detector are read (`fer_edge.yunet`); what else a file may say belongs to another fer-edge."""
 LARGEST_SIDE = 8192
 """Pixels of the input's side."""
+SMALLEST_FACTOR, LARGEST_FACTOR = 1e-4, 1e4
+"""No output is scaled by less or more, nor moved by more."""
 MAX_ENLARGED = 2.0
 """Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
 SHORTEST_SIDE = 64
-"""Pixels of the side of an input of any size."""
-SHORTER = 3 / 4
-"""Shorter side of the box that frames of any shape are fitted into, over its longer side: a VGA frame's."""
+"""Pixels of the side of an input."""
+MAP_NAMES = tuple(f"map{stride}" for stride in STRIDES)
+"""Golden arrays of the network's outputs."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,29 @@ class DetectorContract:
     """What a face detector promises and what it asks for; `metadata.json` is this, field by field."""
 
     width: int
-    """Of the input in pixels; the input is (1, height, width, 1) grey."""
+    """Of the input that the file is made for, in pixels; the input is (1, height, width, 3) BGR, and may be resized to
+    any multiple of 32."""
     height: int
     recipe: str
-    """int8: uint8 pixels in at scale 1/255, int8 maps out. float32: grey in [0, 1] in, float maps out."""
+    """int8: uint8 pixels in at scale 1/255, int8 maps out. float16: BGR in [0, 1] in, float maps out."""
     threshold: float
     """Score, 0 to 1, from which on something counts as a face."""
-    stride: int = STRIDE
-    """Pixels between neighbouring cells of the maps."""
-    multiple: int = 0
-    """Pixels of which both sides of the input may be any multiple; 0 where it has the one size."""
+    scale: tuple[tuple[float, ...], ...]
+    """(3, 16): by what each channel of each output is multiplied to give a map of `fer_edge.yunet`; above 0."""
+    offset: tuple[tuple[float, ...], ...]
+    """(3, 16): what is added then."""
+    decoding: str = DECODING
     network: dict[str, Any] = field(default_factory=dict)
     """Name, parameters, multiply-accumulates."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Data set with digest, terms, teacher, split and seed, and the calibration photos."""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures of the float and the int8 model on the held-out photos, and what the gate said."""
+    """Where the weights come from, with digest and terms, and what it was calibrated with."""
     made_with: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
+
+    @property
+    def scale_and_offset(self) -> tuple[Floats, Floats]:
+        """Both, as `fer_edge.yunet.decode` takes them."""
+        return np.array(self.scale, np.float32), np.array(self.offset, np.float32)
 
 
 @dataclass(frozen=True)
@@ -70,13 +79,12 @@ class DetectorGolden:
     frames: Pixels
     """(n, height, width, 3) uint8 BGR."""
     pixels: Pixels
-    """(n, height, width) uint8: the network's input."""
-    heat: Floats
-    """(n, rows, columns, 1): the outputs."""
-    geometry: Floats
-    """(n, rows, columns, 8)."""
-    boxes: Floats
-    """(m, 5): number of the frame, then x, y, w, h of each face decoded from those, in pixels of the input."""
+    """(n, height, width, 3) uint8 BGR: the network's input."""
+    maps: tuple[Floats, ...]
+    """(n, rows, columns, 16) for each stride: the network's outputs."""
+    faces: Floats
+    """(m, 15): number of the frame, then x, y, w, h and the landmarks of each face decoded from those, in pixels of the
+    input."""
 
 
 @dataclass(frozen=True)
@@ -89,65 +97,46 @@ class DetectorFile:
     golden: DetectorGolden
 
 
-def fitted(frame: Pixels, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
-    """Bring a frame to a detector's input; the rule is `FIT_RULE`.
+def map_shapes(width: int, height: int) -> list[tuple[int, int, int]]:
+    """Shapes of a detector's maps for an input of so many pixels."""
+    return [(height // stride, width // stride, CHANNELS) for stride in STRIDES]
+
+
+def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[Pixels, tuple[float, float]]:
+    """Bring a frame to the smallest input of a detector that holds it; the rule is `FIT_RULE`.
+
+    >>> [fitted(np.zeros((*shape, 3), np.uint8), 320)[0].shape for shape in ((480, 640), (960, 540))]
+    [(256, 320, 3), (320, 192, 3)]
 
     Args:
-        frame: (height, width, 3) uint8 BGR, or (height, width) grey.
-        width: Of the input, in pixels.
-        height: Likewise.
+        frame_bgr: (height, width, 3) uint8 BGR.
+        side: What its longer side becomes, in pixels; a small frame is enlarged by `MAX_ENLARGED` only.
+        canvas: What an earlier call gave, to be written over if it has the right size: fresh memory takes longer than
+            the scaling.
 
     Returns:
-        (height, width) uint8 grey, and the factors (x, y) that lead from its pixels back to the frame's.
+        (height, width, 3) uint8 BGR, both sides multiples of 32, and the factors (x, y) that lead from its pixels back
+        to the frame's.
     """
-    rows, columns = frame.shape[:2]
-    return _placed(frame, min(width / columns, height / rows, MAX_ENLARGED), width, height)
-
-
-def fitted_freely(frame: Pixels, side: int, multiple: int) -> tuple[Pixels, tuple[float, float]]:
-    """Bring a frame to an input of a detector that takes many sizes: the smallest that holds it.
-
-    The frame is scaled to fit into `side` by three quarters of `side` pixels, lying or standing, so that a face that
-    fills a frame of whatever shape is no larger than those which the detector learned.
-
-    >>> [fitted_freely(np.zeros((*shape, 3), np.uint8), 320, 32)[0].shape for shape in ((480, 640), (960, 540))]
-    [(256, 320), (320, 192)]
-
-    Args:
-        frame: (height, width, 3) uint8 BGR, or (height, width) grey.
-        side: Longer side in pixels.
-        multiple: The contract's.
-
-    Returns:
-        As `fitted`.
-    """
-    rows, columns = frame.shape[:2]
-    scale = min(side / max(rows, columns), SHORTER * side / min(rows, columns), MAX_ENLARGED)
-    width, height = (
-        max(SHORTEST_SIDE, multiple * math.ceil(round(length * scale) / multiple)) for length in (columns, rows)
-    )
-    return _placed(frame, scale, width, height)
-
-
-def _placed(frame: Pixels, scale: float, width: int, height: int) -> tuple[Pixels, tuple[float, float]]:
-    """Scale a frame and put it at the top left of an input."""
-    grey = to_grey(frame) if frame.ndim == 3 else frame
-    rows, columns = grey.shape
-    size_wh = min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT  # as `fer_edge.crop` enlarges
-    small = cast(Pixels, cv2.resize(grey, size_wh, interpolation=method))
-    back_xy = columns / size_wh[0], rows / size_wh[1]
-    if size_wh == (width, height):
-        return small, back_xy
-    picture = np.zeros((height, width), np.uint8)
-    picture[: size_wh[1], : size_wh[0]] = small
-    return picture, back_xy
+    rows, columns = frame_bgr.shape[:2]
+    scale = min(side / max(rows, columns), MAX_ENLARGED)
+    small_wh = wide, high = max(1, round(columns * scale)), max(1, round(rows * scale))
+    width, height = (max(SHORTEST_SIDE, MULTIPLE * math.ceil(length / MULTIPLE)) for length in small_wh)
+    if canvas is None or canvas.shape != (height, width, 3):
+        canvas = np.empty((height, width, 3), np.uint8)
+    canvas[high:] = 0
+    canvas[:high, wide:] = 0
+    # Not INTER_LINEAR, whose code for Arm was seen 4 levels away from that for x86.
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT
+    cv2.resize(frame_bgr, small_wh, dst=canvas[:high, :wide], interpolation=method)
+    return canvas, (columns / wide, rows / high)
 
 
 def write_detector(path: Path, flatbuffer: bytes, contract: DetectorContract, golden: DetectorGolden) -> None:
     """Write one file that can be moved alone to a device (`fer_edge.model_file`)."""
-    document = {"output": DECODING, "fit_rule": FIT_RULE, **asdict(contract)}
-    arrays: Arrays = {name: getattr(golden, name) for name in ("frames", "pixels", "heat", "geometry", "boxes")}
+    document = {"fit_rule": FIT_RULE, **asdict(contract)}
+    arrays: Arrays = {"frames": golden.frames, "pixels": golden.pixels, "faces": golden.faces}
+    arrays |= dict(zip(MAP_NAMES, golden.maps, strict=True))
     write_packed(path, flatbuffer, "faces", document, arrays)
 
 
@@ -164,37 +153,55 @@ def as_detector(packed: Packed) -> DetectorFile:
     """Read the contract of a face detector.
 
     Raises:
-        ModelError: It is damaged, or an expression model's.
+        ModelError: It is damaged, an expression model's, or a detector's that this fer-edge cannot read.
     """
     path, document, golden = packed.path, packed.document, packed.golden
     if packed.task != "faces":
         raise ModelError(f"{path}: names expressions and finds no faces; give it as --model {quote(str(path))}")
+    if document.get("decoding") != DECODING:
+        raise ModelError(f"{path}: a face detector of another fer-edge; leave it out to use the bundled one")
     try:
         contract = DetectorContract(
-            width=whole(document, "width", STRIDE, LARGEST_SIDE),
-            height=whole(document, "height", STRIDE, LARGEST_SIDE),
+            width=_side(document, "width"),
+            height=_side(document, "height"),
             recipe=text(document, "recipe"),
             threshold=number(document, "threshold", 0, 1),
-            stride=whole(document, "stride", 1, LARGEST_SIDE),
-            multiple=whole(document, "multiple", 0, LARGEST_SIDE) if "multiple" in document else 0,
+            scale=_factors(document, "scale", SMALLEST_FACTOR),
+            offset=_factors(document, "offset", -LARGEST_FACTOR),
             network=facts(document, "network"),
             data=facts(document, "data"),
-            metrics=facts(document, "metrics"),
             made_with=facts(document, "made_with"),
         )
-        if contract.stride != STRIDE:
-            raise ValueError(f"stride {contract.stride} instead of {STRIDE}")
-        if contract.multiple and any(side % contract.multiple for side in (contract.width, contract.height)):
-            raise ValueError(f"{contract.width}x{contract.height} are no multiples of {contract.multiple}")
-        if contract.multiple % STRIDE:
-            raise ValueError(f"multiples of {contract.multiple} with a stride of {STRIDE}")
         vectors = DetectorGolden(
             pictures(golden),
-            array(golden, "pixels", np.uint8, 3),
-            array(golden, "heat", np.float32, 4),
-            array(golden, "geometry", np.float32, 4),
-            array(golden, "boxes", np.float32, 2),
+            array(golden, "pixels", np.uint8, 4),
+            tuple(array(golden, name, np.float32, 4) for name in MAP_NAMES),
+            array(golden, "faces", np.float32, 2),
         )
     except DAMAGE as error:
         raise damaged(path, error) from error
     return DetectorFile(path, packed.flatbuffer, contract, vectors)
+
+
+def _side(document: dict[str, Any], name: str) -> int:
+    """Take a side of the input out of metadata.json."""
+    side = whole(document, name, SHORTEST_SIDE, LARGEST_SIDE)
+    if side % MULTIPLE:
+        raise ValueError(f"{name} {side} is no multiple of {MULTIPLE}")
+    return side
+
+
+def _factors(document: dict[str, Any], name: str, least: float) -> tuple[tuple[float, ...], ...]:
+    """Take a number for each channel of each map out of metadata.json."""
+    rows = document.get(name)
+    if not isinstance(rows, list) or len(rows) != len(STRIDES):
+        raise ValueError(f"{name} is not one list for each of {len(STRIDES)} maps")
+    return tuple(_row(row, name, least) for row in rows)
+
+
+def _row(values: Any, name: str, least: float) -> tuple[float, ...]:
+    numbered = dict(enumerate(values)) if isinstance(values, list) else {}
+    if len(numbered) != CHANNELS:
+        raise ValueError(f"{name} is not one number for each of {CHANNELS} channels")
+    row = {f"{name} of channel {channel}": value for channel, value in numbered.items()}
+    return tuple(number(row, key, least, LARGEST_FACTOR) for key in row)

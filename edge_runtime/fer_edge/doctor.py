@@ -67,6 +67,8 @@ class Facts:
     """TFLite runtime: LiteRT or tflite-runtime."""
     models: dict[str, str | None]
     """What is wrong with each bundled model here; None where it answers as on the workstation. Empty: not tried."""
+    detector: str
+    """Which form of the bundled face detector this processor computes fastest, and why."""
     cameras: Cameras
     picamera2: Import | None
     """None where this Python does not see it."""
@@ -228,6 +230,8 @@ def _runtime(facts: Facts) -> Iterator[Finding]:
 
 
 def _models(facts: Facts) -> Iterator[Finding]:
+    if facts.models:
+        yield Finding("detector", "ok", f"--detector auto takes {facts.detector}")
     for name, trouble in () if _needs_numpy_1(facts) else facts.models.items():
         if trouble is None:
             yield Finding("model", "ok", f"{name} answers here as on the workstation")

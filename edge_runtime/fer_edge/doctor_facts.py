@@ -29,6 +29,7 @@ from fer_edge.machine_facts import (
     temperature_c,
     text_of,
 )
+from fer_edge.processor import detector_reason
 from fer_edge.versions import RUNTIME, installed
 
 EXTRAS = {"preview": ("starlette", "uvicorn"), "mqtt": ("paho",)}
@@ -75,6 +76,7 @@ def collect() -> Facts:
         opencv_has=built_with(about["build"]) if "build" in about else {},
         runtime=runtime,
         models=_models() if try_models else {},
+        detector=detector_reason(),
         cameras=find_cameras(),
         picamera2=try_import("picamera2", '{"version": "there"}')[0] if sees_picamera2 else None,
         picamera2_in_system=(SYSTEM_PACKAGES / "picamera2").is_dir(),
@@ -149,7 +151,7 @@ def built_with(information: str) -> dict[str, bool]:
 
 
 def _models() -> dict[str, str | None]:
-    """Let `fer-edge selftest` judge both bundled models."""
+    """Let `fer-edge selftest` judge the bundled models."""
     answer = call_python("-m", "fer_edge", "selftest", "--json")
     try:
         models = json.loads(answer.stdout)["models"]

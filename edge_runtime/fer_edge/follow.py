@@ -350,11 +350,16 @@ def _found_again(one: _Known, sight: _Sight) -> bool:
     if one.likeness < ALIKE:
         return False
     x, y = x - one.bias_xy[0], y - one.bias_xy[1]
-    box, eyes = one.detection.box, one.detection.eyes
-    moved = box._replace(x=box.x + x, y=box.y + y)
-    one.detection = Detection(moved, one.detection.score, eyes and (eyes[0] + x, eyes[1] + y, eyes[2] + x, eyes[3] + y))
+    one.detection = _moved(one.detection, x, y)
     one.detected = False
-    return sight.holds_centre(moved)
+    return sight.holds_centre(one.detection.box)
+
+
+def _moved(detection: Detection, x: float, y: float) -> Detection:
+    """Move box and landmarks by so many pixels."""
+    box, points = detection.box, detection.landmarks
+    moved = points and tuple((there_x + x, there_y + y) for there_x, there_y in points)
+    return detection._replace(box=box._replace(x=box.x + x, y=box.y + y), landmarks=moved)
 
 
 def _matched(known: list[Box], found: list[Box]) -> dict[int, int]:
@@ -385,8 +390,16 @@ def _same(box: Box, other: Box) -> float:
 
 
 def _damped(followed: Detection, seen: Detection) -> Detection:
-    """Bring the box of a followed face near to where the detector saw it: half-way, so that its crop does not jump."""
+    """Bring a followed face near to where the detector saw it: half-way, so that its crop does not jump."""
     if overlap(followed.box, seen.box) < DAMPED_OVERLAP:
         return seen
-    pairs = zip(followed.box, seen.box, strict=True)
-    return seen._replace(box=Box(*(DAMPING * before + (1 - DAMPING) * now for before, now in pairs)))
+    box = Box(*(_halfway(before, now) for before, now in zip(followed.box, seen.box, strict=True)))
+    if followed.landmarks is None or seen.landmarks is None:
+        return seen._replace(box=box)
+    pairs = zip(followed.landmarks, seen.landmarks, strict=True)
+    landmarks = tuple((_halfway(x, new_x), _halfway(y, new_y)) for (x, y), (new_x, new_y) in pairs)
+    return Detection(box, seen.score, landmarks)
+
+
+def _halfway(before: float, now: float) -> float:
+    return DAMPING * before + (1 - DAMPING) * now

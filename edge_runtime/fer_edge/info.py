@@ -19,7 +19,9 @@ from fer_edge.errors import DAMAGE
 from fer_edge.files import sha256
 from fer_edge.images import COLOUR_NAMES
 from fer_edge.operators import operators
+from fer_edge.processor import detector_recipe
 from fer_edge.versions import RUNTIME, installed
+from fer_edge.yunet import MULTIPLE
 
 NOT_STATED = "not stated"
 LONGEST = 1000
@@ -38,6 +40,7 @@ def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
         "bytes": model.path.stat().st_size,
         "flatbuffer": {"bytes": len(model.flatbuffer), "sha256": sha256(model.flatbuffer)},
         "task": "faces" if is_detector else "expressions",
+        **({"used_here": model.contract.recipe == detector_recipe()} if is_detector else {}),
         **asdict(model.contract),
         "operators": operators(model.flatbuffer),
         "golden_frames" if is_detector else "golden_faces": len(model.golden.frames),
@@ -90,34 +93,31 @@ def _rows(contract: Contract, size: str) -> Rows:
 
 
 def _face_rows(contract: DetectorContract, size: str) -> Rows:
-    metrics, data, recipe = contract.metrics, contract.data, contract.recipe
+    weights: Any = contract.data.get("weights")
+    facts: Any = contract.data.get("calibration")
     rows: Rows = {
-        "finds": f"faces, their boxes and eyes, from a score of {contract.threshold:.3g} on",
-        "recall": _told(
-            lambda: f"{metrics[recipe]['recall']:.2%} at {metrics['false_per_photo']:g} false alarms per photo"
-        ),
-    }
-    if recipe != "float32":
-        rows["drop"] = _told(
-            lambda: f"{_points(metrics['drop'])} points against float32 ({metrics['float32']['recall']:.2%})"
-        )
-        rows["gate"] = _gate(metrics)
-    rows |= {
-        "judged on": _told(
-            lambda: (
-                f"{metrics['photos']:,} {data['judged_on']['split']:s} photos, {metrics['faces']:,} faces from "
-                f"{metrics['smallest_face']:g} pixels on"
-            )
-        ),
+        "finds": f"faces, their boxes and five landmarks, from a score of {contract.threshold:.3g} on",
+        "used here": _used(contract.recipe),
         "file": size,
         "network": _network(contract.network),
-        "input": f"{contract.width}x{contract.height} grey; maps of stride {contract.stride}",
-        "trained on": _data(data.get("training")),
+        "input": f"{contract.width}x{contract.height} BGR, or any other multiples of {MULTIPLE}",
+        "weights": _told(
+            lambda: f"{weights['name']:s} ({weights['from']:s})",
+            lambda: f"sha256 {weights['digest']:.12s}",
+            lambda: f"{weights['licence']:s}",
+            lambda: f"trained on {weights['trained_on']:s}",
+        ),
     }
-    if recipe.startswith("int"):
-        facts: Any = data.get("calibration")
-        rows["calibrated"] = _told(lambda: f"{facts['photos']:,} training photos, seed {facts['seed']}")
+    if contract.recipe.startswith("int"):
+        rows["calibrated"] = _told(lambda: f"{facts['pictures']:,} drawn pictures, seed {facts['seed']}")
     return rows
+
+
+def _used(recipe: str) -> str:
+    """Say whether --detector auto takes a form of the bundled detector on this processor."""
+    if recipe == detector_recipe():
+        return "yes, --detector auto takes this form on this processor"
+    return f"--detector auto takes {detector_recipe()} on this processor"
 
 
 def _accuracy(metrics: dict[str, Any], recipe: str) -> str:

@@ -137,7 +137,7 @@ class Engine:
         Raises:
             ModelError: The runtime fails on it, or the answer is no number.
         """
-        self._interpreter.set_tensor(self._input["index"], self._encode(with_channels(pixels[None])))
+        self._show(with_channels(pixels[None]))
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
@@ -147,9 +147,15 @@ class Engine:
             raise ModelError(f"{self._path}: its network answers with NaN or beyond {LARGEST:g}; copy the file again")
         return answers
 
+    def _show(self, pixels: Pixels) -> None:
+        """Write pixels into the input tensor."""
+        index = self._input["index"]
+        if self._input["dtype"] == np.float32:  # in place: a copy of a detector's input takes as long as decoding
+            np.divide(pixels, np.float32(255), out=self._interpreter.tensor(index)())
+        else:
+            self._interpreter.set_tensor(index, self._encode(pixels))
+
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
-        if self._input["dtype"] == np.float32:
-            return np.asarray(pixels.astype(np.float32) / np.float32(255))
         scale, zero_point = self._input["quantization"]
         if self._input["dtype"] == np.uint8 and zero_point == 0 and abs(scale * 255 - 1) < 1e-4:
             return pixels  # the camera's bytes are the quantised input

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fer_edge.classify import UNCERTAIN, Classifier
 from fer_edge.contract import ModelFile
 from fer_edge.crop import Box, crop_face
-from fer_edge.detect import Choice, Detection, Detector, make_detector
+from fer_edge.detect import Choice, Detection, Detector, Landmarks, make_detector
 from fer_edge.errors import DataError
 from fer_edge.images import Pixels
 
@@ -29,6 +29,9 @@ class Face:
     """Class -> probability, in output order; they sum to 1."""
     detection_score: float
     """How sure the detector was, 0 to 1; 1 from a detector that does not say."""
+    landmarks: Landmarks | None = None
+    """Right eye, left eye, nose, right and left corner of the mouth (the person's own; `fer_edge.detect`): x, y in
+    pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
     id: int | None = None
     """The same for the same face from frame to frame; None where faces are not followed."""
     raw_label: str | None = None
@@ -68,8 +71,8 @@ class Recognizer:
 
         Args:
             model: A .tflite of `fer-edge export`; None for the one that comes with fer-edge.
-            detector: auto (fer-edge's own), none (the whole frame is a face), or an object with a `detect` of its own,
-                such as `fer_edge.detect.Yunet(path)`.
+            detector: auto (the bundled one in the form that this processor computes fastest), int8 or float16 (that
+                form of it), none (the whole frame is a face), or an object with a `detect` of its own.
             threads: Threads of the detector and the classifier.
 
         Raises:
@@ -130,6 +133,7 @@ class Recognizer:
             score=float(probabilities.max()),
             probabilities=dict(zip(self.classifier.contract.labels, probabilities.tolist(), strict=True)),
             detection_score=detection.score,
+            landmarks=detection.landmarks,
         )
 
 

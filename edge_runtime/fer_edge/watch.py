@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fer_edge.detect import CentrePoints, Yunet
+from fer_edge.detect import SIDES, YuNet
 from fer_edge.errors import UsageError
 from fer_edge.follow import LONGEST_WAIT, Follower
 from fer_edge.recognizer import Face, Recognizer, check_frame
@@ -127,15 +127,15 @@ class Pace:
         return f"a detection takes {detect_ms:.1f} ms, the rest {rest_ms:.1f} ms: faces are looked for {how}{kept}"
 
 
-def fit_detector(detector: CentrePoints | Yunet, budget_ms: float) -> None:
+def fit_detector(detector: YuNet, budget_ms: float) -> None:
     """Let a detector see as much as half of `budget_ms` pays for when it is asked every `DETECT_EVERY` frames.
 
     Its time depends on the number of pixels: it is measured here on grey VGA frames, of which the fastest of three
     counts; one before them loads the network.
     """
     grey = np.full((480, 640, 3), 128, np.uint8)
-    for sides in detector.choices:
-        detector.sides = sides
+    for side in SIDES:
+        detector.side = side
         detector.detect(grey)
         taken = []
         for _ in range(3):
@@ -174,7 +174,7 @@ class Watcher:
         self._smooth = smooth
         self.pace = None if follow.budget_ms is None else Pace(follow.budget_ms, follow.detect_every or 1)
         """How often the detector is asked; None without a budget."""
-        if self.pace and isinstance(recognizer.detector, CentrePoints | Yunet):
+        if self.pace and isinstance(recognizer.detector, YuNet):
             fit_detector(recognizer.detector, self.pace.budget_ms)
         every = follow.detect_every or (DETECT_EVERY if self.pace is None else 1)
         self._follower = Follower(recognizer.detector, every, follow.max_faces, follow.min_face)
@@ -184,9 +184,9 @@ class Watcher:
     def chosen(self) -> str | None:
         """How large the budget lets the detector see a frame, for people; None where there is no choice."""
         detector = self.recognizer.detector
-        if self.pace is None or not isinstance(detector, CentrePoints | Yunet) or not detector.choices:
+        if self.pace is None or not isinstance(detector, YuNet):
             return None
-        return f"{detector.name} sees a frame {' and '.join(map(str, detector.sides))} pixels large"
+        return f"{detector.name} sees a frame {detector.side} pixels large"
 
     def step(self, frame: Frame, dropped: int = 0) -> Result:
         """Look at the next frame.

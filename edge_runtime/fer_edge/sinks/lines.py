@@ -5,6 +5,7 @@ import os
 import sys
 from typing import Any
 
+from fer_edge.detect import LANDMARK_NAMES, Landmarks
 from fer_edge.errors import FerEdgeError
 from fer_edge.watch import Event, Result
 
@@ -65,6 +66,7 @@ def as_json(result: Result) -> dict[str, Any]:
                 "probs": {label: round(probability, 4) for label, probability in face.probabilities.items()},
                 "stable": face.certain,
                 "detection_score": round(face.detection_score, 4),
+                "landmarks": _named(face.landmarks),
             }
             for number, face in enumerate(result.faces)
         ],
@@ -73,6 +75,13 @@ def as_json(result: Result) -> dict[str, Any]:
     if frame.fps is not None:
         document["events"] = [event_as_json(event) for event in result.events]
     return document
+
+
+def _named(landmarks: Landmarks | None) -> dict[str, list[float]] | None:
+    if landmarks is None:
+        return None
+    pairs = zip(LANDMARK_NAMES, landmarks, strict=True)
+    return {name: [round(x, 1), round(y, 1)] for name, (x, y) in pairs}
 
 
 def event_as_json(event: Event) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What YuNet's maps mean: the one place that turns them into faces, by the arithmetic of OpenCV's FaceDetectorYN.
+
+The network (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector") answers on three grids whose cells lie 8,
+16 and 32 pixels apart, each with a map (rows, columns, 16):
+
+0, 1   logits that a face is there (classification) and that a box is worth keeping (objectness)
+2, 3   way from the cell's corner to the face's centre, x and y, in cells
+4, 5   log of its width and height in cells
+6..15  way from the cell's corner to five landmarks, x and y each, in cells: the person's right and left eye, nose,
+       right and left corner of the mouth
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.boxes import Floats, suppressed
+
+STRIDES = (8, 16, 32)
+"""Pixels from one cell to the next, map by map."""
+_STRIDES = np.array(STRIDES, np.float32)
+CHANNELS = 16
+MULTIPLE = 32
+"""Pixels of which both sides of the network's input are multiples: its coarsest stride."""
+LANDMARKS = 5
+OVERLAP = 0.3
+"""Of two boxes that overlap by more than this (intersection over union) the weaker is dropped; OpenCV's default."""
+MOST_CELLS = 400
+"""Cells that are looked at, best first: more than a crowd of 100 faces lights up."""
+LARGEST_LOG = 8.0
+"""exp of it is 3,000 cells: beyond any picture, and far from what overflows."""
+
+
+class Faces(NamedTuple):
+    """Faces found in one picture, best first."""
+
+    boxes: Floats
+    """(n, 4): x, y, w, h in pixels."""
+    scores: Floats
+    """(n,): 0 to 1."""
+    landmarks: Floats
+    """(n, 5, 2): right eye, left eye, nose, right and left corner of the mouth (the person's own); x, y in pixels."""
+
+
+def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: float) -> Faces:
+    """Read the faces from the network's three outputs for one picture.
+
+    Args:
+        outputs: (rows, columns, 16) for each of `STRIDES`; scale x output + offset are the maps.
+        scale: (3, 16), above 0.
+        offset: (3, 16).
+        threshold: Score, 0 to 1, from which on a cell counts.
+
+    Returns:
+        The faces in pixels of the network's input; of overlapping ones the best.
+    """
+    level, corners = _grid(*outputs[0].shape[:2])
+    flat = np.concatenate([output.reshape(-1, CHANNELS) for output in outputs])
+    # A score is the root of two shares' product, so neither share is below its square: most cells end here.
+    least = (_logit(threshold * threshold) - offset[:, :2]) / scale[:, :2]
+    likely = [(output[..., :2] >= both).reshape(-1, 2) for output, both in zip(outputs, least, strict=True)]
+    near = np.flatnonzero(np.concatenate([both[:, 0] & both[:, 1] for both in likely]))
+    near_level = level[near]
+    values = flat[near] * scale[near_level] + offset[near_level]
+    scores = np.sqrt(_sigmoid(values[:, 0]) * _sigmoid(values[:, 1]))
+    best = np.argsort(-scores, kind="stable")[:MOST_CELLS]
+    best = best[scores[best] >= threshold]
+    scores, values, stride = scores[best], values[best], _STRIDES[near_level[best], None]
+    from_corner = corners[near[best], None] + values[:, 2:].reshape(-1, 2 + LANDMARKS, 2)
+    from_corner *= stride[:, None]
+    sizes = np.exp(np.minimum(values[:, 4:6], LARGEST_LOG)) * stride
+    boxes = np.concatenate([from_corner[:, 0] - sizes / 2, sizes], axis=1)
+    kept = suppressed(boxes, OVERLAP) if len(boxes) > 1 else slice(None)
+    return Faces(boxes[kept], scores[kept], from_corner[kept, 2:])
+
+
+@lru_cache(maxsize=32)
+def _grid(rows: int, columns: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Number of the map, and column and row in it, of every cell, for a finest map of so many rows and columns."""
+    sizes = [(rows * STRIDES[0] // stride, columns * STRIDES[0] // stride) for stride in STRIDES]
+    level = np.repeat(np.arange(len(sizes)), [high * wide for high, wide in sizes])
+    corners = [np.stack(np.meshgrid(np.arange(wide), np.arange(high)), axis=-1).reshape(-1, 2) for high, wide in sizes]
+    return level, np.concatenate(corners).astype(np.float32)
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(np.minimum(-logits, 80))), np.float32)  # beyond it float32 overflows
+
+
+def _logit(share: float) -> float:
+    if not 0 < share < 1:
+        return float("-inf") if share <= 0 else float("inf")
+    return float(np.log(share / (1 - share)))

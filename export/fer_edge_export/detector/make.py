@@ -1,0 +1,89 @@
+"""Make both bundled face detectors: build, bring to ranges, convert, add contract and golden vectors."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer_edge.console import console
+from fer_edge.detector_contract import DetectorContract, DetectorFile, DetectorGolden, write_detector
+from fer_edge.detector_selftest import make_golden
+from fer_edge.errors import needs
+from fer_edge.images import Pixels
+from fer_edge.quiet import quiet
+from fer_edge.versions import installed
+from fer_edge_export.convert import convert
+from fer_edge_export.detector.drawings import drawn_pictures
+from fer_edge_export.detector.weights import DIGEST, SOURCE, read_weights
+from fer_edge_export.network import facts
+from fer_edge_export.recipes import RECIPES
+from fer_edge_export.settings import PACKAGES
+
+WIDTH, HEIGHT = 320, 256
+"""Pixels of the input: what a VGA frame becomes when its longer side is 320, in multiples of 32."""
+PICTURES = 160
+"""Drawn ones that set the ranges."""
+ENLARGED = 2
+"""Times that every third of them is shown larger, too: faces that fill 640 pixels set the ranges of the maps."""
+SEED = 0
+THRESHOLD = 0.6
+"""Score from which on something counts as a face; docs/face_detector.md says how it was chosen."""
+TERMS = {
+    "name": SOURCE.name,
+    "digest": DIGEST,
+    "from": "OpenCV Zoo, models/face_detection_yunet",
+    "licence": "MIT, Copyright (c) 2020 Shiqi Yu",
+    "trained_on": "WIDER FACE (CC BY-NC-ND 4.0), by YuNet's authors",
+}
+
+
+def make_detectors(folder: Path) -> list[Path]:
+    """Write `yunet_int8.tflite` and `yunet_float16.tflite`; the same bytes each time on one machine.
+
+    Args:
+        folder: Where to.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        FerEdgeError: Something is missing, or cannot be written.
+    """
+    with needs("train"), quiet():
+        from fer_edge_export.detector.network import make_network
+        from fer_edge_export.detector.ranges import equalised, normalised
+    console.print(f"drawing {PICTURES} pictures to calibrate with")
+    pictures = drawn_pictures(PICTURES, (WIDTH, HEIGHT), SEED)
+    console.print("looking at the ranges")
+    weights, scale, offset = normalised(equalised(read_weights(), pictures), [pictures, _enlarged(pictures[::3])])
+    base = DetectorContract(
+        width=WIDTH,
+        height=HEIGHT,
+        recipe="",
+        threshold=THRESHOLD,
+        scale=tuple(map(tuple, scale.tolist())),
+        offset=tuple(map(tuple, offset.tolist())),
+        data={"weights": TERMS, "calibration": {"pictures": PICTURES, "drawn": True, "seed": SEED}},
+        made_with=installed((*PACKAGES, "onnx")),
+    )
+    paths = []
+    for recipe in ("int8", "float16"):
+        console.print(f"making {recipe}: {RECIPES[recipe]}")
+        network = make_network(weights, (HEIGHT, WIDTH), clip=recipe == "int8")
+        contract = replace(base, recipe=recipe, network=facts(network, "yunet"))
+        flatbuffer = convert(network, RECIPES[recipe], pictures if recipe == "int8" else None)
+        model = DetectorFile(folder / f"yunet_{recipe}.tflite", flatbuffer, contract, _no_golden())
+        write_detector(model.path, flatbuffer, contract, make_golden(model))
+        paths.append(model.path)
+    return paths
+
+
+def _enlarged(pictures: Pixels) -> Pixels:
+    size_wh = (ENLARGED * pictures.shape[2], ENLARGED * pictures.shape[1])
+    return np.asarray(np.stack([cv2.resize(one, size_wh, interpolation=cv2.INTER_CUBIC) for one in pictures]), np.uint8)
+
+
+def _no_golden() -> DetectorGolden:
+    pixels, maps = np.zeros((0, 0, 0, 3), np.uint8), np.zeros((0, 0, 0, 16), np.float32)
+    return DetectorGolden(pixels, pixels, (maps, maps, maps), np.zeros((0, 15), np.float32))
