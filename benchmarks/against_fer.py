@@ -7,7 +7,7 @@ python benchmarks/against_fer.py --expw expw --faces faces --python runs/fer/bin
 (OpenCV 5 has no Haar cascades, and newer setuptools no pkg_resources: `fer` needs both.) The frames are VGA, made of
 the photos of `faces.csv` that no training of ours saw (split valid): one in each frame, four, or nine, each as large as
 it fits. Faces are YuNet's sure marks in `faces.csv` and people's own boxes in ExpW's `label.lst`; what is found
-counts as in `fer_edge.detection_metrics`. `--film` adds the frames of a video, for their time only: there fer-edge
+counts as in `detection_metrics.judge`. `--film` adds the frames of a video, for their time only: there fer-edge
 also follows faces, as `fer-edge run` does.
 
 Each library runs in a process of its own (fer_worker.py) with its defaults, so `fer` on all cores and fer-edge on one.
@@ -34,10 +34,9 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from detectors import read_unseen
+from detection_metrics import ENOUGH, judge
 from fer_edge.centre_points import Floats, overlaps
 from fer_edge.console import console, print_json, progress
-from fer_edge.detection_metrics import ENOUGH, judge
 from fer_edge.errors import BenchmarkError
 from fer_edge.files import write_json
 from fer_edge.images import Pixels
@@ -45,6 +44,7 @@ from fer_edge.sources import open_source
 from fer_edge_bench.figures import paired_ratio
 from fer_edge_bench.machine import describe
 from fer_worker import SHAPE
+from marked_photos import read_unseen
 
 GOALS = {"times_faster": 30.0, "times_the_faces": 2.0, "times_sooner": 20.0, "times_less_memory": 5.0}
 GRIDS = {"one photo": 1, "four photos": 2, "nine photos": 3}

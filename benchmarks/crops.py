@@ -3,8 +3,7 @@
 python benchmarks/crops.py --data muxspace --yunet face_detection_yunet_2023mar.onnx
 
 Every picture is classified as it comes, and by the best face that each detector finds in it; compare the accuracies on
-the pictures in which both detectors find a face. Only testing faces count, divided by person with seed 0: the bundled
-detector was trained with ready crops of the others (train/configs/face.yaml).
+the pictures in which both detectors find a face. Only testing faces count, divided by person with seed 0.
 """
 
 from pathlib import Path
@@ -27,7 +26,9 @@ from fer_edge_train.split import assign
 def main(
     data: Annotated[Path, typer.Option(help="Folder of ready face crops, in any layout of fer-edge prepare.")],
     yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
-    detector_model: Annotated[Path | None, typer.Option(help="A detector of fer-edge export.")] = None,
+    detector_model: Annotated[
+        Path | None, typer.Option(help="A face detector's file; default: the bundled one.")
+    ] = None,
 ) -> None:
     """Print how many pictures there are, in how many a face is found, and the accuracies, as JSON."""
     cv2.setNumThreads(1)

@@ -3,15 +3,13 @@
 python benchmarks/detectors.py --expw expw --faces faces --yunet face_detection_yunet_2023mar.onnx --out runs/detectors
 
 The photos are those of `faces.csv` that no training saw (split valid), where ExpW's `label.lst` has people's own boxes.
-A found box is a hit if it overlaps a labelled one by `fer_edge.detection_metrics.ENOUGH`; what lies on a face that
-YuNet marked in `faces.csv` counts neither way; everything else is a false alarm. So YuNet has hardly any by definition.
+A found box is a hit if it overlaps a labelled one by `detection_metrics.ENOUGH`; what lies on a face that YuNet marked
+in `faces.csv` counts neither way; everything else is a false alarm. So YuNet has hardly any by definition.
 """
 
 import json
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,15 +21,14 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 
+from detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
 from fer_edge.centre_points import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.crop import Box
 from fer_edge.detect import CentrePoints, Detection, Detector, Sides, Yunet
-from fer_edge.detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
 from fer_edge.files import make_folder, replacing, write_json
-from fer_edge.images import Pixels, read_picture, to_grey, write_picture
-from fer_edge.photoset import Photo
-from fer_edge_train.detector.photos import read_photos
+from fer_edge.images import Pixels, to_grey, write_picture
+from marked_photos import read_unseen
 
 HAAR_SIDE = 416
 SIZES = (0, 24, 48, 96, 1000)
@@ -70,26 +67,6 @@ class Haar:
         small = cv2.resize(to_grey(frame_bgr), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         squares = self._cascade.detectMultiScale(small, scaleFactor=1.1, minNeighbors=3, minSize=(32, 32))
         return [Detection(Box(*(float(value) / scale for value in square)), 1.0) for square in squares]
-
-
-def read_unseen(expw: Path, faces: Path) -> Iterator[tuple[Photo, Pixels, Floats, Floats]]:
-    """Go through the photos of which no training of ours saw any, and in which people drew boxes.
-
-    A line of ExpW's `label.lst` is name, id, top, left, right, bottom and two more.
-
-    Yields:
-        What `faces.csv` says of the photo; the original, (height, width, 3) uint8 BGR; people's boxes and YuNet's,
-        (n, 4) x, y, w, h in its pixels.
-    """
-    boxes: dict[str, list[list[float]]] = defaultdict(list)
-    for line in (expw / "label.lst").read_text().splitlines():
-        name, _, top, left, right, bottom, *_ = line.split()
-        boxes[name].append([float(left), float(top), float(right) - float(left), float(bottom) - float(top)])
-    for photo in read_photos(faces, seed=0).photos.part("testing"):
-        if photo.name in boxes:
-            frame = read_picture(expw / "origin" / photo.name)
-            marked = photo.boxes * np.float32(frame.shape[1] / photo.pixels.shape[1])
-            yield photo, frame, np.array(boxes[photo.name], np.float32), marked
 
 
 def _tilts(labels: Floats, marked: Floats, eyes: Floats) -> Floats:
@@ -214,7 +191,7 @@ def main(
     faces: Annotated[Path, typer.Option(help="Folder with faces.csv and pictures/.")],
     yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
     out: Annotated[Path, typer.Option(help="Folder for figures, curve and contact sheet.")],
-    model: Annotated[Path | None, typer.Option(help="A detector of fer-edge export; default: the bundled one.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A face detector's file; default: the bundled one.")] = None,
     num_runs: Annotated[int, typer.Option(min=1, help="Timed runs of each detector.")] = 200,
 ) -> None:
     """Judge fer-edge's own detector beside YuNet and Haar."""

@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,17 +117,8 @@ def measure(batches: Batches, settings: TrainSettings, rounds: int, folder: Path
         return _rate(faces, lambda: [alone.train_on_batch(*constant) for _ in range(len(batches))])
 
     def together(number: int) -> float:
-        rows = fit_epochs(
-            folder,
-            network,
-            batches,
-            epochs=number + 1,
-            ema=settings.ema,
-            score="accuracy",
-            patience=0,
-            seed=settings.seed,
-        )
-        return rows[-1]["faces_per_s"]
+        so_far = replace(settings, epochs=number + 1, patience=0)
+        return fit_epochs(folder, network, batches, so_far, score="accuracy")[-1]["faces_per_s"]
 
     taken = [(pipeline(), step(), together(number)) for number in range(rounds)]
     return Throughput(*(statistics.median(column) for column in zip(*taken[1:], strict=True)))

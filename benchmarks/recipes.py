@@ -33,7 +33,6 @@ from fer_edge.machine_facts import Throttle
 from fer_edge_bench.figures import paired_ratio, spread
 from fer_edge_bench.machine import describe
 from fer_edge_export.export import export
-from fer_edge_export.inputs import read_task
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import ExportSettings
 
@@ -100,13 +99,11 @@ def measure(runs: Sequence[Path], out: Path, rounds: int, times_only: bool = Fal
     """Export every run by every recipe, unless that was done before, then time them all, run after run.
 
     Raises:
-        FerEdgeError: A run cannot be exported, or is a face detector's.
+        FerEdgeError: A run cannot be exported.
     """
     names = [run.resolve().name for run in runs]
     if len(set(names)) < len(names):
         raise UsageError(f"runs of one name: {', '.join(names)}; their exports would overwrite one another")
-    if detectors := [str(run) for run in runs if read_task(run)]:
-        raise UsageError(f"{', '.join(detectors)}: a face detector, of which export makes int8 only")
     networks = {name: export_all(run, out / name, times_only) for name, run in zip(names, runs, strict=True)}
     throttle, load = Throttle.read(), Load.read()
     for run, (name, rows) in zip(runs, networks.items(), strict=True):

@@ -24,7 +24,7 @@ def benchmark_command(
     warmup_runs: Annotated[int, typer.Option(min=0, help="Frames that are not counted.")] = 10,
     num_runs: Annotated[int, typer.Option(min=1, help="Frames that are.")] = 200,
     detector: Annotated[Literal["auto", "yunet", "none"], typer.Option(help="Face detector.")] = "auto",
-    detector_model: Annotated[Path | None, typer.Option(help="A detector of fer-edge export, or YuNet's file.")] = None,
+    detector_model: Annotated[Path | None, typer.Option(help="A face detector's file, or YuNet's.")] = None,
     conditions: Annotated[
         list[str] | None,
         typer.Option("--assert", metavar="CONDITION", help="'total.p90<50' (ms) or 'memory_mb<200'; else exit with 5."),

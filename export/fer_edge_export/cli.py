@@ -47,9 +47,6 @@ def export_command(
     protocol: Annotated[
         Literal["majority", "all"], typer.Option(help="Held-out faces that count, where people voted (FER+).")
     ] = "majority",
-    imgsz: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Input of a face detector, such as 640x480; default: as trained.")
-    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Classes of a .keras file of others, in output order: angry,happy,neutral.")
     ] = None,
@@ -99,7 +96,6 @@ def export_command(
         seed=seed,
         use_weights=use_weights,
         protocol=protocol,
-        size_wh=_size(imgsz),
         c_array=c_array,
         stated=Stated(parse_labels(labels) if labels is not None else None, pixels, colour, crop_scale),
     )
@@ -110,12 +106,3 @@ def export_command(
     if json:
         print_json(report)
     check(report, folder)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(text) < 12):
-        raise UsageError(f"--imgsz {text}: give width and height, such as 320x240")
-    return int(width), int(height)

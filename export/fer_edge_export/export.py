@@ -9,7 +9,7 @@ import numpy as np
 from fer_edge.classify import Classifier
 from fer_edge.console import console
 from fer_edge.contract import Contract, ModelFile, write_model
-from fer_edge.errors import DataError, UsageError
+from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.metrics import fit_temperature
@@ -19,9 +19,8 @@ from fer_edge.versions import installed
 from fer_edge_export.c_array import c_header
 from fer_edge_export.calibrate import apart_from
 from fer_edge_export.convert import convert
-from fer_edge_export.detector import export_detector
 from fer_edge_export.foreign import adopt, near_chance
-from fer_edge_export.inputs import Inputs, read_inputs, read_task
+from fer_edge_export.inputs import Inputs, read_inputs
 from fer_edge_export.ladder import Rung, climb
 from fer_edge_export.layers import FACES, layer_errors
 from fer_edge_export.layers_advice import advice, verdict
@@ -29,7 +28,7 @@ from fer_edge_export.network import facts, load_network
 from fer_edge_export.page import as_page
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report import as_markdown
-from fer_edge_export.settings import PACKAGES, ExportSettings, Stated
+from fer_edge_export.settings import PACKAGES, ExportSettings
 from fer_edge_export.subject import Subject, converted
 from fer_edge_export.targets import untaken
 
@@ -48,18 +47,6 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
     Raises:
         FerEdgeError: A file cannot be read, converted or written.
     """
-    task = read_task(run)
-    if task is not None:
-        if settings.data:
-            raise UsageError("--data is for expression networks; a face detector is judged on its run's own photos")
-        if settings.stated != Stated():
-            raise UsageError("--labels, --pixels, --colour and --crop-scale are for expression networks")
-        if settings.qat_epochs:
-            raise UsageError("--qat-epochs is for expression networks; leave it out for a face detector")
-        weights = run if run.suffix == ".keras" else run / f"{settings.use_weights}.keras"
-        return export_detector(weights, task, settings, out)
-    if settings.size_wh:
-        raise UsageError("--imgsz is for face detectors; an expression network keeps the size that it was trained at")
     inputs = read_inputs(run, settings.data, settings.use_weights, settings.stated)
     network = load_network(inputs.network)
     if inputs.foreign:

@@ -23,7 +23,6 @@ change 1 to 3 % of theirs, badly quantised ones 20 to 70 %."""
 
 LEARN = 0.003
 """Drop in accuracy from which on learning the ranges is worth its minutes."""
-ACCEPT = "or accept the drop: --max-drop"
 
 
 def passes(drop: float, max_drop: float) -> bool:
@@ -36,7 +35,7 @@ def passes(drop: float, max_drop: float) -> bool:
 
 
 def judge(comparison: dict[str, Any], recipe: str, rule: Rule, max_drop: float) -> dict[str, Any]:
-    """Judge an expression model; the result is the report's `gate`.
+    """Judge a model; the result is the report's `gate`.
 
     Args:
         comparison: What `fer_edge_export.compare.compare` found.
@@ -96,23 +95,18 @@ def check(report: dict[str, Any], folder: Path) -> None:
     """Refuse the export that `report` describes if its gate failed; the files in `folder` stay.
 
     Raises:
-        GateError: The model lost more accuracy, or recall, than allowed.
+        GateError: The model lost more than allowed.
     """
     gate, comparison = report["gate"], report["comparison"]
     if gate["passed"]:
         return
-    if report.get("task") == "faces":
-        before, after = (comparison[recipe]["recall"] for recipe in ("float32", "int8"))
-        lost = f"int8 lost {comparison['drop']:.4f} of recall ({before:.4f} -> {after:.4f}, n={comparison['faces']})"
-        failures, ways = [f"{lost}; allowed is {gate['max_drop']:g}"], detector_remedies()
-    else:
-        can_learn = "int8" in comparison and comparison["drop"] > LEARN
-        failures, ways = gate["failures"], remedies(report["calibration"], report["advice"], can_learn)
-    raise GateError(f"{'; '.join(failures)}. The files are in {folder}. Try: {'; '.join(ways)}")
+    can_learn = "int8" in comparison and comparison["drop"] > LEARN
+    ways = remedies(report["calibration"], report["advice"], can_learn)
+    raise GateError(f"{'; '.join(gate['failures'])}. The files are in {folder}. Try: {'; '.join(ways)}")
 
 
 def remedies(calibration: dict[str, Any] | None, advice: list[str], can_learn: bool = False) -> list[str]:
-    """What to try after a failed gate of an expression model, the likeliest first.
+    """What to try after a failed gate, the likeliest first.
 
     Args:
         calibration: As in the report; None where the recipe needs none.
@@ -130,9 +124,4 @@ def remedies(calibration: dict[str, Any] | None, advice: list[str], can_learn: b
             ways.append("other calibration faces: --seed 1, or --data SET.npz with faces like those it will see")
     ways.append("the next recipe that holds: --auto")
     ways.append("a network with BatchNorm and ReLU6 behind every convolution: fer-edge train --network edge")
-    return [*ways, ACCEPT]
-
-
-def detector_remedies() -> list[str]:
-    """What to try after a failed gate of a face detector, the likeliest first."""
-    return ["other calibration photos: --seed 1", "a longer training: fer-edge train --task detect", ACCEPT]
+    return [*ways, "or accept the drop: --max-drop"]

@@ -44,11 +44,6 @@ class Inputs:
     """What to know of a foreign network before trusting it."""
 
 
-def folder_of(run: Path) -> Path:
-    """The run folder that `run` is, or that it lies in if it is a `.keras` file."""
-    return run.parent if run.suffix == ".keras" else run
-
-
 def command_for(run: Path, data: Path | None = None) -> str:
     """The command that exports `run`, to be typed."""
     return f"fer-edge export {quote(str(run))} --data {quote(str(data or 'SET.npz'))}"
@@ -78,23 +73,6 @@ def refuse_other_formats(run: Path) -> None:
         raise ModelError(f"{run}: no .keras file; fer-edge exports those, and run folders of fer-edge train")
 
 
-def read_task(run: Path) -> dict[str, Any] | None:
-    """Read config.json of a run of `fer-edge train --task detect`; None for a run, or file, of another task.
-
-    Raises:
-        DataError: The file is damaged.
-    """
-    path = folder_of(run) / "config.json"
-    if not path.is_file():
-        return None
-    config = read_json(path, "")
-    if config.get("task") != "detect":
-        return None
-    if not {"network", "source"} <= config.keys() or "name" not in config["network"]:
-        raise DataError(f"{path} is not that of a training run")
-    return config
-
-
 def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) -> Inputs:
     """Read what `run`, a run folder or a `.keras` file, and `data`, another prepared set, hold.
 
@@ -102,15 +80,15 @@ def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) 
     what is `stated`; the faces keep the classes of `data`.
 
     Raises:
-        DataError: A file is missing or damaged, the set's classes are not the run's, or the run was trained on every
-            face that is to judge it.
+        DataError: A file is missing or damaged, the run is a face detector's, the set's classes are not the run's, or
+            the run was trained on every face that is to judge it.
         ModelError: `run` is a network in another format.
         UsageError: `run` is a `.keras` file outside a run folder, and no set was given; or it lies in one, and a
             contract is stated.
     """
     refuse_other_formats(run)
     is_file = run.suffix == ".keras"
-    folder = folder_of(run)
+    folder = run.parent if is_file else run
     alone = is_file and not _is_run(folder)
     if alone and data is None:
         raise UsageError(f"{run} comes without faces; type: {command_for(run)} --labels NAME1,NAME2,... --pixels 0..1")
@@ -150,6 +128,8 @@ def _is_run(folder: Path) -> bool:
 
 def _read_config(run: Path) -> dict[str, Any]:
     config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
+    if config.get("task") == "detect":
+        raise DataError(f"{run}: a face detector's run, of an older fer-edge; detectors are not trained any more")
     try:
         classes = [str(label) for label in config["classes"]]
         return {"classes": classes, "network": {"name": str(config["network"]["name"])}, "source": config["source"]}

@@ -8,17 +8,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from fer_edge.centre_points import STRIDE
-from fer_edge.errors import DAMAGE, ModelError, UsageError, needs
+from fer_edge.errors import DAMAGE, ModelError, needs
 from fer_edge.quiet import quiet
 from fer_edge_export.layers import flat_layers
 
-MAPS = {"heat": 1, "geometry": 8}
-"""Outputs of a face detector, and their channels."""
-TO_STRIDE = "to_stride_"
-"""Begins the name of a detector's layer that crops a map to the input's size over the number that follows."""
-MULTIPLE = 32
-"""Pixels of which a detector's sides are multiples where none of its maps is cropped: its coarsest map's stride."""
 WANTED = "fer-edge exports networks with input (None, size, size, 1) or (None, size, size, 3)"
 MEND = "mend it in Python with keras.Model(...).save(...)"
 
@@ -71,31 +64,6 @@ def _complaint(network: Any) -> str | None:
     if answer[1] < 2:
         return "it has one output, which tells no classes apart; needed is (None, classes)"
     return None
-
-
-def load_detector(path: Path, size_wh: tuple[int, int] | None) -> Any:
-    """Read a face detector's `.keras` file for inference, for an input of another size if one is given.
-
-    Args:
-        path: best.keras of a run of `fer-edge train --task detect`.
-        size_wh: Width and height of the input in pixels; None for the size that it was trained at, made larger where
-            that is no multiple of `MULTIPLE`, so that the file takes inputs of other sizes, too.
-
-    Returns:
-        keras.Model; (n, height, width, 1) grey in [0, 1] in, both maps of `fer_edge.centre_points` out.
-
-    Raises:
-        ModelError: The file is missing or damaged, or no face detector.
-        UsageError: A side is no multiple of the stride.
-    """
-    network = _load(path)
-    outputs = getattr(network, "output", None)  # a network that was never built has none
-    if not isinstance(outputs, dict) or {name: tensor.shape[-1] for name, tensor in outputs.items()} != MAPS:
-        raise ModelError(f"{path}: no face detector; make one: fer-edge train --task detect --data DIR")
-    if size_wh is None:
-        height, width = (MULTIPLE * -(-side // MULTIPLE) for side in network.input_shape[1:3])
-        return _resized(network, width, height)
-    return _resized(network, *size_wh)
 
 
 def _load(path: Path) -> Any:
@@ -172,34 +140,6 @@ def to_keras(old: str) -> str:
     paths = json.dumps(old), json.dumps(str(Path(old).with_suffix(".keras")))
     code = "import keras; keras.models.load_model({}, compile=False).save({})".format(*paths)
     return f"python -c {quote(code)}"
-
-
-def _resized(network: Any, width: int, height: int) -> Any:
-    """The same weights for another input; layers `to_stride_N` bring a map to the size that the input has there."""
-    if width % STRIDE or height % STRIDE or min(width, height) < 64:
-        raise UsageError(f"--imgsz {width}x{height}: sides must be multiples of {STRIDE} from 64 on, such as 320x240")
-    with needs("train"), quiet():
-        import keras
-
-        from fer_edge_export.enlarge import Enlarge
-
-        def fitted(layer: Any) -> Any:
-            config = layer.get_config()
-            if isinstance(layer, keras.layers.UpSampling2D) and Enlarge.replaces(layer):
-                return Enlarge(name=layer.name)
-            if layer.name.startswith(TO_STRIDE):
-                stride = int(layer.name.removeprefix(TO_STRIDE))
-                beyond = [2 * -(-side // (2 * stride)) - -(-side // stride) for side in (height, width)]
-                if not any(beyond):
-                    return keras.layers.Identity(name=layer.name)
-                config["cropping"] = [[0, rest] for rest in beyond]
-            return layer.__class__.from_config(config)
-
-        grey = keras.Input((height, width, 1), name="grey")
-        resized = keras.models.clone_model(network, input_tensors=grey, clone_function=fitted)
-        for ours, theirs in zip(resized.weights, network.weights, strict=True):
-            ours.assign(theirs)
-        return resized
 
 
 def count_macs(network: Any) -> int:

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from rich.markdown import Markdown
 from rich.table import Table
-
-from fer_edge_export import detector
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -17,10 +14,8 @@ FIGURES = {
 """Figures of `fer_edge.metrics.summary` that the report shows, with their names for people."""
 
 
-def as_table(report: dict[str, Any]) -> Table | Markdown:
+def as_table(report: dict[str, Any]) -> Table:
     """Lay the report out for the terminal."""
-    if report.get("task") == "faces":
-        return Markdown(detector.as_markdown(report))
     layers = [report["worst_layer"]] if report["worst_layer"] else []
     caption = "\n".join([verdict(report), *report["gate"]["findings"], *layers, *report["advice"]])
     table = Table(title=headline(report), title_justify="left", caption=caption, caption_justify="left")

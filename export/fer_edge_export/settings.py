@@ -55,8 +55,6 @@ class ExportSettings:
     use_weights: Weights = "best"
     protocol: Protocol = "majority"
     """Which held-out faces count (FER+)."""
-    size_wh: tuple[int, int] | None = None
-    """Width and height of a face detector's input in pixels; None for the size that it was trained at."""
     c_array: bool = False
     """Write the model as a C header, too."""
     stated: Stated = Stated()

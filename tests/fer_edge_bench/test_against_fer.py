@@ -11,8 +11,6 @@ import pytest
 from fer_edge.errors import BenchmarkError
 from fer_edge.render import clip
 
-pytest.importorskip("keras", reason="needs the extra [train]: pip install '.[train]'")
-
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 against_fer: Any = importlib.import_module("against_fer")
 fer_worker: Any = importlib.import_module("fer_worker")

@@ -47,6 +47,18 @@ def test_run_folder_becomes_two_models_and_a_report(make_run: Callable[..., Path
     assert (run / "export" / "labels.txt").read_text() == "flat\nlying\nstanding\n"
 
 
+@pytest.mark.parametrize("given", ["", "best.keras"])
+def test_a_face_detectors_run_is_one_clear_line(make_run: Callable[..., Path], given: str) -> None:
+    run = make_run()
+    (run / "config.json").write_text('{"task": "detect", "settings": {}, "network": {"name": "face"}, "source": {}}')
+
+    result = fer_edge("export", run / given)
+
+    told = f"error: {run}: a face detector's run, of an older fer-edge; detectors are not trained any more\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+    assert not (run / "export").exists()
+
+
 def test_people_read_the_comparison_on_stderr(make_run: Callable[..., Path]) -> None:
     result = fer_edge("export", make_run())
 

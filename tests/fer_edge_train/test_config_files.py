@@ -236,10 +236,10 @@ def test_the_file_in_a_run_folder_makes_the_same_run_again(bars: Path, tmp_path:
 
 
 def figures(run: Path) -> list[dict[str, Any]]:
-    from fer_edge_train.runs import read_history
+    from fer_edge_train.runs import SCORE, read_history
 
     timed = ("seconds", "faces_per_s")
     return [
         {name: value for name, value in row.items() if name not in timed}
-        for row in read_history(run / "history.csv", fit.SCORE)
+        for row in read_history(run / "history.csv", SCORE)
     ]

@@ -232,6 +232,14 @@ def test_a_keras_file_outside_a_run_folder_has_no_class_names(tmp_path: Path) ->
         load_judged(tmp_path)
 
 
+def test_a_face_detectors_run_is_refused(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 8)]).save(tmp_path / "best.keras")
+    (tmp_path / "config.json").write_text('{"task": "detect", "settings": {}, "network": {}, "source": {}}')
+
+    with pytest.raises(DataError, match="a face detector's run, of an older fer-edge"):
+        load_judged(tmp_path)
+
+
 def test_what_a_tflite_was_trained_on_is_told_by_the_file_beside_it(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(tiny.read_bytes())
     alone = load_judged(tmp_path / "model.tflite")

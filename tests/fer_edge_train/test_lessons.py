@@ -174,7 +174,6 @@ def test_a_data_set_counts_as_much_as_it_is_told_to(folders: Path) -> None:
         (["--data-weight", "0"], "--data-weight is above 0"),
         (["--unlabelled", "faces"], "--unlabelled needs --teacher RUN"),
         (["--teacher", "nowhere"], "nowhere: No such file"),
-        (["--task", "detect", "--data", "other"], "--task detect takes one --data"),
     ],
 )
 def test_flags_that_make_no_sense_are_one_line(folders: Path, tmp_path: Path, flags: list[str], said: str) -> None:

@@ -22,7 +22,7 @@ from fer_edge_train.epochs import make_optimizer
 from fer_edge_train.evaluate import load_network
 from fer_edge_train.lessons import read_lessons, training_batches
 from fer_edge_train.losses import training_loss
-from fer_edge_train.runs import Row, read_history
+from fer_edge_train.runs import SCORE, Row, read_history
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 
 SHARES = ("erasing", "low_resolution", "blur", "jpeg")
@@ -181,7 +181,7 @@ def test_the_adjusted_loss_survives_the_way_through_a_file() -> None:
 
 
 def test_sgd_has_nesterov_momentum_and_the_weight_decay_given() -> None:
-    sgd = make_optimizer("sgd", learning_rate=0.05, weight_decay=5e-4, ema=0.9, epochs=3, steps=4)
+    sgd = make_optimizer(TrainSettings(optimizer="sgd", learning_rate=0.05, weight_decay=5e-4, ema=0.9), steps=4)
 
     assert type(sgd) is keras.optimizers.SGD
     assert (sgd.momentum, sgd.nesterov, sgd.weight_decay, sgd.use_ema) == (0.9, True, 5e-4, True)
@@ -208,7 +208,7 @@ class Killed(BaseException):
 
 
 def untimed(run: Path) -> list[Row]:
-    rows = read_history(run / "history.csv", fit.SCORE)
+    rows = read_history(run / "history.csv", SCORE)
     return [{name: row[name] for name in row.keys() - {"seconds", "faces_per_s"}} for row in rows]
 
 
@@ -269,7 +269,7 @@ def test_weights_that_are_no_numbers_are_not_kept_though_the_loss_is_one(tmp_pat
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     network.set_weights([np.array([[1], [np.inf]]), np.zeros(1)])
     batches = Batches(noise(4, 8), np.eye(4, dtype=np.float32), np.ones(4, np.float32), TrainSettings(batch=2))
-    recorder = callbacks.Recorder(tmp_path, batches, [], score="val_accuracy", patience=0, seed=0)
+    recorder = callbacks.Recorder(tmp_path, batches, [], score=SCORE, patience=0, seed=0)
     recorder.set_model(network)
     recorder.on_epoch_begin(0)
 

@@ -6,6 +6,7 @@ from fer_edge.errors import DataError, FerEdgeError, UsageError
 from fer_edge.files import replacing
 from fer_edge_train.runs import (
     FILES,
+    SCORE,
     alone_in,
     clear,
     new_run,
@@ -81,20 +82,20 @@ def test_a_project_below_a_dangling_link_is_one_clear_error(tmp_path: Path) -> N
 
 
 def test_history_comes_back_as_written(tmp_path: Path) -> None:
-    rows = [{"epoch": float(epoch), "val_recall": 0.5} for epoch in (1, 2)]
+    rows = [{"epoch": float(epoch), SCORE: 0.5} for epoch in (1, 2)]
     write_history(tmp_path / "history.csv", rows)
-    assert read_history(tmp_path / "history.csv", "val_recall") == rows
+    assert read_history(tmp_path / "history.csv", SCORE) == rows
 
 
 def test_no_history_yet_is_an_empty_one(tmp_path: Path) -> None:
-    assert read_history(tmp_path / "history.csv", "val_recall") == []
+    assert read_history(tmp_path / "history.csv", SCORE) == []
 
 
-@pytest.mark.parametrize("content", ["epoch,loss\n1,2\n", "epoch,val_recall\n1,x\n", "epoch,val_recall\n1\n"])
+@pytest.mark.parametrize("content", ["epoch,loss\n1,2\n", "epoch,val_accuracy\n1,x\n", "epoch,val_accuracy\n1\n"])
 def test_a_damaged_history_is_one_clear_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "history.csv").write_text(content)
     with pytest.raises(DataError, match=r"history\.csv is damaged"):
-        read_history(tmp_path / "history.csv", "val_recall")
+        read_history(tmp_path / "history.csv", SCORE)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"settings": {}}'])

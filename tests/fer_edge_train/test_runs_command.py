@@ -35,6 +35,7 @@ def make_run(name: str, accuracies: list[float], *, finished: bool = True, age: 
     run.mkdir(parents=True)
     config = {
         "settings": {"epochs": 4, "learning_rate": 0.002, **settings},
+        "classes": ["happiness", "neutral"],
         "network": {"name": "edge", "parameters": 857944, "size": 48},
         "source": {"name": "ferplus", "digest": "7" * 64},
     }
@@ -95,14 +96,22 @@ def test_a_run_without_a_whole_epoch_has_no_accuracy_yet(call: Call) -> None:
     assert (run["epochs"], run["val_accuracy"], run["seconds"]) == (0, None, 0.0)
 
 
-def test_a_detector_is_told_by_its_recall(call: Call) -> None:
-    run = make_run("face", [])
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "task": "detect"}))
-    write_history(run / "history.csv", [{"epoch": 1.0, "val_recall": 0.8, "seconds": 1.0}])
+def test_a_face_detectors_run_is_one_line_and_hides_no_other(call: Call) -> None:
+    make_run("exp", [0.5])
+    config = {"task": "detect", "settings": {"width": 320}, "network": {"name": "face"}, "source": {}}
+    face = Path("runs/train/face")
+    face.mkdir()
+    (face / "config.json").write_text(json.dumps(config))
+    (face / "history.csv").write_text("epoch,val_recall\n1,0.8\n")
+    told = "runs/train/face: a face detector's run, of an older fer-edge; detectors are not trained any more"
 
-    assert json.loads(call("--json").stdout)["runs"][0]["val_recall"] == 0.8
-    assert "recall 80.00%" in call().stderr
+    document = json.loads(call("--json").stdout)
+
+    assert [run["run"] for run in document["runs"]] == ["runs/train/exp"]
+    assert document["refused"] == [told]
+    for command in (["runs", "compare", "exp", "face"], ["train", "--resume", str(face)]):
+        done = CliRunner().invoke(app, command)
+        assert (done.exit_code, done.stderr) == (1, f"error: {told}\n")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_a_detector_is_told_by_its_recall(call: Call) -> None:
         ("config.json", "{", "runs/train/bad/config.json is damaged"),
         ("config.json", "[]", "runs/train/bad/config.json is damaged"),
         ("config.json", '{"settings": {}, "network": {}, "source": {}}', "bad/config.json is not that of a training"),
-        ("config.json", '{"settings": 1, "network": {}, "source": {}}', "bad/config.json is not that of a training"),
+        ("config.json", '{"settings": 1, "classes": [], "network": {}, "source": {}}', "is not that of a training"),
         ("history.csv", "epoch\nx\n", "runs/train/bad/history.csv is damaged"),
         ("metrics.json", "{", "runs/train/bad/metrics.json is damaged"),
     ],

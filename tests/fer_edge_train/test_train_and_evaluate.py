@@ -151,11 +151,11 @@ def test_a_number_that_no_training_can_use_is_refused_at_once(arguments: list[st
 
 def test_the_highest_seed_trains(bars: Path, tmp_path: Path) -> None:
     from fer_edge_train import fit
-    from fer_edge_train.runs import read_history
+    from fer_edge_train.runs import SCORE, read_history
     from fer_edge_train.settings import TrainSettings
 
     settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=1000, size=24, seed=2**32 - 1)
-    [row] = read_history(fit.train(settings, tmp_path, "exp") / "history.csv", fit.SCORE)
+    [row] = read_history(fit.train(settings, tmp_path, "exp") / "history.csv", SCORE)
     assert row["faces_per_s"] * row["seconds"] == pytest.approx(150, rel=0.05)  # the set is smaller than a batch
 
 

@@ -130,8 +130,6 @@ def to_input(faces: Pixels) -> Floats:
 class Batches(keras.utils.PyDataset):
     """Training batches of (faces, targets, weights); the next are made while the network learns."""
 
-    unit = "faces"
-
     def __init__(self, faces: Pixels, chosen: Floats, weights: Floats, settings: TrainSettings) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self._faces, self._weights, self._settings = faces, weights, settings

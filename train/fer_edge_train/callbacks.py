@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -11,30 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from fer_edge.console import console
 from fer_edge.errors import DataError
 from fer_edge.files import replacing
+from fer_edge_train.batches import Batches
 from fer_edge_train.runs import Row, write_history
 
 Logs = dict[str, float] | None
-
-
-class Batches(Protocol):
-    """What the callbacks must know of the training batches."""
-
-    unit: str
-    """What a batch is made of, such as "faces"."""
-    batch: int
-    """How many of them."""
-
-    def __len__(self) -> int:
-        """Batches of an epoch."""
-        ...
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Inputs of a batch of this epoch, then what is to be learnt of them."""
-        ...
-
-    def start(self, epoch: int) -> None:
-        """Shuffle for `epoch`, counted from 0."""
-        ...
 
 
 SETTLING = 16
@@ -149,7 +128,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": epoch + 1,
             **{name: round(float(value), 6) for name, value in logs.items()},
             "learning_rate": round(float(rate), 8),
-            f"{self._batches.unit}_per_s": round(len(self._batches) * self._batches.batch / seconds, 1),
+            "faces_per_s": round(len(self._batches) * self._batches.batch / seconds, 1),
             "seconds": round(seconds, 2),
         }
         if row[self._score] > max((earlier[self._score] for earlier in self.rows), default=-1.0):
@@ -171,7 +150,6 @@ SHOWN = {
     "accuracy": "accuracy {:.1%}",
     "val_loss": "validation: loss {:.3f}",
     "val_accuracy": "accuracy {:.2%}",
-    "val_recall": "validation: recall {:.2%}",
 }
 """Figures that people see while a network learns."""
 
@@ -223,4 +201,4 @@ class EpochProgress(keras.callbacks.Callback):
     def _figures(self, steps: int, logs: dict[str, float]) -> str:
         rate = steps * self._batches.batch / (time.perf_counter() - self._started)
         shown = [text.format(logs[name]) for name, text in SHOWN.items() if name in logs]
-        return ", ".join([f"{rate:.0f} {self._batches.unit}/s", *shown])
+        return ", ".join([f"{rate:.0f} faces/s", *shown])

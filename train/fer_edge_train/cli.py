@@ -3,7 +3,7 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,9 +14,6 @@ from fer_edge_train import runs_cli
 from fer_edge_train.config_file import limits, read_config_file, with_flags
 from fer_edge_train.data_settings import DataSettings, Grouping
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, Labels, Network, Optimizer, TrainSettings
-
-if TYPE_CHECKING:
-    from fer_edge_train.detector.settings import DetectorSettings as _DetectorSettings
 
 app = typer.Typer()
 app.add_typer(runs_cli.app, name="runs")
@@ -95,17 +92,11 @@ def train(
     ctx: typer.Context,
     data: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Folder of any known layout, or a prepared set (.npz); several times for several. detect: a folder "
-            "with faces.csv."
-        ),
+        typer.Option(help="Folder of any known layout, or a prepared set (.npz); several times for several."),
     ] = None,
     data_weight: Annotated[
         list[float] | None, typer.Option(help="How much a face of each --data counts, in the same order.")
     ] = None,
-    task: Annotated[
-        Literal["classify", "detect"], typer.Option(help="Name expressions, or find faces (by --config).")
-    ] = "classify",
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings; flags stand above it. See train/configs/.")
     ] = None,
@@ -197,45 +188,19 @@ def train(
 
     With the settings of a file, or of another run: fer-edge train --config train/configs/edge.yaml --data ferplus
 
-    A face detector: fer-edge train --task detect --config train/configs/face.yaml --data faces --name face
-
     After Ctrl-C or a crash: fer-edge train --resume runs/train/ferplus
     """
     if not (data or config or resume) or (data and resume):
         raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
     if resume:
-        _refuse_other_options(
-            ctx, ("resume", "strategy", "json"), "{} cannot be changed by --resume; leave it out, or start a new run"
-        )
-    elif task == "detect":
-        kept = (
-            "data",
-            "task",
-            "config",
-            "epochs",
-            "seed",
-            "project",
-            "name",
-            "exist_ok",
-            "tensorboard",
-            "strategy",
-            "json",
-        )
-        _refuse_other_options(ctx, kept, "{} is not for --task detect; settings of a detector go into --config FILE")
+        _refuse_other_options(ctx)
     if "TF_CONFIG" in os.environ or strategy == "mirrored":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a lost worker TensorFlow has a page to say
     with needs("train"), quiet():
         from fer_edge_train import fit
-        from fer_edge_train.detector import fit as detector
-        from fer_edge_train.detector.settings import DetectorSettings
         from fer_edge_train.strategy import taking_part
     with taking_part(strategy) as place, place.folders(project, resume) as (project, resume):
-        if resume:
-            run = fit.resume(resume)
-        elif task == "detect":
-            run = detector.train(_settings(ctx, DetectorSettings()), project, name, exist_ok=exist_ok)
-        else:
-            run = fit.train(_settings(ctx, TrainSettings()), project, name, exist_ok=exist_ok)
+        run = fit.resume(resume) if resume else fit.train(_settings(ctx), project, name, exist_ok=exist_ok)
         if place.leads:
             fit.show(run)
             if json:
@@ -250,13 +215,12 @@ FIELDS = {
     "teacher": "teachers",
 }
 """Flags of `train` that have another name than the setting."""
-Settings = TypeVar("Settings", TrainSettings, "_DetectorSettings")
 
 
-def _settings(ctx: typer.Context, settings: Settings) -> Settings:
-    """What --config says stands above the default `settings`, and what was typed above both."""
-    if config := ctx.params["config"]:
-        settings = read_config_file(config, settings)
+def _settings(ctx: typer.Context) -> TrainSettings:
+    """What --config says stands above the defaults, and what was typed above both."""
+    config = ctx.params["config"]
+    settings = read_config_file(config, TrainSettings()) if config else TrainSettings()
     flags = {} if ctx.params["augment"] else asdict(NO_AUGMENTATION)
     flags.update((FIELDS.get(name, name), value) for name, value in ctx.params.items() if _typed(ctx, name))
     for name in ("data", "teachers", "unlabelled"):
@@ -265,23 +229,20 @@ def _settings(ctx: typer.Context, settings: Settings) -> Settings:
             flags[name] = tuple(str(path) for path in paths) if isinstance(paths, list) else str(paths)
     if "data_weights" in flags:
         flags["data_weights"] = tuple(flags["data_weights"])
-    if isinstance(settings.data, str) and "data" in flags:
-        if len(flags["data"]) > 1:
-            raise UsageError("--task detect takes one --data; put the photos of all into one folder with faces.csv")
-        [flags["data"]] = flags["data"]
     settings = with_flags(settings, flags)
     if not settings.data:
         raise UsageError(f"{config} names no data; give --data DIR as well")
     return settings
 
 
-def _refuse_other_options(ctx: typer.Context, allowed: tuple[str, ...], message: str) -> None:
-    """Refuse what was typed and would have no effect: silence would look like consent."""
+def _refuse_other_options(ctx: typer.Context) -> None:
+    """Refuse what was typed beside --resume and would have no effect: silence would look like consent."""
     for option in ctx.command.params:
         name = option.name or ""
-        if name not in allowed and _typed(ctx, name):
+        if name not in ("resume", "strategy", "json") and _typed(ctx, name):
             switched_off = option.secondary_opts and not ctx.params[name]
-            raise UsageError(message.format(option.secondary_opts[0] if switched_off else option.opts[0]))
+            flag = option.secondary_opts[0] if switched_off else option.opts[0]
+            raise UsageError(f"{flag} cannot be changed by --resume; leave it out, or start a new run")
 
 
 def _typed(ctx: typer.Context, option: str) -> bool:

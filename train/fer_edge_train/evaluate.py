@@ -14,7 +14,7 @@ from rich.table import Table
 
 from fer_edge.classify import Classifier
 from fer_edge.console import console, warn
-from fer_edge.errors import DAMAGE, DataError, ModelError, UsageError
+from fer_edge.errors import DAMAGE, DataError, ModelError
 from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import read_json, write_json
 from fer_edge.images import Colour, Pixels
@@ -32,8 +32,8 @@ def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32
     return np.asarray(network.predict(to_input(pixels), batch_size=512, verbose=0), np.float32)
 
 
-def load_network(path: Path, *, to_train: bool = False, custom_objects: dict[str, Any] | None = None) -> keras.Model:
-    """Read a `.keras` file; `to_train` with its optimizer, and with losses of our own in `custom_objects`.
+def load_network(path: Path, *, to_train: bool = False) -> keras.Model:
+    """Read a `.keras` file; `to_train` with its optimizer.
 
     Raises:
         ModelError: The file is missing or damaged, or runs code of its own.
@@ -41,7 +41,7 @@ def load_network(path: Path, *, to_train: bool = False, custom_objects: dict[str
     if not path.is_file():
         raise ModelError(f"{path}: no such file; a run folder holds best.keras and last.keras")
     try:
-        return keras.models.load_model(path, custom_objects=custom_objects, compile=to_train, safe_mode=True)
+        return keras.models.load_model(path, compile=to_train, safe_mode=True)
     except DAMAGE as error:
         raise ModelError(f"{path}: not a Keras model that can be read; train again: fer-edge train") from error
 
@@ -84,8 +84,6 @@ def load_judged(path: Path) -> Judged:
         return Judged(path, contract.labels, size, temperature, source, seen, logits, contract.colour)
     network = load_network(path)
     config = read_config(path.parent)
-    if "classes" not in config:
-        raise UsageError(f"{path.parent} is a run of a face detector; its figures: {path.parent / 'metrics.json'}")
     metrics = path.parent / "metrics.json"
     temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
     classes, source, logits = tuple(config["classes"]), config["source"], partial(keras_logits, network)

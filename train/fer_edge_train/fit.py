@@ -17,7 +17,6 @@ from fer_edge.seen import write_seen
 from fer_edge.versions import installed
 from fer_edge_train.batches import Batches, to_input
 from fer_edge_train.config_file import filled, write_config_file
-from fer_edge_train.detector import fit as detector
 from fer_edge_train.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.evaluate import keras_logits, load_network
 from fer_edge_train.lessons import (
@@ -32,16 +31,10 @@ from fer_edge_train.lessons import (
 from fer_edge_train.losses import accuracy, training_loss
 from fer_edge_train.networks import make_network
 from fer_edge_train.plots import draw_confusion, draw_history
-from fer_edge_train.runs import Row, alone_in, clear, new_run, read_config
+from fer_edge_train.runs import SCORE, Row, alone_in, clear, new_run, read_config
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.several import by_data
 
-SCORE = "val_accuracy"
-"""The figure of validation whose highest value chooses the best epoch."""
-PANELS = {
-    "loss": {"training": "loss", "validation": "val_loss"},
-    "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
-}
 TEACHERS = "teachers.npz"
 CALIBRATION_FACES = 2000
 """Training faces that a run folder keeps for the export's calibration."""
@@ -92,9 +85,6 @@ def resume(run: Path) -> Path:
         FerEdgeError: `run` is no run folder, another training goes on in it, or its data set has changed since.
     """
     config = read_config(run)
-    if config.get("task") == detector.TASK:
-        detector.resume(run, config)
-        return run
     with alone_in(run):
         _go_on(run, config)
     return run
@@ -131,33 +121,14 @@ def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
     """Make the network, compiled, as it stands before the first step on `batches`."""
     keras.utils.set_random_seed(settings.seed)
     network = make_network(settings.network, len(batches.priors), settings.size)
-    optimizer = make_optimizer(
-        settings.optimizer,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        ema=settings.ema,
-        epochs=settings.epochs,
-        steps=len(batches),
-    )
-    loss = training_loss(batches.priors, settings)
+    optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
     network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
     return network
 
 
 def _fit(run: Path, network: keras.Model, lessons: Lessons, batches: Batches, settings: TrainSettings) -> None:
     judged, truth = validation(lessons, settings.protocol, settings.data)
-    rows = fit_epochs(
-        run,
-        network,
-        batches,
-        epochs=settings.epochs,
-        ema=settings.ema,
-        score=SCORE,
-        patience=settings.patience,
-        seed=settings.seed,
-        tensorboard=settings.tensorboard,
-        validation=(to_input(judged.faces), truth),
-    )
+    rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(judged.faces), truth))
     _report(run, lessons, rows, settings)
 
 
@@ -182,7 +153,7 @@ def _report(run: Path, lessons: Lessons, rows: list[Row], settings: TrainSetting
         if len(settings.data) > 1:
             metrics[split]["by_data"] = by_data(judged, logits[split], temperature)
     write_json(run / "metrics.json", metrics)
-    draw_history(run / "history.png", rows, PANELS, SCORE)
+    draw_history(run / "history.png", rows)
     draw_confusion(run / "confusion_matrix.png", np.array(metrics[split]["confusion"]), faces.classes, split)
 
 
@@ -204,9 +175,6 @@ def figures(run: Path) -> dict[str, Any]:
 
 def show(run: Path) -> None:
     """Tell people how a finished run went, and what to type next."""
-    if read_config(run).get("task") == detector.TASK:
-        detector.show(run)
-        return
     metrics = figures(run)
     for split in ("validation", "testing"):
         if split in metrics:

@@ -10,56 +10,49 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from fer_edge.files import replacing
 from fer_edge.metrics import recalls
-from fer_edge_train.runs import Row
+from fer_edge_train.runs import SCORE, Row
 
+PANELS = ("loss", "accuracy")
+"""Figures of an epoch that are drawn, of training and, as `val_...`, of validation."""
 NAME_LENGTH = 20
 """Characters of a name that a picture has room for."""
 WRITTEN_CLASSES = 40
 """With more classes the cells of a confusion matrix have colours only, and the picture grows no further."""
 
 
-def draw_history(path: Path, rows: list[Row], panels: dict[str, dict[str, str]], score: str) -> None:
-    """Draw figures over the epochs to `path` (.png).
-
-    Args:
-        path: Where to.
-        rows: One per epoch.
-        panels: What each part of the picture shows: its title, then names of lines and their columns in `rows`.
-        score: Column whose highest value is the best epoch; it stands in the last panel.
-    """
-    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+def draw_history(path: Path, rows: list[Row]) -> None:
+    """Draw loss and accuracy over the epochs, one of `rows` each, to `path` (.png)."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    for axes, (title, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for name, column in lines.items():
-            axes.plot(epochs, [row[column] for row in rows], label=name)
-        axes.set(xlabel="epoch", ylabel=title)
+    for axes, column in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+        axes.plot(epochs, [row[column] for row in rows], label="training")
+        axes.plot(epochs, [row[f"val_{column}"] for row in rows], label="validation")
+        axes.set(xlabel="epoch", ylabel=column)
         axes.grid(alpha=0.3)
         axes.legend()
-    best = max(rows, key=lambda row: row[score])
+    best = max(rows, key=lambda row: row[SCORE])
     axes.axvline(best["epoch"], color="grey", linestyle=":")
-    axes.set_title(f"best: {best[score]:.2%} in epoch {best['epoch']:.0f}")
+    axes.set_title(f"best: {best[SCORE]:.2%} in epoch {best['epoch']:.0f}")
     _save(figure, path)
 
 
-def draw_curves(path: Path, runs: dict[str, list[Row]], scores: dict[str, str]) -> None:
+def draw_curves(path: Path, runs: dict[str, list[Row]]) -> None:
     """Draw the learning curves of several runs together to `path` (.png): validation solid, training dotted.
 
     Args:
         path: Where to.
         runs: Name of each, and its rows, one per epoch.
-        scores: Panels beside that of the loss: their titles, and the names of their figures without `val_`.
     """
-    panels = {"loss": "loss", **scores}
-    figure = Figure(figsize=(5.5 * len(panels), 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
     lines = []
-    for axes, (title, column) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+    for axes, column in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for number, (name, rows) in enumerate(runs.items()):
             colour = f"C{number % 10}"
             for source, style in ((f"val_{column}", "-"), (column, ":")):
                 there = [row for row in rows if source in row]
                 shown = [row["epoch"] for row in there], [row[source] for row in there]
                 axes.plot(*shown, style, color=colour, marker="." if len(there) == 1 else None, label=_shown(name))
-        axes.set(xlabel="epoch", ylabel=title)
+        axes.set(xlabel="epoch", ylabel=column)
         axes.grid(alpha=0.3)
         lines = axes.get_lines()[::2]
     figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 4))

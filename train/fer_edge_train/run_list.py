@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.files import read_json
-from fer_edge_train.runs import Row, goes_on, read_config, read_history
+from fer_edge_train.runs import SCORE, Row, goes_on, read_config, read_history
 
-SCORES = {"classify": "val_accuracy", "detect": "val_recall"}
-"""The figure of validation that chooses the best epoch, by task."""
-SHOWN_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "recall", "n")
+SHOWN_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "n")
 """Figures of metrics.json that are set side by side."""
 
 
@@ -31,14 +29,9 @@ class Run:
     state: Literal["running", "stopped", "finished"]
 
     @property
-    def score(self) -> str:
-        """Name of the figure that chooses the best epoch."""
-        return SCORES[self.config.get("task", "classify")]
-
-    @property
     def best(self) -> float | None:
-        """Highest accuracy on validation, or recall; None before the first epoch is over."""
-        return max((row[self.score] for row in self.rows), default=None)
+        """Highest accuracy on validation; None before the first epoch is over."""
+        return max((row[SCORE] for row in self.rows), default=None)
 
     @property
     def seconds(self) -> float:
@@ -54,7 +47,7 @@ class Run:
             "network": self.config["network"]["name"],
             "epochs": len(self.rows),
             "planned": self.config["settings"]["epochs"],
-            self.score: self.best,
+            SCORE: self.best,
             "seconds": self.seconds,
             "started": datetime.fromtimestamp(self.started).astimezone().isoformat(timespec="seconds"),
         }
@@ -72,10 +65,10 @@ def read_run(folder: Path) -> Run:
         settings, network, source = config["settings"], config["network"], config["source"]
         if not all(isinstance(part, dict) for part in (settings, network, source)):
             raise TypeError("its settings, network and source are no objects")
-        _ = int(settings["epochs"]), network["name"], SCORES[config.get("task", "classify")]
+        _ = int(settings["epochs"]), network["name"]
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{folder}/config.json is not that of a training run: {error}") from error
-    rows = read_history(folder / "history.csv", SCORES[config.get("task", "classify")])
+    rows = read_history(folder / "history.csv", SCORE)
     metrics = read_json(folder / "metrics.json", "") if (folder / "metrics.json").exists() else {}
     started = (folder / "config.json").stat().st_mtime
     return Run(folder, config, rows, metrics, started, "finished" if metrics and state == "stopped" else state)
@@ -140,7 +133,7 @@ def differences(runs: list[Run]) -> dict[str, list[Any]]:
     for run in runs:
         parts = {name: run.config.get(name, {}) for name in ("settings", "network", "source", "made_with")}
         parts["source"] = {name: parts["source"].get(name) for name in ("name", "digest")}
-        described.append({"task": run.config.get("task", "classify"), **flat(parts)})
+        described.append(flat(parts))
     names = list(dict.fromkeys(name for values in described for name in values))
     table = {name.removeprefix("settings."): [values.get(name) for values in described] for name in names}
     return {name: values for name, values in table.items() if any(value != values[0] for value in values)}
@@ -160,9 +153,8 @@ def figures(runs: list[Run]) -> dict[str, list[Any]]:
         "state": [run.state for run in runs],
         "epochs done": [len(run.rows) for run in runs],
         "seconds": [run.seconds for run in runs],
+        f"best {SCORE}": [run.best for run in runs],
     }
-    for score in dict.fromkeys(run.score for run in runs):
-        table[f"best {score}"] = [run.best if run.score == score else None for run in runs]
     for part in ("validation", "testing"):
         for name in SHOWN_FIGURES:
             values = [run.metrics.get(part, {}).get(name) for run in runs]

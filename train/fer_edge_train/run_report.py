@@ -9,15 +9,13 @@ from fer_edge.console import console, warn
 from fer_edge_train.plots import draw_curves
 from fer_edge_train.run_list import Run, differences, figures, short_names
 
-TITLES = {"val_accuracy": "accuracy", "val_recall": "recall"}
-
 
 def show_runs(runs: list[Run], refused: list[str], project: Path) -> None:
     """Print one line per run, and one for each folder that is none."""
     table = Table("run", "data", "network", "epochs", "best", "time", "state")
     for run in runs:
         shown = run.as_json()
-        best = "-" if run.best is None else f"{TITLES[run.score]} {run.best:.2%}"
+        best = "-" if run.best is None else f"accuracy {run.best:.2%}"
         epochs = f"{shown['epochs']}/{shown['planned']}"
         row = (run.folder.name, shown["data"], shown["network"], epochs, best, _time(run.seconds), run.state)
         table.add_row(*(_plain(cell) for cell in row))
@@ -32,8 +30,7 @@ def show_runs(runs: list[Run], refused: list[str], project: Path) -> None:
 def draw(path: Path, runs: list[Run]) -> None:
     """Draw the curves of `runs` together to `path` (.png)."""
     rows = {name: run.rows for name, run in zip(short_names(runs), runs, strict=True)}
-    scores = {TITLES[run.score]: run.score.removeprefix("val_") for run in runs}
-    draw_curves(path, rows, scores)
+    draw_curves(path, rows)
 
 
 def show_comparison(runs: list[Run], picture: Path) -> None:

@@ -26,7 +26,6 @@ FILES = (
     "heldout.npz",  # validation and testing faces, likewise
     "seen.npz",  # pictures that it was trained and chosen on
     "teachers.npz",  # what the teachers said of the training faces, where there were teachers
-    "photos.npz",  # of a detector: photos to calibrate with, validation and testing photos
 )
 EXPORT = "export"
 """Folder where `fer-edge export` puts the models of this run."""
@@ -35,6 +34,8 @@ TENSORBOARD = "tensorboard"
 LOCK = ".lock"
 """Locked as long as a training goes on; stays behind, for a lock that is removed can be taken twice."""
 Row = dict[str, float]
+SCORE = "val_accuracy"
+"""The figure of validation whose highest value chooses the best epoch."""
 
 
 def new_run(project: Path, name: str, *, exist_ok: bool = False) -> Path:
@@ -122,10 +123,12 @@ def read_config(run: Path) -> dict[str, Any]:
     """Read a run's config.json.
 
     Raises:
-        DataError: `run` is no run folder, or the file is damaged.
+        DataError: `run` is no run folder, or a face detector's, or the file is damaged.
     """
     config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
-    if not {"settings", "network", "source"} <= config.keys():
+    if config.get("task") == "detect":
+        raise DataError(f"{run}: a face detector's run, of an older fer-edge; detectors are not trained any more")
+    if not {"settings", "classes", "network", "source"} <= config.keys():
         raise DataError(f"{run}/config.json is not that of a training run")
     return config
 

@@ -16,7 +16,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 @app.callback(invoke_without_command=True)
 def runs(ctx: typer.Context, project: ProjectOption = Path("runs/train"), json: JsonOption = False) -> None:
-    """List runs, the newest first: data, network, epochs, best accuracy (a detector's recall), time, state.
+    """List runs, the newest first: data, network, epochs, best accuracy, time, state.
 
     Example: fer-edge runs --project runs/train
 

@@ -23,6 +23,7 @@ from fer_edge.console import console
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.files import TEMPORARY
 from fer_edge.quiet import quiet
+from fer_edge_train.batches import Batches
 from fer_edge_train.cluster import EXAMPLE, Cluster, read_cluster
 from fer_edge_train.meeting import meet
 from fer_edge_train.mirrored import one_worker_per_gpu
@@ -132,9 +133,9 @@ class PartOfBatches(keras.utils.PyDataset):
     have seen, mixed faces included. That costs every machine the work of all on its input pipeline.
     """
 
-    def __init__(self, batches: Any, batch: int, cluster: Cluster) -> None:
+    def __init__(self, batches: Batches, cluster: Cluster) -> None:
         super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
-        count = len(cluster.workers)
+        batch, count = batches.batch, len(cluster.workers)
         if batch % count:
             raise UsageError(f"a batch of {batch} cannot be divided among {count} workers; choose a multiple: --batch")
         self._batches = batches

@@ -1,20 +1,13 @@
 """How well a detector finds faces: hits and false alarms, and what a threshold makes of them."""
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fer_edge.centre_points import Faces, Floats, overlaps
-from fer_edge.detector_contract import fitted
-from fer_edge.images import Pixels
-from fer_edge.photoset import Photo
+from fer_edge.centre_points import Floats, overlaps
 
 FALSE_PER_PHOTO = 0.3
 """False alarms per photo at which recall is read off."""
-SMALLEST = 16.0
-"""Pixels of the network's input: marked faces whose longer side is shorter count neither way."""
 LEAST_SCORE = 0.02
 """Where a curve begins: far below any threshold in use."""
 
@@ -47,10 +40,6 @@ class Curve:
     """(n,): share of what was found from that score on that are faces."""
     false_per_photo: Floats
     """(n,): false alarms per photo from that score on."""
-    photos: int
-    """How many were judged."""
-    faces: int
-    """Marked faces that count, in all of them."""
 
     def at_false(self, false_per_photo: float) -> tuple[float, float]:
         """Recall and threshold where there are at most so many false alarms per photo; (0, 1) where there is none."""
@@ -103,34 +92,4 @@ def curve(judged: list[Judged]) -> Curve:
         np.asarray(found[last] / max(1, faces), np.float32),
         np.asarray(found[last] / np.maximum(found[last] + false[last], 1), np.float32),
         np.asarray(false[last] / max(1, len(judged)), np.float32),
-        photos=len(judged),
-        faces=faces,
     )
-
-
-def judge_photos(
-    photos: Sequence[Photo], width: int, height: int, find: Callable[[Sequence[Pixels]], Iterable[Faces]]
-) -> Curve:
-    """Find the faces of `photos` and hold them against their marks.
-
-    Args:
-        photos: Photos with marked faces.
-        width: Of the network's input, in pixels.
-        height: Likewise.
-        find: From (height, width) uint8 grey pictures to what a network finds in each from `LEAST_SCORE` on, in pixels
-            of the picture.
-    """
-    inputs = [fitted(photo.pixels, width, height) for photo in photos]
-    found = find([pixels for pixels, _ in inputs])
-    judged = []
-    for photo, (_, back_xy), faces in zip(photos, inputs, found, strict=True):
-        boxes = photo.boxes / np.array(back_xy * 2, np.float32)
-        counts = photo.sure & (boxes[:, 2:].max(axis=1, initial=0) >= SMALLEST)
-        judged.append(judge(faces.boxes, faces.scores, boxes[counts], boxes[~counts]))
-    return curve(judged)
-
-
-def figures(curve: Curve) -> dict[str, Any]:
-    """Recall at `FALSE_PER_PHOTO` and the threshold that gives it, ready for JSON."""
-    recall, threshold = curve.at_false(FALSE_PER_PHOTO)
-    return {"recall": round(recall, 6), "threshold": round(threshold, 6)}

@@ -1,14 +1,18 @@
-from collections.abc import Callable, Sequence
+"""Hits, false alarms, and what a threshold makes of them."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fer_edge.centre_points import Faces, Floats
-from fer_edge.detection_metrics import Judged, curve, figures, judge, judge_photos
-from fer_edge.images import Pixels
-from fer_edge.photoset import Photo
+from fer_edge.centre_points import Floats
 
-Find = Callable[[Sequence[Pixels]], list[Faces]]
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+metrics: Any = importlib.import_module("detection_metrics")
+Judged, curve, judge = metrics.Judged, metrics.curve, metrics.judge
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> Floats:
@@ -17,19 +21,6 @@ def boxes(*rows: tuple[float, float, float, float]) -> Floats:
 
 def floats(*values: float) -> Floats:
     return np.array(values, np.float32)
-
-
-def photo(*marks: tuple[float, float, float, float], sure: bool = True, side: int = 200) -> Photo:
-    """A black photo of side x side pixels with faces marked in it."""
-    marked = boxes(*marks)
-    pixels = np.zeros((side, side), np.uint8)
-    return Photo("a.jpg", "testing", pixels, marked, np.zeros((len(marked), 4), np.float32), np.full(len(marked), sure))
-
-
-def finding(*rows: tuple[float, float, float, float]) -> Find:
-    """A detector that sees the same boxes in every picture, each with score 0.5."""
-    found = Faces(boxes(*rows), np.full(len(rows), 0.5, np.float32), np.zeros((len(rows), 4), np.float32))
-    return lambda pictures: [found for _ in pictures]
 
 
 FACE, AWAY = (10.0, 10.0, 20.0, 20.0), (100.0, 100.0, 20.0, 20.0)
@@ -96,7 +87,6 @@ def test_a_curve_tells_what_each_threshold_would_give() -> None:
     assert drawn.recall.tolist() == [0.25, 0.5, 0.5]
     assert drawn.precision.tolist() == pytest.approx([1, 1, 2 / 3])
     assert drawn.false_per_photo.tolist() == [0, 0, 0.5]
-    assert (drawn.photos, drawn.faces) == (2, 4)
 
 
 def test_equal_scores_are_one_point_whatever_their_order() -> None:
@@ -135,52 +125,3 @@ def test_a_curve_of_nothing_is_empty(judged: list[Judged]) -> None:
 
     assert len(drawn.thresholds) == len(drawn.recall) == len(drawn.precision) == len(drawn.false_per_photo) == 0
     assert (drawn.at_false(0.3), drawn.at_threshold(0.5)) == ((0, 1), (0, 0))
-
-
-def test_figures_are_recall_and_threshold_at_three_false_alarms_in_ten_photos() -> None:
-    photos = [Judged(floats(0.75, 0.5), floats(1, 0), faces=2)] + [Judged(floats(0.25), floats(1), faces=1)] * 3
-
-    assert figures(curve(photos)) == {"recall": 0.8, "threshold": 0.25}
-
-
-def test_a_photo_is_judged_in_the_pixels_that_the_network_sees() -> None:
-    seen: list[Pixels] = []
-
-    def find(pictures: Sequence[Pixels]) -> list[Faces]:
-        seen.extend(pictures)
-        return finding((5, 10, 20, 25))(pictures)
-
-    drawn = judge_photos([photo((10, 20, 40, 50))], 100, 100, find)
-
-    assert [picture.shape for picture in seen] == [(100, 100)]
-    assert drawn.at_threshold(0.5) == (1, 0)
-
-
-def test_a_face_too_small_for_the_network_counts_neither_way() -> None:
-    small, large = (10, 10, 31.8, 20), (100, 100, 20, 32)
-
-    drawn = judge_photos([photo(small, large)], 100, 100, finding((5, 5, 15.9, 10), (50, 50, 10, 16)))
-
-    assert drawn.faces == 1
-    assert drawn.at_threshold(0.5) == (1, 0)
-
-
-def test_a_doubtful_mark_of_a_photo_counts_neither_way() -> None:
-    drawn = judge_photos([photo((10, 20, 40, 50), sure=False)], 100, 100, finding((5, 10, 20, 25)))
-
-    assert (drawn.faces, len(drawn.thresholds), drawn.photos) == (0, 0, 1)
-
-
-def test_all_that_is_found_in_a_photo_without_faces_is_false() -> None:
-    drawn = judge_photos([photo(), photo()], 100, 100, finding((5, 5, 20, 20), (60, 60, 20, 20)))
-
-    assert drawn.at_threshold(0.5) == (0, 2)
-
-
-def test_no_photos_are_judged_as_nothing() -> None:
-    assert judge_photos([], 100, 100, finding()).photos == 0
-
-
-def test_a_detector_that_leaves_out_a_photo_is_no_detector() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        judge_photos([photo(), photo()], 100, 100, lambda pictures: finding()(pictures[1:]))

@@ -1,0 +1,48 @@
+"""Reading photos with marked faces."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.images import write_picture
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+marked_photos: Any = importlib.import_module("marked_photos")
+
+TABLE = """picture,split,x,y,w,h,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,score
+b.png,valid,-1,2,20,24,5,8,15,9,10,0.59
+a.png,train,1,2,3,4,5,6,7,8,9,0.9
+b.png,valid,30,2,10,12,33,6,37,6,35,0.6
+c.png,valid,,,,,,,,,,
+"""
+
+
+def folder(root: Path) -> Path:
+    for name in "abc":
+        write_picture(root / "pictures" / f"{name}.png", np.zeros((30, 60), np.uint8))
+    (root / "faces.csv").write_text(TABLE)
+    return root
+
+
+def test_photos_of_a_split_have_their_marks(tmp_path: Path) -> None:
+    two, none = marked_photos.read_photos(folder(tmp_path), "valid")
+
+    assert (two.name, two.size_wh) == ("b.png", (60, 30))
+    assert two.boxes.tolist() == [[-1, 2, 20, 24], [30, 2, 10, 12]]
+    assert two.eyes.tolist() == [[5, 8, 15, 9], [33, 6, 37, 6]]
+    assert two.sure.tolist() == [False, True]
+    assert (none.name, none.boxes.shape, none.sure.shape) == ("c.png", (0, 4), (0,))
+
+
+def test_unseen_photos_have_peoples_boxes_and_the_marks_in_pixels_of_the_original(tmp_path: Path) -> None:
+    write_picture(tmp_path / "expw" / "origin" / "b.png", np.zeros((60, 120, 3), np.uint8))
+    (tmp_path / "expw" / "label.lst").write_text("b.png 0 4 10 50 44 80.5 3\na.png 0 1 2 3 4 50 3\n")
+
+    [(photo, frame, own, marked)] = marked_photos.read_unseen(tmp_path / "expw", folder(tmp_path / "faces"))
+
+    assert (photo.name, frame.shape) == ("b.png", (60, 120, 3))
+    assert own.tolist() == [[10, 4, 40, 40]]
+    assert marked.tolist() == [[-2, 4, 40, 48], [60, 4, 20, 24]]
