@@ -35,7 +35,7 @@ import typer
 from rich.table import Table
 
 from detection_metrics import ENOUGH, judge
-from fer_edge.centre_points import Floats, overlaps
+from fer_edge.boxes import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.errors import BenchmarkError
 from fer_edge.files import write_json

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_edge.centre_points import Floats, overlaps
+from fer_edge.boxes import Floats, overlaps
 
 FALSE_PER_PHOTO = 0.3
 """False alarms per photo at which recall is read off."""

@@ -22,7 +22,7 @@ import typer
 from matplotlib.figure import Figure
 
 from detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
-from fer_edge.centre_points import Floats, overlaps
+from fer_edge.boxes import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.crop import Box
 from fer_edge.detect import CentrePoints, Detection, Detector, Sides, Yunet

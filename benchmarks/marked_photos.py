@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.centre_points import Floats
+from fer_edge.boxes import Floats
 from fer_edge.images import Pixels, read_picture
 
 COLUMNS = ("x", "y", "w", "h", "right_eye_x", "right_eye_y", "left_eye_x", "left_eye_y", "score")

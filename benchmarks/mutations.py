@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.classify import BUNDLED
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.files import sha256
 from fer_edge.model_file import FORMAT, VERSION, Packed, read_packed
 
@@ -36,7 +36,7 @@ class Whole:
 def whole(path: Path) -> Whole:
     """Read the model file that mutants are made of."""
     packed = read_packed(path)
-    other = read_packed(BUNDLED_DETECTOR if packed.task == "expressions" else BUNDLED).flatbuffer
+    other = read_packed(BUNDLED_DETECTORS["int8"] if packed.task == "expressions" else BUNDLED).flatbuffer
     flatbuffer = np.frombuffer(packed.flatbuffer, np.uint8)
     # Offsets, shapes and scalars are small numbers with zeros beside them; weights have none for long
     zeros = np.convolve(flatbuffer == 0, np.ones(16), "same")

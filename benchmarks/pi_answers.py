@@ -16,7 +16,7 @@ from rich.table import Table
 
 from fer_edge.classify import Classifier
 from fer_edge.crop import Box, overlap
-from fer_edge.detect import CentrePoints
+from fer_edge.detect import YuNet
 
 ROUNDED = 0.5e-4
 """`run --json` gives scores and probabilities to four digits."""
@@ -73,7 +73,7 @@ class Comparison:
 
 def bundled_scale() -> Scale:
     """Read the steps of the models that come with fer-edge."""
-    classifier, detector = Classifier(), CentrePoints()
+    classifier, detector = Classifier(), YuNet()
     temperature = classifier.contract.temperature
     return Scale(classifier.network.step, temperature, detector.engine.steps[0], detector.threshold)
 

@@ -23,7 +23,7 @@ def benchmark_command(
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
     warmup_runs: Annotated[int, typer.Option(min=0, help="Frames that are not counted.")] = 10,
     num_runs: Annotated[int, typer.Option(min=1, help="Frames that are.")] = 200,
-    detector: Annotated[Literal["auto", "yunet", "none"], typer.Option(help="Face detector.")] = "auto",
+    detector: Annotated[Literal["auto", "int8", "float16", "none"], typer.Option(help="Face detector.")] = "auto",
     detector_model: Annotated[Path | None, typer.Option(help="A face detector's file, or YuNet's.")] = None,
     conditions: Annotated[
         list[str] | None,

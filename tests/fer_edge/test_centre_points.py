@@ -3,7 +3,6 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from fer_edge.centre_points import MOST_CELLS, Faces, Floats, decode, encode, overlaps, suppressed
 
 NO_FACE = -20.0

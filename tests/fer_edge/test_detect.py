@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from fer_edge.centre_points import Faces
+
 from fer_edge.crop import Box, overlap
 from fer_edge.detect import (
     BUNDLED_DETECTOR,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.centre_points import Floats
+from fer_edge.boxes import Floats
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 metrics: Any = importlib.import_module("detection_metrics")
