@@ -44,7 +44,7 @@ from fer_edge.sources import open_source
 from fer_edge_bench.figures import paired_ratio
 from fer_edge_bench.machine import describe
 from fer_worker import SHAPE
-from marked_photos import read_unseen
+from marked_photos import read_labelled
 
 GOALS = {"times_faster": 30.0, "times_the_faces": 2.0, "times_sooner": 20.0, "times_less_memory": 5.0}
 GRIDS = {"one photo": 1, "four photos": 2, "nine photos": 3}
@@ -71,7 +71,7 @@ class Shown:
 def read_shown(expw: Path, faces: Path) -> list[Shown]:
     """Read the photos that no training of ours saw, with YuNet's marks and people's boxes."""
     photos = []
-    for photo, pixels, own, marked in read_unseen(expw, faces):
+    for photo, pixels, own, marked in read_labelled(expw, faces):
         sure = marked[photo.sure]
         alone = overlaps(own, sure).max(axis=1, initial=0) < ENOUGH
         photos.append(Shown(pixels, np.concatenate([sure, own[alone]]), own, marked[~photo.sure]))

@@ -1,6 +1,6 @@
 """Does a detector's box show the expression model what training showed it? Accuracy on ready crops, cropped again.
 
-python benchmarks/crops.py --data muxspace --yunet face_detection_yunet_2023mar.onnx
+python benchmarks/crops.py --data muxspace
 
 Every picture is classified as it comes, and by the best face that each detector finds in it; compare the accuracies on
 the pictures in which both detectors find a face. Only testing faces count, divided by person with seed 0.
@@ -16,19 +16,16 @@ import typer
 from fer_edge.classify import Classifier
 from fer_edge.console import print_json, progress
 from fer_edge.crop import crop_face, whole
-from fer_edge.detect import CentrePoints, Detector, Yunet
+from fer_edge.detect import BUNDLED_DETECTORS, Detector, YuNet
 from fer_edge.images import read_picture
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.readers import read_table
 from fer_edge_train.split import assign
+from opencv_yunet import OpenCvYuNet
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of ready face crops, in any layout of fer-edge prepare.")],
-    yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
-    detector_model: Annotated[
-        Path | None, typer.Option(help="A face detector's file; default: the bundled one.")
-    ] = None,
 ) -> None:
     """Print how many pictures there are, in how many a face is found, and the accuracies, as JSON."""
     cv2.setNumThreads(1)
@@ -37,7 +34,8 @@ def main(
     table = table.keep(assign(table.rows, settings) == "testing")
     classifier = Classifier()
     contract = classifier.contract
-    detectors: dict[str, Detector] = {"own": CentrePoints(detector_model), "yunet": Yunet(yunet)}
+    detectors: dict[str, Detector] = {recipe: YuNet(path) for recipe, path in BUNDLED_DETECTORS.items()}
+    detectors["opencv"] = OpenCvYuNet()
     right: dict[str, list[bool]] = {"as it comes": [], **{name: [] for name in detectors}}
     found: dict[str, list[bool]] = {name: [] for name in detectors}
     rows = list(zip(table.rows["picture"], table.rows["label"], strict=True))
@@ -55,14 +53,14 @@ def main(
             answers = classifier.network.logits(np.stack(crops)).argmax(axis=1)
             for name, answer in zip(boxes, answers, strict=True):
                 right[name].append(contract.labels[answer] == label)
-    both = np.logical_and.reduce([found[name] for name in found])
+    every = np.logical_and.reduce([found[name] for name in found])
     print_json(
         {
             "pictures": len(rows),
             "found": {name: sum(hits) for name, hits in found.items()},
-            "found_by_both": int(both.sum()),
-            "accuracy_where_both_find": {
-                name: round(float(np.array(hits)[both].mean()), 4) for name, hits in right.items()
+            "found_by_all": int(every.sum()),
+            "accuracy_where_all_find": {
+                name: round(float(np.array(hits)[every].mean()), 4) for name, hits in right.items()
             },
             "accuracy_on_all": {name: round(float(np.mean(hits)), 4) for name, hits in right.items()},
         }

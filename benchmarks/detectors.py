@@ -25,12 +25,16 @@ from detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve
 from fer_edge.boxes import Floats, overlaps
 from fer_edge.console import console, print_json, progress
 from fer_edge.crop import Box
-from fer_edge.detect import CentrePoints, Detection, Detector, Sides, Yunet
+from fer_edge.detect import BUNDLED_DETECTORS, SIDE, SIDES, Detection, Detector, YuNet
 from fer_edge.files import make_folder, replacing, write_json
 from fer_edge.images import Pixels, to_grey, write_picture
-from marked_photos import read_unseen
+from fer_edge_bench.machine import describe
+from marked_photos import read_labelled
+from opencv_yunet import OpenCvYuNet
 
 HAAR_SIDE = 416
+THRESHOLDS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
+"""Scores whose recall and false alarms per photo are told, of the photos that choose the threshold."""
 SIZES = (0, 24, 48, 96, 1000)
 """Longer side of a labelled box, in pixels of a 320x240 input."""
 GREYS = (0, 60, 100, 140, 256)
@@ -180,40 +184,57 @@ def draw_sheet(path: Path, photos: list[Labelled], answers: list[list[Detection]
     write_picture(path, np.vstack([np.hstack(cells[row : row + 8]) for row in range(0, len(cells), 8)]))
 
 
-def _looking(model: Path | None, sides: Sides, confidence: float | None = None) -> CentrePoints:
-    detector = CentrePoints(model, confidence)
-    detector.sides = sides
-    return detector
+def read(expw: Path, faces: Path, split: str) -> list[Labelled]:
+    """Read the photos of a split in which people drew boxes."""
+    return [
+        Labelled(photo.name, frame, labels, marked, _tilts(labels, marked, photo.eyes))
+        for photo, frame, labels, marked in read_labelled(expw, faces, split)
+    ]
+
+
+def found_scores(answers: list[list[Detection]], photos: list[Labelled]) -> Floats:
+    """Best score of what overlaps each labelled face; 0 where nothing does."""
+    best: list[float] = []
+    for photo, found in zip(photos, answers, strict=True):
+        boxes, scores = _arrays(found)
+        hits = overlaps(photo.boxes, boxes) >= ENOUGH
+        best += [float(scores[row].max(initial=0)) for row in hits]
+    return np.array(best, np.float32)
+
+
+def paired(before: Floats, after: Floats, threshold: float) -> dict[str, Any]:
+    """Hold two detectors against each other on the same faces."""
+    was, now = before >= threshold, after >= threshold
+    return {
+        "faces": len(was),
+        "recall_before": round(float(was.mean()), 4),
+        "recall_after": round(float(now.mean()), 4),
+        "lost": int((was & ~now).sum()),
+        "gained": int((now & ~was).sum()),
+    }
 
 
 def main(
     expw: Annotated[Path, typer.Option(help="Folder with label.lst and origin/.")],
     faces: Annotated[Path, typer.Option(help="Folder with faces.csv and pictures/.")],
-    yunet: Annotated[Path, typer.Option(help="face_detection_yunet_2023mar.onnx")],
     out: Annotated[Path, typer.Option(help="Folder for figures, curve and contact sheet.")],
-    model: Annotated[Path | None, typer.Option(help="A face detector's file; default: the bundled one.")] = None,
-    num_runs: Annotated[int, typer.Option(min=1, help="Timed runs of each detector.")] = 200,
+    num_runs: Annotated[int, typer.Option(min=0, help="Timed runs of each detector; 0: none.")] = 200,
 ) -> None:
-    """Judge fer-edge's own detector beside YuNet and Haar."""
+    """Judge the bundled detectors beside the same network in OpenCV, and Haar."""
     cv2.setNumThreads(1)
     make_folder(out)
-    photos = [
-        Labelled(photo.name, frame, labels, marked, _tilts(labels, marked, photo.eyes))
-        for photo, frame, labels, marked in read_unseen(expw, faces)
-    ]
-    threshold = CentrePoints(model).threshold
-    own = CentrePoints(model, LEAST_SCORE)
-    rivals = {"yunet at 320": Yunet(yunet, LEAST_SCORE, 320), "yunet at 480": Yunet(yunet, LEAST_SCORE)}
-    sides = {f"{own.name} at {' and '.join(map(str, one))}": one for one in own.choices if one != own.sides}
-    looks = {name: _looking(model, one, LEAST_SCORE) for name, one in sides.items()}
-    detectors: dict[str, Detector] = {own.name: own, **rivals, **looks}
+    photos, others = read(expw, faces, "valid"), read(expw, faces, "train")
+    threshold = YuNet().threshold
+    detectors: dict[str, Detector] = {
+        f"{recipe} at {side}": YuNet(path, LEAST_SCORE, side=side)
+        for recipe, path in BUNDLED_DETECTORS.items()
+        for side in SIDES
+    }
+    detectors |= {f"opencv at {side}": OpenCvYuNet(LEAST_SCORE, side) for side in (SIDE, 480)}
     if hasattr(cv2, "CascadeClassifier"):
         detectors["haar"] = Haar()
-    points = {own.name: threshold, "yunet at 320": 0.6, "yunet at 480": 0.6, "haar": 1.0} | dict.fromkeys(
-        looks, threshold
-    )
-    report: dict[str, Any] = {"photos": len(photos), "labelled": sum(len(photo.boxes) for photo in photos)}
-    curves, table = {}, {}
+    points = dict.fromkeys(detectors, threshold) | {"haar": 1.0}
+    curves, table, everything = {}, {}, {}
     for name, detector in detectors.items():
         curves[name], answers = judged(detector, photos)
         recall, false = curves[name].at_threshold(points[name])
@@ -224,13 +245,37 @@ def main(
             f"recall_at_{FALSE_PER_PHOTO:g}_false": round(curves[name].at_false(FALSE_PER_PHOTO)[0], 4),
             "by": groups(photos, answers, points[name]),
         }
-        if name == own.name:
-            draw_sheet(out / "sheet.png", photos, answers, threshold)
-    vga = cast(Pixels, cv2.resize(photos[0].frame_bgr, (640, 480), interpolation=cv2.INTER_LINEAR))
-    in_use: dict[str, Detector] = {"yunet at 320": Yunet(yunet, side=320), "yunet at 480": Yunet(yunet)}
-    in_use |= {name: _looking(model, one) for name, one in sides.items()}
-    report |= {"detectors": table, "time": timed({own.name: CentrePoints(model), **in_use}, vga, num_runs)}
-    draw_curves(out / "curves.png", {name: one for name, one in curves.items() if name not in looks}, points)
+        everything[name] = answers
+    draw_sheet(out / "sheet.png", photos, everything[f"int8 at {SIDE}"], threshold)
+    chosen, others_int8 = judged(detectors[f"int8 at {SIDE}"], others)
+    _, others_float = judged(detectors[f"float16 at {SIDE}"], others)
+    all_int8, all_float = (
+        np.concatenate([found_scores(everything[f"{recipe} at {SIDE}"], photos), found_scores(rest, others)])
+        for recipe, rest in (("int8", others_int8), ("float16", others_float))
+    )
+    report: dict[str, Any] = {
+        "machine": describe(),
+        "photos": len(photos),
+        "labelled": sum(len(photo.boxes) for photo in photos),
+        "detectors": table,
+        "threshold": {
+            "photos": len(others),
+            "labelled": sum(len(photo.boxes) for photo in others),
+            "at": {f"{score:.2f}": [round(value, 4) for value in chosen.at_threshold(score)] for score in THRESHOLDS},
+        },
+        "float16_to_int8": paired(all_float, all_int8, threshold),
+    }
+    if num_runs:
+        vga = cast(Pixels, cv2.resize(photos[0].frame_bgr, (640, 480), interpolation=cv2.INTER_LINEAR))
+        in_use: dict[str, Detector] = {"opencv at 320": OpenCvYuNet()}
+        in_use |= {
+            f"{recipe} at {side}": YuNet(path, side=side)
+            for recipe, path in BUNDLED_DETECTORS.items()
+            for side in SIDES
+        }
+        report["time"] = timed(in_use, vga, num_runs)
+    shown = [name for name in curves if name.endswith(f" at {SIDE}") or name == "haar"]
+    draw_curves(out / "curves.png", {name: curves[name] for name in shown}, points)
     write_json(out / "detectors.json", report)
     print_json(json.loads((out / "detectors.json").read_text()))
     console.print(f"wrote {out}; sheet.png shows real people: keep it to yourself")

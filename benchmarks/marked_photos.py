@@ -49,10 +49,15 @@ def read_photos(root: Path, split: str) -> Iterator[Photo]:
         yield Photo(name, (width, height), values[:, :4], values[:, 4:8], values[:, 8] >= DOUBTFUL)
 
 
-def read_unseen(expw: Path, faces: Path) -> Iterator[tuple[Photo, Pixels, Floats, Floats]]:
-    """Go through the photos of which no training of ours saw any, and in which people drew boxes.
+def read_labelled(expw: Path, faces: Path, split: str = "valid") -> Iterator[tuple[Photo, Pixels, Floats, Floats]]:
+    """Go through the photos of a split in which people drew boxes.
 
     A line of ExpW's `label.lst` is name, id, top, left, right, bottom and two more.
+
+    Args:
+        expw: Folder with label.lst and origin/.
+        faces: As `read_photos` takes it.
+        split: The photos of valid judge, those of train may choose a threshold.
 
     Yields:
         What `faces.csv` says of the photo; the original, (height, width, 3) uint8 BGR; people's boxes and YuNet's,
@@ -62,7 +67,7 @@ def read_unseen(expw: Path, faces: Path) -> Iterator[tuple[Photo, Pixels, Floats
     for line in (expw / "label.lst").read_text().splitlines():
         name, _, top, left, right, bottom, *_ = line.split()
         boxes[name].append([float(left), float(top), float(right) - float(left), float(bottom) - float(top)])
-    for photo in read_photos(faces, "valid"):
+    for photo in read_photos(faces, split):
         if photo.name in boxes:
             frame = read_picture(expw / "origin" / photo.name)
             marked = photo.boxes * np.float32(frame.shape[1] / photo.size_wh[0])

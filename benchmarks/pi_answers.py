@@ -16,7 +16,7 @@ from rich.table import Table
 
 from fer_edge.classify import Classifier
 from fer_edge.crop import Box, overlap
-from fer_edge.detect import YuNet
+from fer_edge.detect import BUNDLED_DETECTORS, YuNet
 
 ROUNDED = 0.5e-4
 """`run --json` gives scores and probabilities to four digits."""
@@ -73,9 +73,12 @@ class Comparison:
 
 def bundled_scale() -> Scale:
     """Read the steps of the models that come with fer-edge."""
-    classifier, detector = Classifier(), YuNet()
-    temperature = classifier.contract.temperature
-    return Scale(classifier.network.step, temperature, detector.engine.steps[0], detector.threshold)
+    classifier, detector = Classifier(), YuNet(BUNDLED_DETECTORS["int8"])
+    contract = detector.model.contract
+    steps = detector.engine(contract.width, contract.height).steps
+    # When both logits of a score move by a step, the log odds of the score, their shares' root, move by at most one.
+    heat = max(step * max(scale[:2]) for step, scale in zip(steps, contract.scale, strict=True))
+    return Scale(classifier.network.step, classifier.contract.temperature, heat, detector.threshold)
 
 
 def read_answers(lines: str) -> Faces:

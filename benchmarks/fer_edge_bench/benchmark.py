@@ -11,7 +11,7 @@ import cv2
 from fer_edge.classify import BUNDLED, Classifier
 from fer_edge.console import progress
 from fer_edge.contract import ModelFile, read_model
-from fer_edge.detect import Choice, Detection, make_detector
+from fer_edge.detect import BUNDLED_DETECTORS, Choice, Detection, Detector, YuNet, make_detector
 from fer_edge.errors import BenchmarkError, DataError, ModelError
 from fer_edge.files import sha256
 from fer_edge.images import Pixels
@@ -19,7 +19,7 @@ from fer_edge.machine_facts import Throttle
 from fer_edge.recognizer import Recognizer
 from fer_edge.render import clip
 from fer_edge.sources import open_source
-from fer_edge_bench.figures import STAGES, Assertion, paired_ratio, spread
+from fer_edge_bench.figures import OTHERS, STAGES, Assertion, paired_ratio, spread
 from fer_edge_bench.latency import Stages, Timings, measure
 from fer_edge_bench.machine import describe, peak_memory_mb
 
@@ -60,12 +60,14 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
     detector = make_detector(settings.detector, settings.detector_model, threads=settings.threads)
     recognizer = Recognizer(model, detector, settings.threads)
     float_classifier = Classifier(float_model, settings.threads) if float_model else None
+    other = other_form(detector, settings.threads)
     stages = Stages[Detection](
         capture=drawn_frames() if settings.source is None else frames_of(settings.source),
         detect=detector.detect,
         crop=recognizer.crop,
         classify=recognizer.classifier.probabilities,
         classify_float=float_classifier.probabilities if float_classifier else None,
+        detect_other=other.detect if other else None,
     )
     before = Throttle.read()
     with progress() as bar:
@@ -81,6 +83,7 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
         "float_model": _named(float_model) if float_model else None,
         "source": settings.source or "drawn frames, 640x480",
         "detector": detector.name,
+        "other_detector": other.name if other else None,
         "threads": settings.threads,
         "runtime": recognizer.classifier.network.runtime,
         "warmup_runs": settings.warmup_runs,
@@ -96,15 +99,26 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
 
 
 def summarise(timings: Timings) -> dict[str, Any]:
-    """Figures of each stage in milliseconds per frame, and how float32 compares with int8."""
-    stages = [*STAGES, *({"classify_float"} & timings.ms.keys())]
+    """Figures of each stage in milliseconds per frame, and how what was timed beside them compares."""
+    stages = [*STAGES, *(other for other in OTHERS if other in timings.ms)]
     figures: dict[str, Any] = {
         "faces_per_frame": round(sum(timings.faces) / len(timings.faces), 2),
         "ms": {stage: spread(timings.ms.get(stage, [])) for stage in stages},
     }
     if "classify_float" in timings.ms:
         figures["float_over_int8"] = paired_ratio(timings.ms["classify_float"], timings.ms["classify"])
+    if "detect_other" in timings.ms:
+        figures["other_detector_over_own"] = paired_ratio(timings.ms["detect_other"], timings.ms["detect"])
     return figures
+
+
+def other_form(detector: Detector, threads: int) -> Detector | None:
+    """Make the bundled detector in the form that `detector` is not; None where it is no bundled one."""
+    paths = list(BUNDLED_DETECTORS.values())
+    if not isinstance(detector, YuNet) or detector.model.path not in paths:
+        return None
+    paths.remove(detector.model.path)
+    return YuNet(paths[0], threads=threads)
 
 
 def check(report: dict[str, Any]) -> None:

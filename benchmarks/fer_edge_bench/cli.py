@@ -40,13 +40,13 @@ def benchmark_command(
     from fer_edge.files import write_json
     from fer_edge_bench.benchmark import BenchmarkSettings, benchmark, check
     from fer_edge_bench.figures import parse_assertion
-    from fer_edge_bench.report import as_table, ratio_line
+    from fer_edge_bench.report import as_table, ratio_lines
 
     assertions = [parse_assertion(condition) for condition in conditions or []]
     settings = BenchmarkSettings(model, float_model, source, threads, warmup_runs, num_runs, detector, detector_model)
     report = benchmark(settings, assertions)
     console.print(as_table(report))
-    if line := ratio_line(report):
+    for line in ratio_lines(report):
         console.print(line)
     if out:
         write_json(out, report)

@@ -12,6 +12,8 @@ from fer_edge.errors import UsageError
 
 STAGES = ("capture", "detect", "crop", "classify", "total")
 STATISTICS = ("p50", "p90", "p99", "max", "mean")
+OTHERS = ("classify_float", "detect_other")
+"""What is timed beside the stages, on the same faces and frames."""
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -34,17 +36,17 @@ def spread(values_ms: list[float]) -> dict[str, float | int]:
     return {"n": len(values_ms), **{name: round(float(n), 4) for name, n in zip(STATISTICS, numbers, strict=True)}}
 
 
-def paired_ratio(float_ms: list[float], int8_ms: list[float]) -> dict[str, float | int]:
-    """How many times longer float32 took than int8 on the same face: median and the middle 80 % of the pairs.
+def paired_ratio(other_ms: list[float], own_ms: list[float]) -> dict[str, float | int]:
+    """How many times longer one thing took than another in the same moment: median and the middle 80 % of the pairs.
 
     Args:
-        float_ms: One timing per face, in milliseconds.
-        int8_ms: Those of the same faces, taken in the same moment.
+        other_ms: One timing per face or frame, in milliseconds.
+        own_ms: Those of the same ones.
     """
-    if not float_ms:
+    if not other_ms:
         return {"n": 0}
-    p10, p50, p90 = np.percentile(np.divide(float_ms, int8_ms), (10, 50, 90))
-    return {"n": len(float_ms), "p10": round(float(p10), 3), "p50": round(float(p50), 3), "p90": round(float(p90), 3)}
+    p10, p50, p90 = np.percentile(np.divide(other_ms, own_ms), (10, 50, 90))
+    return {"n": len(other_ms), "p10": round(float(p10), 3), "p50": round(float(p50), 3), "p90": round(float(p90), 3)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Assertion:
 
 
 def parse_assertion(text: str) -> Assertion:
-    """Read STAGE.STATISTIC<MILLISECONDS, classify_float.STATISTIC<MILLISECONDS or memory_mb<MEGABYTES.
+    """Read STAGE.STATISTIC<MILLISECONDS, where a stage may be one of `OTHERS`, or memory_mb<MEGABYTES.
 
     >>> parse_assertion("total.p90 < 50").figure
     ('ms', 'total', 'p90')
@@ -82,7 +84,7 @@ def parse_assertion(text: str) -> Assertion:
     if name == "memory_mb":
         return Assertion(text, ("memory_mb",), comparison, float(limit))
     stage, _, statistic = name.partition(".")
-    stages = (*STAGES, "classify_float")
+    stages = (*STAGES, *OTHERS)
     if stage not in stages or statistic not in STATISTICS:
         raise UsageError(
             f"--assert {text!r}: no figure {name!r}; there are memory_mb and STAGE.STATISTIC "

@@ -28,6 +28,8 @@ class Stages(Generic[Found]):
     """Says what they express; never called without a face."""
     classify_float: Callable[[Pixels], Any] | None = None
     """The same by the float32 model, which takes no part in the total."""
+    detect_other: Callable[[Pixels], Any] | None = None
+    """Finds faces in another way, which takes no part in the total either."""
 
 
 @dataclass
@@ -53,8 +55,8 @@ def measure(
 ) -> Timings:
     """Run all stages `warmup_runs` times unnoticed and `num_runs` times by the clock.
 
-    Float and int8 take turns within each frame, and so does which of them goes first: whatever else the machine does
-    meets both alike.
+    What is compared takes turns within each frame, and so does which goes first: whatever else the machine does meets
+    both alike.
 
     Args:
         stages: What to time.
@@ -65,12 +67,12 @@ def measure(
     """
     timings = Timings()
     for number in range(-warmup_runs, num_runs):
-        _run_once(stages, timings if number >= 0 else Timings(), clock_s, float_first=number % 2 == 1)
+        _run_once(stages, timings if number >= 0 else Timings(), clock_s, other_first=number % 2 == 1)
         advance()
     return timings
 
 
-def _run_once(stages: Stages[Found], timings: Timings, clock_s: Callable[[], float], *, float_first: bool) -> None:
+def _run_once(stages: Stages[Found], timings: Timings, clock_s: Callable[[], float], *, other_first: bool) -> None:
     def timed(stage: str, function: Callable[..., Result], *arguments: Any) -> tuple[float, Result]:
         before = clock_s()
         result = function(*arguments)
@@ -81,15 +83,19 @@ def _run_once(stages: Stages[Found], timings: Timings, clock_s: Callable[[], flo
     frame_bgr, capture_ms = stages.capture()
     if capture_ms is not None:
         timings.add("capture", capture_ms)
+    if stages.detect_other and other_first:
+        timed("detect_other", stages.detect_other, frame_bgr)
     detect_ms, found = timed("detect", stages.detect, frame_bgr)
+    if stages.detect_other and not other_first:
+        timed("detect_other", stages.detect_other, frame_bgr)
     total_ms = (capture_ms or 0.0) + detect_ms
     timings.faces.append(len(found))
     if found:
         crop_ms, pixels = timed("crop", stages.crop, frame_bgr, found)
-        if stages.classify_float and float_first:
+        if stages.classify_float and other_first:
             timed("classify_float", stages.classify_float, pixels)
         classify_ms, _ = timed("classify", stages.classify, pixels)
-        if stages.classify_float and not float_first:
+        if stages.classify_float and not other_first:
             timed("classify_float", stages.classify_float, pixels)
         total_ms += crop_ms + classify_ms
     timings.add("total", total_ms)

@@ -7,6 +7,8 @@ from rich.table import Table
 from fer_edge_bench.figures import STAGES
 
 SHOWN = ("p50", "p90", "p99", "max")
+FASTER = 0.9
+"""Times the detector's time below which its other form is worth asking for."""
 
 
 def as_table(report: dict[str, Any]) -> Table:
@@ -18,6 +20,8 @@ def as_table(report: dict[str, Any]) -> Table:
     names["classify"] = f"classify ({report['model']['recipe']})"
     if "classify_float" in report["ms"]:
         names["classify_float"] = "classify (float32)"
+    if "detect_other" in report["ms"]:
+        names["detect_other"] = f"detect ({report['other_detector']})"
     for stage, name in names.items():
         row = report["ms"][stage]
         table.add_row(name, str(row["n"]), *(f"{row[key]:.2f}" if key in row else "-" for key in SHOWN))
@@ -42,12 +46,24 @@ def machine_line(report: dict[str, Any]) -> str:
     )
 
 
-def ratio_line(report: dict[str, Any]) -> str | None:
-    """Say how int8 compares with float32 on the same faces, or None where there was no float32 model."""
-    ratio = report.get("float_over_int8")
-    if not ratio or not ratio["n"]:
-        return None
-    return (
-        f"float32 took {ratio['p50']:.2f} times as long as int8 on the same faces "
-        f"(middle 80 % of {ratio['n']} pairs: {ratio['p10']:.2f} to {ratio['p90']:.2f})"
-    )
+def ratio_lines(report: dict[str, Any]) -> list[str]:
+    """Say how float32 compares with int8 on the same faces, and the other form of the detector on the same frames."""
+    lines = []
+    if ratio := _judged(report, "float_over_int8"):
+        lines.append(f"float32 took {ratio['p50']:.2f} times as long as int8 on the same faces {_spread(ratio)}")
+    if ratio := _judged(report, "other_detector_over_own"):
+        own, other = report["detector"], report["other_detector"]
+        advice = f"; faster here: --detector {other.split('_')[-1]}" if ratio["p50"] < FASTER else ""
+        lines.append(
+            f"{other} took {ratio['p50']:.2f} times as long as {own} on the same frames {_spread(ratio)}{advice}"
+        )
+    return lines
+
+
+def _judged(report: dict[str, Any], name: str) -> dict[str, float]:
+    ratio: dict[str, float] = report.get(name) or {}
+    return ratio if ratio.get("n") else {}
+
+
+def _spread(ratio: dict[str, float]) -> str:
+    return f"(middle 80 % of {ratio['n']} pairs: {ratio['p10']:.2f} to {ratio['p90']:.2f})"
