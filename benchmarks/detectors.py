@@ -10,6 +10,7 @@ in `faces.csv` counts neither way; everything else is a false alarm. So YuNet ha
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,8 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 """Scores whose recall and false alarms per photo are told, of the photos that choose the threshold."""
 SIZES = (0, 24, 48, 96, 1000)
 """Longer side of a labelled box, in pixels of a 320x240 input."""
+VGA_SIZES = (0, 16, 24, 48, 160, 1000)
+"""Likewise, in pixels of a VGA frame."""
 GREYS = (0, 60, 100, 140, 256)
 """Mean grey of a labelled box."""
 TILTS = (0, 10, 25, 90)
@@ -125,6 +128,35 @@ def _binned(facts: list[tuple[float, bool]], edges: tuple[int, ...]) -> dict[str
         hits = [hit for value, hit in facts if low <= value < high]
         table[f"{low} to {high}"] = {"n": len(hits), "recall": round(sum(hits) / len(hits), 4) if hits else None}
     return table
+
+
+def crowd(photos: list[Labelled], across: int) -> Iterator[tuple[Pixels, Floats]]:
+    """Put photos side by side into VGA frames, `across` in each row and column: tiny faces, and many of them.
+
+    Yields:
+        (480, 640, 3) uint8 BGR, and people's boxes in it, (n, 4).
+    """
+    width, height = 640 // across, 480 // across
+    for first in range(0, len(photos) - across**2 + 1, across**2):
+        frame, boxes = np.zeros((480, 640, 3), np.uint8), []
+        for number, photo in enumerate(photos[first : first + across**2]):
+            x, y = number % across * width, number // across * height
+            scale = min(width / photo.frame_bgr.shape[1], height / photo.frame_bgr.shape[0])
+            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            small = cv2.resize(photo.frame_bgr, None, fx=scale, fy=scale, interpolation=method)[:height, :width]
+            frame[y : y + small.shape[0], x : x + small.shape[1]] = small
+            boxes.append(photo.boxes * np.float32(scale) + np.array([x, y, 0, 0], np.float32))
+        yield frame, np.concatenate(boxes)
+
+
+def recall_by_size(detector: Detector, frames: list[tuple[Pixels, Floats]]) -> dict[str, Any]:
+    """Recall by the longer side of a face in pixels of a VGA frame."""
+    facts = []
+    for frame, labels in frames:
+        boxes, _ = _arrays(detector.detect(frame))
+        hits = overlaps(labels, boxes).max(axis=1, initial=0) >= ENOUGH
+        facts += list(zip(labels[:, 2:].max(axis=1).tolist(), hits.tolist(), strict=True))
+    return _binned(facts, VGA_SIZES) | {"all": round(statistics.mean(hit for _, hit in facts), 4)}
 
 
 def timed(detectors: dict[str, Detector], frame_bgr: Pixels, runs: int) -> dict[str, Any]:
@@ -253,6 +285,7 @@ def main(
         np.concatenate([found_scores(everything[f"{recipe} at {SIDE}"], photos), found_scores(rest, others)])
         for recipe, rest in (("int8", others_int8), ("float16", others_float))
     )
+    frames = list(crowd(photos, 2))
     report: dict[str, Any] = {
         "machine": describe(),
         "photos": len(photos),
@@ -262,6 +295,9 @@ def main(
             "photos": len(others),
             "labelled": sum(len(photo.boxes) for photo in others),
             "at": {f"{score:.2f}": [round(value, 4) for value in chosen.at_threshold(score)] for score in THRESHOLDS},
+        },
+        "four_photos_in_a_vga_frame": {
+            f"int8 at {side}": recall_by_size(YuNet(BUNDLED_DETECTORS["int8"], side=side), frames) for side in SIDES
         },
         "float16_to_int8": paired(all_float, all_int8, threshold),
     }
