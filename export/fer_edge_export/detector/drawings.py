@@ -1,12 +1,14 @@
 """Drawn pictures to calibrate with: nobody's photos, so that no data set's terms come into the detector."""
 
+from itertools import islice
+
 import cv2
 import numpy as np
 
 from fer_edge.images import Pixels
 from fer_edge.render import clip
 
-FRAMES = 8
+FRAMES = 4
 """Of the film that a picture is one of: somebody else, and another expression, in each."""
 LEAST_ZOOM, MOST_ZOOM = 0.25, 3.0
 """Times the film's size: with the film's people, faces of 13 to 330 pixels in a picture 320 wide."""
@@ -27,8 +29,8 @@ def drawn_pictures(count: int, size_wh: tuple[int, int], seed: int) -> Pixels:
     width, height = size_wh
     pictures = []
     for number in range(count):
-        film = [frame for frame, _ in clip(FRAMES, seed=1000 * seed + number)]
-        frame = film[int(rng.integers(FRAMES))]
+        film = clip(FRAMES, seed=1000 * seed + number)
+        frame, _ = next(islice(film, int(rng.integers(FRAMES)), None))
         rows, columns = frame.shape[:2]
         zoom = float(np.exp(rng.uniform(np.log(LEAST_ZOOM), np.log(MOST_ZOOM)))) * width / columns
         left = width / 2 - zoom * columns * rng.uniform(0.2, 0.8)
