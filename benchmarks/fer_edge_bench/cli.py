@@ -20,7 +20,9 @@ def benchmark_command(
     source: Annotated[
         str | None, typer.Option(help="Picture, folder, video or camera number.", show_default="drawn frames")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
+    threads: Annotated[
+        str, typer.Option(metavar="N|auto", help="Threads of the detector and the classifier; auto: as many as help.")
+    ] = "1",
     warmup_runs: Annotated[int, typer.Option(min=0, help="Frames that are not counted.")] = 10,
     num_runs: Annotated[int, typer.Option(min=1, help="Frames that are.")] = 200,
     detector: Annotated[Literal["auto", "int8", "float16", "none"], typer.Option(help="Face detector.")] = "auto",
@@ -38,12 +40,15 @@ def benchmark_command(
     """
     from fer_edge.console import console, print_json
     from fer_edge.files import write_json
+    from fer_edge.processor import parsed_threads
     from fer_edge_bench.benchmark import BenchmarkSettings, benchmark, check
     from fer_edge_bench.figures import parse_assertion
     from fer_edge_bench.report import as_table, ratio_lines
 
     assertions = [parse_assertion(condition) for condition in conditions or []]
-    settings = BenchmarkSettings(model, float_model, source, threads, warmup_runs, num_runs, detector, detector_model)
+    settings = BenchmarkSettings(
+        model, float_model, source, parsed_threads(threads), warmup_runs, num_runs, detector, detector_model
+    )
     report = benchmark(settings, assertions)
     console.print(as_table(report))
     for line in ratio_lines(report):

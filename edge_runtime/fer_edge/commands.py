@@ -34,7 +34,9 @@ def run(
         ),
     ] = "0",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line per frame on stdout.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the detector and the classifier.")] = 1,
+    threads: Annotated[
+        str, typer.Option(metavar="N|auto", help="Threads of the detector and the classifier; auto: as many as help.")
+    ] = "1",
     size: Annotated[
         str | None, typer.Option(metavar="WxH", rich_help_panel=FRAMES, help="Ask a camera for it, such as 640x480.")
     ] = None,
@@ -166,6 +168,7 @@ def run(
 
     Example: fer-edge run --source 0 --preview --csv faces.csv
     """
+    from fer_edge.processor import parsed_threads
     from fer_edge.run import PreviewSettings, RunSettings
     from fer_edge.run import run as run_source
     from fer_edge.smooth import CALM
@@ -180,7 +183,7 @@ def run(
         detector=detector,
         detector_model=detector_model,
         conf=conf,
-        threads=threads,
+        threads=parsed_threads(threads),
         follow=FollowSettings(detect_every, budget_ms, max_faces, min_face),
         smooth=None if no_smooth else CALM,
         blur=blur,

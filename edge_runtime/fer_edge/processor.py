@@ -1,10 +1,12 @@
-"""Which form of a network this processor computes fastest: the one rule, with the figures it comes from."""
+"""How this processor computes fastest: form of the face detector, number of threads; the rules with their figures."""
 
+import os
 import platform
 import re
 from pathlib import Path
 from typing import Literal
 
+from fer_edge.errors import UsageError
 from fer_edge.machine_facts import text_of
 
 Recipe = Literal["int8", "float16"]
@@ -12,6 +14,11 @@ Recipe = Literal["int8", "float16"]
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "asimddp"}
 """What Linux calls a processor's multiplication of four bytes with four bytes at once (x86: Intel since Ice Lake, AMD
 since Zen 4; Arm: since Cortex-A76, as in a Pi 5)."""
+MOST_THREADS = 64
+MOST_THREADS_THAT_HELP = 2
+"""Two threads on two cores took 0.61 times as long as one (detector int8; float16 0.56, expression model 0.68), with
+capture and live page beside them 0.61; four threads no less than two (`benchmarks/detector_forms.py`, AMD EPYC, nothing
+else running; beside a training of one thread, two took as long as one). More cores were not at hand."""
 X86 = ("x86_64", "amd64", "i386", "i686")
 
 
@@ -47,3 +54,19 @@ def detector_reason() -> str:
     known = has_dot_products()
     has = "does not say whether it has" if known is None else "has" if known else "has no"
     return f"{detector_recipe()} (this processor {has} int8 dot products)"
+
+
+def parsed_threads(text: str) -> int:
+    """Read `--threads`: a number, or auto for as many as help and there are cores.
+
+    >>> parsed_threads("3")
+    3
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    if text == "auto":
+        return min(MOST_THREADS_THAT_HELP, os.cpu_count() or 1)
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS):
+        raise UsageError(f"--threads {text}: give a number from 1 to {MOST_THREADS}, or auto")
+    return int(text)

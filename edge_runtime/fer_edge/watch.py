@@ -83,6 +83,8 @@ class Result:
     """Frames so far that the source gave and nobody looked at."""
     age_ms: float = 0.0
     """From when the frame was there to when this result was."""
+    detector: str = ""
+    """Name of what looked for the faces."""
 
 
 class Pace:
@@ -197,7 +199,8 @@ class Watcher:
         check_frame(frame.bgr)
         faces, events, ms = self._still(frame) if frame.fps is None else self._moving(frame)
         ms = {"capture": frame.capture_ms, **ms, "total": frame.capture_ms + sum(ms.values())}
-        return Result(frame, faces, events, ms, dropped, 1000 * (time.perf_counter() - frame.captured))
+        age_ms = 1000 * (time.perf_counter() - frame.captured)
+        return Result(frame, faces, events, ms, dropped, age_ms, self.recognizer.detector.name)
 
     def _still(self, frame: Frame) -> tuple[list[Face], list[Event], dict[str, float]]:
         """Name the faces of a picture; the other two as `_moving` gives them."""

@@ -57,6 +57,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "frame": frame.index,
         "age_ms": round(result.age_ms, 2),
         "dropped": result.dropped,
+        "detector": result.detector,
         "faces": [
             {
                 "id": number if face.id is None else face.id,
