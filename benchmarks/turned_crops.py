@@ -3,12 +3,11 @@
 python benchmarks/turned_crops.py --muxspace muxspace --expw expw --film runs/clip/clip.mp4
 
 Pictures are rolled about their centre, the border repeated; every one is looked at by the bundled detector, and the
-face that overlaps the labelled one (a ready crop: the best) is cut out by the crop rule, and by the same rule on the
-picture turned about the box's centre by the line through both eyes. Of muxspace only testing people, divided with seed
+face that overlaps the labelled one (a ready crop: the best) is cut out by the crop rule, upright and turned with the
+eyes. Of muxspace only testing people, divided with seed
 0. `film` is what `benchmarks/clip.py` leaves: how often the answer for a followed face changes, frame by frame.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -46,24 +45,12 @@ def rolled(picture: Pixels, degrees: float) -> tuple[Pixels, Any]:
     return cast(Pixels, cv2.warpAffine(picture, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE)), matrix
 
 
-def turned(frame: Pixels, face: Detection) -> Pixels:
-    """Turn a frame about a face's centre until its eyes are level."""
-    if face.landmarks is None:
-        return frame
-    (right_x, right_y), (left_x, left_y), *_ = face.landmarks
-    degrees = math.degrees(math.atan2(left_y - right_y, left_x - right_x))
-    centre = face.box.x + face.box.w / 2, face.box.y + face.box.h / 2
-    matrix = cv2.getRotationMatrix2D(centre, degrees, 1.0)
-    size_wh = frame.shape[1], frame.shape[0]
-    return cast(Pixels, cv2.warpAffine(frame, matrix, size_wh, borderMode=cv2.BORDER_REPLICATE))
-
-
 def answers(classifier: Classifier, frame: Pixels, face: Detection) -> tuple[str, str]:
     """What the model says of the face as it is, and of the face turned."""
     contract = classifier.contract
     crops = [
-        crop_face(picture, face.box, contract.size, contract.crop_scale, contract.colour)
-        for picture in (frame, turned(frame, face))
+        crop_face(frame, face.box, contract.size, contract.crop_scale, contract.colour, roll)
+        for roll in (0.0, face.roll)
     ]
     upright, level = classifier.network.logits(np.stack(crops)).argmax(axis=1)
     return contract.labels[upright], contract.labels[level]
@@ -73,11 +60,12 @@ def labelled(root: Path) -> Iterator[tuple[Pixels, str, Box | None]]:
     """Go through the testing faces of a data set that is divided by person, or through all that have a box."""
     settings = DataSettings(group="person")
     table = read_table(root, settings)
-    if "x" not in table.rows:
+    has_boxes = bool(table.rows["x"].notna().any())
+    if not has_boxes:
         table = table.keep(assign(table.rows, settings) == "testing")
     with progress() as bar:
         for row in bar.track(list(table.rows.to_dict("records")), description=root.name):
-            box = Box(row["x"], row["y"], row["w"], row["h"]) if "x" in row else None
+            box = Box(row["x"], row["y"], row["w"], row["h"]) if has_boxes else None
             yield read_picture(table.root / row["picture"]), row["label"], box
 
 

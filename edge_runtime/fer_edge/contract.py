@@ -25,8 +25,8 @@ from fer_edge.model_file import (
 )
 
 CROP_RULE: dict[Colour, str] = {
-    "grey": "square around the box, border replicated, area down, linear up, grey BT.601",
-    "rgb": "square around the box, border replicated, area down, linear up, RGB",
+    "grey": "square around the box, turned with the eyes, border replicated, area down, linear up, grey BT.601",
+    "rgb": "square around the box, turned with the eyes, border replicated, area down, linear up, RGB",
 }
 LARGEST_SIZE = 4096
 """Pixels of the input's side: a network for crops takes far fewer."""

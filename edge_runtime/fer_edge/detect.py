@@ -1,5 +1,6 @@
 """Finding the faces of a frame. Every detector answers in fer-edge's framing, which is YuNet's (`fer_edge.crop`)."""
 
+import math
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -34,6 +35,10 @@ Landmarks = tuple[tuple[float, float], ...]
 """x, y of each, in pixels of the frame."""
 
 
+NEAR_EYES = 0.15
+"""Of the face's longer side: eyes that are nearer to each other, as in a profile, do not say how it is turned."""
+
+
 class Detection(NamedTuple):
     """A face that a detector found."""
 
@@ -43,6 +48,16 @@ class Detection(NamedTuple):
     """0 to 1; 1 from a detector that gives none."""
     landmarks: Landmarks | None = None
     """None from a detector that gives none."""
+
+    @property
+    def roll(self) -> float:
+        """Degrees by which the eyes are off level, clockwise; 0 where they are not known, or too near in a profile."""
+        if self.landmarks is None:
+            return 0.0
+        (right_x, right_y), (left_x, left_y), *_ = self.landmarks
+        if math.hypot(left_x - right_x, left_y - right_y) < NEAR_EYES * self.box.longer:
+            return 0.0
+        return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
 
 
 class Detector(Protocol):

@@ -123,7 +123,9 @@ class Recognizer:
         contract = self.classifier.contract
         pixels = np.empty((len(detections), *contract.face_shape), np.uint8)
         for row, detection in enumerate(detections):
-            pixels[row] = crop_face(frame_bgr, detection.box, contract.size, contract.crop_scale, contract.colour)
+            pixels[row] = crop_face(
+                frame_bgr, detection.box, contract.size, contract.crop_scale, contract.colour, detection.roll
+            )
         return pixels
 
     def _face(self, detection: Detection, probabilities: npt.NDArray[np.float64], frame_bgr: Pixels) -> Face:
