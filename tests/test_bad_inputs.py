@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.images import encode_picture, write_picture
+from fer_edge.model_file import read_packed, write_packed
 from fer_edge.render import draw_face
 
 TINY = Path(__file__).parent / "data" / "tiny.tflite"
@@ -60,9 +61,13 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(TINY) as old, zipfile.ZipFile(folder / "newer.tflite", "a") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b'"version": 1', b'"version": 99'))
-    detector = BUNDLED_DETECTOR.read_bytes()
+    detector = BUNDLED_DETECTORS["int8"].read_bytes()
     (folder / "face.tflite").write_bytes(detector)
     (folder / "face_cut.tflite").write_bytes(detector[: len(detector) // 2])
+    packed = read_packed(BUNDLED_DETECTORS["int8"])
+    for name, fields in (("old", {"decoding": "centre points"}), ("unscaled", {"scale": [[0.0] * 16] * 3})):
+        document = packed.document | fields
+        write_packed(folder / f"face_{name}.tflite", packed.flatbuffer, "faces", document, packed.golden)
     (folder / "face_flipped.tflite").write_bytes(detector[:5000] + bytes([detector[5000] ^ 255]) + detector[5001:])
     with zipfile.ZipFile(folder / "network.keras", "w") as keras_file:
         keras_file.writestr("config.json", "{}")
@@ -109,13 +114,17 @@ SHEET = [
     (run_with("--detector-model", "face_cut.tflite"), 1, "cut short; make one: fer-edge export RUN"),
     (run_with("--detector-model", "face_flipped.tflite"), 1, "the model is damaged (its sha256 differs)"),
     (run_with("--detector-model", str(TINY)), 1, "names expressions and finds no faces; give it as --model"),
-    (run_with("--detector-model", "no.onnx"), 2, "--detector yunet --detector-model no.onnx"),
-    (run_with("--detector", "yunet"), 2, "--detector yunet needs its file: --detector-model"),
-    (run_with("--detector", "yunet", "--detector-model", "no.onnx"), 1, "no such file; leave out --detector and"),
-    (run_with("--detector", "yunet", "--detector-model", "notes.txt"), 1, "notes.txt: not YuNet's file"),
+    (run_with("--detector-model", "face_old.tflite"), 1, "a face detector of another fer-edge; leave it out to use"),
+    (run_with("--detector-model", "face_unscaled.tflite"), 1, "scale of channel 0 is 0.0, not a number from 0.0001"),
+    (run_with("--detector-model", "no.onnx"), 1, "no.onnx: No such file or directory"),
+    (run_with("--detector-model", "notes.txt"), 1, "notes.txt: not a TFLite model"),
     (run_with("--detector", "none", "--detector-model", "no.onnx"), 2, "--detector none takes no file"),
+    (run_with("--detector", "int8", "--detector-model", "face.tflite"), 2, "--detector int8 takes no file"),
+    (run_with("--detector", "float16", "--detector-model", "face.tflite"), 2, "--detector float16 takes no file"),
     (["run", "--model", "face.tflite", "--source", "face.png"], 1, "names no expressions; give it as --detector-mo"),
     (["info", "face_cut.tflite"], 1, "cut short; make one: fer-edge export RUN"),
+    (["selftest", "face_old.tflite"], 1, "a face detector of another fer-edge"),
+    (["benchmark", "--detector-model", "face_old.tflite"], 1, "a face detector of another fer-edge"),
     (["selftest", "face_flipped.tflite"], 1, "the model is damaged (its sha256 differs); copy it again"),
     (["benchmark", "--model", "face.tflite"], 1, "finds faces and names no expressions"),
     ([*run_on("face.png"), "--save", "/proc/nowhere"], 1, "cannot write /proc/nowhere"),

@@ -27,7 +27,8 @@ SIDE = 320
 SIDES = (640, 480, 416, 320, 256, 192)
 """What a time budget may choose from, the most first; docs/face_detector.md has what each finds."""
 MOST_ENGINES = 20
-"""Sizes of the input that stay loaded, some MB each: of photos of any shape there are 19 for a side of 320 pixels."""
+"""Sizes of the input that stay loaded, some MB each: of photos of any shape, 160 pixels large or more, there are 17 for
+a side of 320 pixels."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """The five landmarks of a face in their order; right and left are the person's own."""

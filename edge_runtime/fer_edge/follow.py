@@ -98,10 +98,11 @@ class _Known:
     """Since when, on the follower's own clock, it is lost or the detector does not see it."""
 
     def lose(self, now: float) -> None:
-        """It is no longer where it was followed to; what hid it may have dragged its box along."""
+        """It is no longer where it was followed to; what hid it may have dragged its box and landmarks along."""
         self.there = False
         self.missed = now if self.missed is None else self.missed
-        self.detection = self.detection._replace(box=self.seen_at)
+        box = self.detection.box
+        self.detection = _moved(self.detection, self.seen_at.x - box.x, self.seen_at.y - box.y)
 
 
 class _Sight:

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS, LANDMARK_NAMES
 from fer_edge.detector_contract import read_detector, write_detector
 from fer_edge.images import read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.model_file import read_packed, write_packed
 from fer_edge.render import draw_face
 
 ROOT = Path(__file__).parents[2]
@@ -60,11 +61,29 @@ def test_run_finds_faces_with_the_bundled_detector_and_says_nothing_about_it(
     finished = fer_edge("run", "-m", tiny, "-s", folder / "fear.png", "--conf", 0.02, "--json")
 
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert set(json.loads(finished.stdout)["faces"][0]["probs"]) == set(EXPRESSIONS)
+    face = json.loads(finished.stdout)["faces"][0]
+    assert set(face["probs"]) == set(EXPRESSIONS)
+    assert tuple(face["landmarks"]) == LANDMARK_NAMES
+
+
+@pytest.mark.parametrize("choice", ["int8", "float16"])
+def test_run_takes_the_form_of_the_detector_that_is_named(
+    fer_edge: FerEdge, tiny: Path, folder: Path, choice: str
+) -> None:
+    command = ("run", "-m", tiny, "-s", folder / "fear.png", "--conf", 0.02, "--json")
+
+    finished, by_file = (
+        fer_edge(*command, *flags)
+        for flags in (("--detector", choice), ("--detector-model", BUNDLED_DETECTORS[choice]))
+    )
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+    faces, others = (json.loads(one.stdout)["faces"] for one in (finished, by_file))
+    assert faces == others != []
 
 
 def test_run_takes_the_detector_that_is_named(fer_edge: FerEdge, tiny: Path, folder: Path, tmp_path: Path) -> None:
-    model = read_detector(BUNDLED_DETECTOR)
+    model = read_detector(BUNDLED_DETECTORS["int8"])
     blind = tmp_path / "blind.tflite"
     write_detector(blind, model.flatbuffer, replace(model.contract, threshold=1.0), model.golden)
 
@@ -179,16 +198,25 @@ def test_a_reader_that_goes_away_ends_run_quietly(tiny: Path, video: Path) -> No
         (["--source", "{folder}/fear.png", "--detector-model", "none.tflite"], 1, "none.tflite: No such file"),
         (["--source", "{folder}/fear.png", "--detector-model", "{tiny}"], 1, "finds no faces; give it as --model"),
         (["--source", "{folder}/fear.png", "--model", "{face}"], 1, "no expressions; give it as --detector-model"),
-        (["--source", "{folder}/fear.png", "--detector-model", "a.onnx"], 2, "--detector yunet --detector-model a"),
-        (["--source", "{folder}/fear.png", "--detector", "yunet"], 2, "--detector yunet needs its file"),
-        (["--source", "{folder}/fear.png", "--detector", "none", "--detector-model", "x"], 2, "takes no file"),
+        (["--source", "{folder}/fear.png", "--detector-model", "a.onnx"], 1, "a.onnx: No such file"),
+        (
+            ["--source", "{folder}/fear.png", "--detector-model", "{old}"],
+            1,
+            "a face detector of another fer-edge; leave",
+        ),
+        (["--source", "{folder}/fear.png", "--detector", "none", "--detector-model", "x"], 2, "none takes no file"),
+        (["--source", "{folder}/fear.png", "--detector", "int8", "--detector-model", "x"], 2, "int8 takes no file"),
+        (["--source", "{folder}/fear.png", "--detector", "float16", "--detector-model", "x"], 2, "16 takes no file"),
         (["--source", "{folder}/fear.png", "--detector", "none", "--save", "/proc/x"], 1, "cannot write"),
     ],
 )
 def test_run_refuses_in_one_line(
     fer_edge: FerEdge, tiny: Path, folder: Path, arguments: list[str], code: int, complaint: str
 ) -> None:
-    places = {"folder": folder, "tiny": tiny, "face": BUNDLED_DETECTOR}
+    packed = read_packed(BUNDLED_DETECTORS["int8"])
+    document = {name: value for name, value in packed.document.items() if name != "decoding"}
+    write_packed(folder / "old.tflite", packed.flatbuffer, "faces", document, packed.golden)
+    places = {"folder": folder, "tiny": tiny, "face": packed.path, "old": folder / "old.tflite"}
 
     finished = fer_edge("run", "--model", tiny, *[argument.format(**places) for argument in arguments])
 
@@ -199,7 +227,14 @@ def test_run_refuses_in_one_line(
 
 @pytest.mark.parametrize(
     "flag",
-    [("--conf", "1.5"), ("--detector", "haar"), ("--threads", "0"), ("--threads", "99999999999"), ("--nonsense",)],
+    [
+        ("--conf", "1.5"),
+        ("--detector", "haar"),
+        ("--detector", "yunet"),
+        ("--threads", "0"),
+        ("--threads", "99999999999"),
+        ("--nonsense",),
+    ],
 )
 def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
     assert fer_edge("run", *flag).returncode == 2

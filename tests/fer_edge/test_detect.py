@@ -2,45 +2,44 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from fer_edge.centre_points import Faces
 
 from fer_edge.crop import Box, overlap
 from fer_edge.detect import (
-    BUNDLED_DETECTOR,
+    BUNDLED_DETECTORS,
+    CHOICES,
+    LANDMARK_NAMES,
+    MOST_ENGINES,
+    SIDE,
     SIDES,
-    CentrePoints,
+    Choice,
     Detection,
-    Sides,
     Whole,
-    Yunet,
+    YuNet,
     make_detector,
 )
-from fer_edge.detector_contract import read_detector
-from fer_edge.errors import FerEdgeError, ModelError, UsageError
+from fer_edge.detector_contract import fitted, read_detector
+from fer_edge.errors import ModelError, UsageError
 from fer_edge.images import Pixels
+from fer_edge.processor import detector_recipe
 from fer_edge.render import clip, draw_face
+from fer_edge.yunet import Faces
 
 SIZES = [(1, 1), (1, 3000), (3000, 1), (2, 5), (3000, 4000)]
-YUNET = "face_detection_yunet_2023mar.onnx"
-RELU = bytes.fromhex(
-    "080742040a00100b3a4e0a0f0a01781201791a016e220452656c751201675a1b0a017812160a14080112100a0208010a0208"
-    "030a0208200a020820621b0a017912160a14080112100a0208010a0208030a0208200a020820"
-)
-"""An ONNX network of one ReLU: OpenCV loads it and fails with the first picture."""
+FORMS = pytest.mark.parametrize("path", BUNDLED_DETECTORS.values(), ids=BUNDLED_DETECTORS)
 
 
 def grey_frame(height: int, width: int) -> Pixels:
     return np.full((height, width, 3), 128, np.uint8)
 
 
-def finding(monkeypatch: pytest.MonkeyPatch, *boxes: list[int]) -> CentrePoints:
-    """The bundled detector, whose network sees these boxes in whatever picture it gets."""
-    detector = CentrePoints()
+def finding(monkeypatch: pytest.MonkeyPatch, *boxes: list[int]) -> YuNet:
+    """The bundled detector, whose network sees these boxes in whatever picture it gets, landmarks 1 to 10 beside."""
+    detector = YuNet()
     rows = np.array(boxes, np.float32).reshape(-1, 4)
-    found = Faces(rows, np.linspace(0.9, 0.5, len(rows), dtype=np.float32), rows + 1)
+    landmarks = rows[:, None, :2] + np.arange(1, 11, dtype=np.float32).reshape(5, 2)
+    found = Faces(rows, np.linspace(0.9, 0.5, len(rows), dtype=np.float32), landmarks)
     monkeypatch.setattr(detector, "find", lambda pixels: found)
     return detector
 
@@ -48,33 +47,59 @@ def finding(monkeypatch: pytest.MonkeyPatch, *boxes: list[int]) -> CentrePoints:
 def test_auto_is_the_detector_that_comes_with_fer_edge(capfd: pytest.CaptureFixture[str]) -> None:
     detector = make_detector()
 
-    assert isinstance(detector, CentrePoints)
-    assert (detector.name, detector.model.path) == ("face", BUNDLED_DETECTOR)
+    assert isinstance(detector, YuNet)
+    assert detector.model.path == BUNDLED_DETECTORS[detector_recipe()]
+    assert detector.side == SIDE
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_auto_takes_the_form_for_this_processor(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.detect.detector_recipe", lambda: recipe)
+
+    assert make_detector().name == f"yunet_{recipe}"
+
+
+@pytest.mark.parametrize("choice", ["int8", "float16"])
+def test_a_form_that_is_named_is_taken_whatever_the_processor(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.detect.detector_recipe", lambda: "none of them")
+
+    detector = make_detector(choice)
+
+    assert isinstance(detector, YuNet)
+    assert (detector.name, detector.model.contract.recipe) == (f"yunet_{choice}", choice)
+
+
 def test_auto_takes_a_detector_of_ones_own(tmp_path: Path) -> None:
-    (tmp_path / "mine.tflite").write_bytes(BUNDLED_DETECTOR.read_bytes())
+    (tmp_path / "mine.tflite").write_bytes(BUNDLED_DETECTORS["int8"].read_bytes())
 
     assert make_detector("auto", tmp_path / "mine.tflite").name == "mine"
 
 
 def test_the_models_threshold_counts_unless_another_is_asked_for() -> None:
-    own = read_detector(BUNDLED_DETECTOR).contract.threshold
+    own = read_detector(BUNDLED_DETECTORS["int8"]).contract.threshold
 
-    assert CentrePoints().threshold == own
-    assert CentrePoints(confidence=0.0).threshold == 0
-    assert CentrePoints(confidence=0.9).threshold == 0.9
+    assert YuNet().threshold == own
+    assert YuNet(confidence=0.0).threshold == 0
+    assert YuNet(confidence=0.9).threshold == 0.9
 
 
 def test_faces_are_told_in_pixels_of_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = finding(monkeypatch, [10, 20, 30, 40])
-
-    (face,) = detector.detect(grey_frame(480, 640))
+    (face,) = finding(monkeypatch, [10, 20, 30, 40]).detect(grey_frame(480, 640))
 
     assert face.box == Box(20, 40, 60, 80)
-    assert face.eyes == (22, 42, 62, 82)
+    assert face.landmarks == ((22, 44), (26, 48), (30, 52), (34, 56), (38, 60))
     assert face.score == pytest.approx(0.9)
+
+
+def test_both_axes_have_a_factor_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of 321x250 is seen 320x249 large."""
+    (face,) = finding(monkeypatch, [10, 20, 30, 40]).detect(grey_frame(250, 321))
+
+    across, down = 321 / 320, 250 / 249
+    assert face.box == pytest.approx((10 * across, 20 * down, 30 * across, 40 * down))
+    assert face.landmarks is not None
+    assert face.landmarks[0] == pytest.approx((11 * across, 22 * down))
 
 
 def test_a_portrait_is_seen_as_large_as_a_landscape_and_its_faces_told_in_its_pixels(
@@ -85,44 +110,67 @@ def test_a_portrait_is_seen_as_large_as_a_landscape_and_its_faces_told_in_its_pi
     assert face.box == Box(20, 40, 60, 80)
 
 
-def test_of_two_looks_a_face_that_both_saw_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look has a large face and a face; the other the same face, surer, and a small one."""
-    detector = CentrePoints()
-    detector.sides = (160, 320)
-    rows = {
-        160: (np.array([[0, 0, 60, 60], [80, 40, 20, 20]], np.float32), np.array([0.9, 0.5], np.float32)),
-        320: (np.array([[161, 81, 40, 40], [250, 100, 10, 10]], np.float32), np.array([0.8, 0.6], np.float32)),
-    }
-
-    def find(pixels: Pixels) -> Faces:
-        boxes, scores = rows[pixels.shape[1]]
-        return Faces(boxes, scores, boxes)
-
-    monkeypatch.setattr(detector, "find", find)
-
-    faces = detector.detect(grey_frame(240, 320))
-
-    assert [(tuple(face.box), round(face.score, 2)) for face in faces] == [
-        ((0, 0, 120, 120), 0.9),
-        ((161, 81, 40, 40), 0.8),
-        ((250, 100, 10, 10), 0.6),
-    ]
-
-
-@pytest.mark.parametrize("sides", SIDES)
-def test_the_same_face_is_found_however_large_the_frame_is_seen(sides: Sides) -> None:
-    detector, (frame, _) = CentrePoints(), next(iter(clip(1)))
+@pytest.mark.parametrize("side", SIDES)
+@FORMS
+def test_the_same_face_is_found_however_large_the_frame_is_seen(path: Path, side: int) -> None:
+    detector, (frame, _) = YuNet(path), next(iter(clip(1)))
     (face,) = detector.detect(frame)
 
-    detector.sides = sides
+    detector.side = side
     (again,) = detector.detect(frame)
 
-    assert overlap(face.box, again.box) > 0.5
+    assert overlap(face.box, again.box) > 0.8
+    assert list(detector._engines) == list(dict.fromkeys([(320, 256), (side, -(-side * 3 // 4 // 32) * 32)]))
+
+
+def test_a_side_of_ones_own_is_taken() -> None:
+    detector = YuNet(side=200)
+
+    detector.detect(grey_frame(480, 640))
+
+    assert (224, 160) in detector._engines
+
+
+def test_both_forms_find_the_same_faces() -> None:
+    """0.037 of a face's longer side lay between them at most."""
+    int8, float16 = (YuNet(path) for path in BUNDLED_DETECTORS.values())
+    total = 0
+    for frame, truth in clip(12):
+        found, exact = (sorted(one.detect(frame), key=lambda face: face.box.x) for one in (int8, float16))
+        total += len(found)
+        assert len(found) == len(exact) == len(truth)
+        for face, other in zip(found, exact, strict=True):
+            largest = 0.06 * other.box.longer
+            np.testing.assert_allclose(face.box, other.box, atol=largest)
+            np.testing.assert_allclose(face.landmarks or (), other.landmarks or (), atol=largest)
+            assert face.score == pytest.approx(other.score, abs=0.02)
+    assert total == 20
+
+
+@FORMS
+@pytest.mark.parametrize("expression", ["neutral", "happiness", "surprise"])
+def test_the_landmarks_lie_in_the_box_where_their_names_say(path: Path, expression: str) -> None:
+    """Right and left are the person's own: the right eye is the left one in the picture."""
+    detector = YuNet(path)
+    for seed in range(4):
+        frame, box = draw_face(expression, seed, 320)
+        face, *_ = detector.detect(frame)
+        there = dict(zip(LANDMARK_NAMES, face.landmarks or (), strict=True))
+
+        assert overlap(face.box, box) > 0.6
+        for x, y in there.values():
+            assert face.box.x < x < face.box.x + face.box.w
+            assert face.box.y < y < face.box.y + face.box.h
+        across, down = ({name: point[axis] for name, point in there.items()} for axis in (0, 1))
+        assert across["right_eye"] < across["nose"] < across["left_eye"]
+        assert across["mouth_right"] < across["mouth_left"]
+        assert max(down["right_eye"], down["left_eye"]) < down["nose"]
+        assert down["nose"] < min(down["mouth_right"], down["mouth_left"])
 
 
 def test_photos_of_all_shapes_keep_few_networks_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer_edge.detect.MOST_ENGINES", 3)
-    detector = CentrePoints()
+    detector = YuNet()
     for height in range(40, 400, 30):
         detector.detect(grey_frame(height, 320))
 
@@ -130,8 +178,18 @@ def test_photos_of_all_shapes_keep_few_networks_loaded(monkeypatch: pytest.Monke
     assert detector.detect(grey_frame(240, 320)) == []
 
 
+def test_photos_of_any_shape_have_no_more_sizes_than_are_kept() -> None:
+    sizes = set()
+    for shorter in range(1, 161):
+        for shape in ((shorter, 160), (160, shorter)):
+            sizes.add(fitted(grey_frame(*shape), SIDE)[0].shape[:2])
+
+    assert len(sizes) == 17
+    assert len(sizes) <= MOST_ENGINES
+
+
 def test_a_face_outside_the_picture_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network sees 320x240 of which a 320x120 frame fills the upper half."""
+    """The network sees 320x128 of which a 320x120 frame fills the upper part."""
     inside, on_the_edge, below = [10, 20, 30, 40], [100, 100, 30, 40], [200, 101, 30, 40]
 
     faces = finding(monkeypatch, inside, on_the_edge, below).detect(grey_frame(120, 320))
@@ -148,38 +206,44 @@ def test_a_face_far_larger_than_the_picture_is_none(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("confidence", [None, 0.0, 1.0])
 @pytest.mark.parametrize("shape", SIZES)
-def test_pictures_of_every_shape_are_borne(shape: tuple[int, int], confidence: float | None) -> None:
-    faces = CentrePoints(confidence=confidence).detect(grey_frame(*shape))
+@FORMS
+def test_pictures_of_every_shape_are_borne(path: Path, shape: tuple[int, int], confidence: float | None) -> None:
+    faces = YuNet(path, confidence).detect(grey_frame(*shape))
 
-    assert all(np.isfinite([*face.box, *(face.eyes or ())]).all() for face in faces)
-    if confidence == 1:
+    assert all(np.isfinite([*face.box, *np.ravel(face.landmarks or ())]).all() for face in faces)
+    if confidence != 0:  # nothing is to be seen on grey
         assert faces == []
 
 
-def test_the_faces_come_best_first_and_the_frame_is_not_changed() -> None:
+@FORMS
+def test_the_faces_come_best_first_and_the_frame_is_not_changed(path: Path) -> None:
     frame, _ = draw_face("happiness", seed=1, size=320)
     before = frame.copy()
 
-    faces = CentrePoints(confidence=0.0, threads=2).detect(frame)
+    faces = YuNet(path, confidence=0.0, threads=2).detect(frame)
 
     assert len(faces) > 1
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
     np.testing.assert_array_equal(frame, before)
 
 
-def test_the_same_frame_gets_the_same_answer_after_another() -> None:
-    detector, (frame, _) = CentrePoints(confidence=0.05), draw_face("happiness", seed=1, size=320)
+@FORMS
+def test_the_same_frame_gets_the_same_answer_after_others(path: Path) -> None:
+    """Others of its size, of another one that fills more of the same input, and of other inputs."""
+    detector, (frame, _) = YuNet(path, confidence=0.05), draw_face("happiness", seed=1, size=640)
+    frame = np.ascontiguousarray(frame[:480])
     first = detector.detect(frame)
-    detector.detect(255 - frame)
+    assert len(first) > 0
 
-    assert detector.detect(frame) == first
+    for shape in ((480, 640), (512, 640), (640, 480), (40, 40)):
+        detector.detect(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
+
+        assert detector.detect(frame) == first
 
 
 def test_a_missing_detector_is_never_replaced_by_another(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.tflite: No such file"):
         make_detector("auto", tmp_path / "none.tflite")
-    with pytest.raises(FerEdgeError, match=r"none\.onnx: no such file; leave out --detector and --detector-model"):
-        make_detector("yunet", tmp_path / "none.onnx")
 
 
 def test_an_expression_model_is_no_detector(tiny: Path) -> None:
@@ -187,91 +251,46 @@ def test_an_expression_model_is_no_detector(tiny: Path) -> None:
         make_detector("auto", tiny)
 
 
-def test_a_detector_with_a_broken_network_is_refused() -> None:
-    model = read_detector(BUNDLED_DETECTOR)
+def test_yunets_onnx_file_is_no_detector_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "face_detection_yunet_2023mar.onnx").write_bytes(b"\x08\x06\x12\x07pytorch")
 
-    with pytest.raises(ModelError, match=r"face\.tflite: .* cannot run it"):
-        CentrePoints(replace(model, flatbuffer=model.flatbuffer[:5000]))
-
-
-def test_yunets_file_without_its_name_is_refused_with_what_to_type() -> None:
-    with pytest.raises(UsageError, match=r"--detector yunet --detector-model 'my files/yunet\.onnx'$"):
-        make_detector("auto", Path("my files/yunet.onnx"))
+    with pytest.raises(ModelError, match=r"yunet_2023mar\.onnx: not a TFLite model"):
+        make_detector("auto", tmp_path / "face_detection_yunet_2023mar.onnx")
 
 
-def test_yunet_without_its_file_is_refused_with_what_to_type() -> None:
-    with pytest.raises(UsageError, match=f"--detector yunet needs its file: --detector-model {YUNET}"):
-        make_detector("yunet")
+@FORMS
+def test_a_detector_with_a_broken_network_is_refused(path: Path) -> None:
+    model = read_detector(path)
+
+    with pytest.raises(ModelError, match=rf"{path.name}: .* cannot run it"):
+        YuNet(replace(model, flatbuffer=model.flatbuffer[:5000]))
 
 
-@pytest.mark.parametrize("content", [b"", b"no network", RELU], ids=["empty", "text", "another network"])
-def test_a_file_that_is_not_yunet_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bad.onnx").write_bytes(content)
-
-    with pytest.raises(FerEdgeError, match=r"bad\.onnx: not YuNet's file; it is face_detection_yunet_2023mar\.onnx"):
-        make_detector("yunet", tmp_path / "bad.onnx")
-
-
-def test_our_own_detector_is_not_yunet() -> None:
-    with pytest.raises(FerEdgeError, match=r"face\.tflite: not YuNet's file"):
-        make_detector("yunet", BUNDLED_DETECTOR)
-
-
-def test_an_onnx_file_that_is_cut_short_is_refused(shared: Path, tmp_path: Path) -> None:
-    content = (shared / "models" / YUNET).read_bytes()
-    (tmp_path / "short.onnx").write_bytes(content[:100_000])
-
-    with pytest.raises(FerEdgeError, match=r"short\.onnx: not YuNet's file"):
-        make_detector("yunet", tmp_path / "short.onnx")
-
-
-def test_a_path_that_is_no_utf_8_is_refused_for_yunet(tmp_path: Path) -> None:
-    path = tmp_path / os.fsdecode(b"yunet\xff.onnx")
-    path.write_bytes(b"whatever: OpenCV takes no such path")
-
-    with pytest.raises(FerEdgeError, match=r"onnx: not YuNet's file"):
-        make_detector("yunet", path)
-
-
-def test_a_path_that_is_no_utf_8_is_borne_for_our_own(tmp_path: Path) -> None:
+def test_a_path_that_is_no_utf_8_is_borne(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"face\xff.tflite")
-    path.write_bytes(BUNDLED_DETECTOR.read_bytes())
+    path.write_bytes(BUNDLED_DETECTORS["int8"].read_bytes())
 
-    assert isinstance(make_detector("auto", path), CentrePoints)
+    assert isinstance(make_detector("auto", path), YuNet)
 
 
+@pytest.mark.parametrize("choice", ["int8", "float16", "none"])
 @pytest.mark.parametrize("name", ["none.tflite", "yunet.onnx"])
-def test_a_file_for_no_detector_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="--detector none takes no file"):
-        make_detector("none", Path(name))
+def test_a_file_for_a_choice_that_takes_none_is_refused(choice: Choice, name: str) -> None:
+    why = f"^--detector {choice} takes no file; drop --detector-model, or drop --detector {choice}$"
+
+    with pytest.raises(UsageError, match=why):
+        make_detector(choice, Path(name))
 
 
-@pytest.mark.parametrize("choice", ["mtcnn", "haar", ""])
+@pytest.mark.parametrize("choice", ["mtcnn", "haar", "yunet", ""])
 def test_an_unknown_detector_is_refused_with_those_there_are(choice: str) -> None:
-    with pytest.raises(UsageError, match="choose one of: auto, yunet, none"):
+    with pytest.raises(UsageError, match="choose one of: auto, int8, float16, none"):
         make_detector(choice)  # type: ignore[arg-type]  # what a caller without a type checker writes
+
+
+def test_every_choice_is_a_detector() -> None:
+    assert [make_detector(choice).name for choice in CHOICES[1:]] == ["yunet_int8", "yunet_float16", "none"]
 
 
 def test_no_detector_takes_the_whole_frame() -> None:
     assert Whole().detect(np.zeros((3, 5, 3), np.uint8)) == [Detection(Box(0, 0, 5, 3), 1.0)]
-
-
-@pytest.mark.parametrize("shape", SIZES)
-def test_yunet_bears_pictures_of_every_shape(shared: Path, shape: tuple[int, int]) -> None:
-    detector = Yunet(shared / "models" / YUNET)
-
-    assert detector.detect(grey_frame(*shape)) == []
-
-
-def test_yunet_tells_box_and_eyes_in_pixels_of_the_frame(shared: Path) -> None:
-    frame, box = draw_face("happiness", seed=1, size=300)
-    large = cv2.resize(frame, (600, 600), interpolation=cv2.INTER_CUBIC)
-    detector = make_detector("yunet", shared / "models" / YUNET, confidence=0.3)
-
-    faces = [detector.detect(np.asarray(picture, np.uint8)) for picture in (frame, large)]
-
-    (small_face, *_), (large_face, *_) = faces
-    np.testing.assert_allclose(np.array(large_face.box) / 2, small_face.box, atol=10)
-    np.testing.assert_allclose(small_face.box, box, atol=60)
-    assert small_face.eyes is not None
-    assert box.x < small_face.eyes[0] < small_face.eyes[2] < box.x + box.w

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,49 +8,71 @@ import pytest
 
 from fer_edge.any_model import read_any
 from fer_edge.contract import ModelFile, read_model
-from fer_edge.detect import BUNDLED_DETECTOR, CentrePoints
-from fer_edge.detector_contract import DetectorFile, fitted, read_detector, write_detector
+from fer_edge.detect import BUNDLED_DETECTORS, YuNet
+from fer_edge.detector_contract import DetectorFile, fitted, map_shapes, read_detector, write_detector
 from fer_edge.errors import ModelError
-from fer_edge.images import to_grey
+from fer_edge.images import Pixels
 from fer_edge.model_file import read_packed, write_packed
 from fer_edge.render import draw_face
+
+INT8 = BUNDLED_DETECTORS["int8"]
 
 
 @pytest.fixture(scope="module")
 def bundled() -> DetectorFile:
-    return read_detector(BUNDLED_DETECTOR)
+    return read_detector(INT8)
 
 
 def changed(path: Path, **fields: Any) -> Path:
     """Copy the bundled detector with some fields of its metadata.json changed; None takes one away."""
-    packed = read_packed(BUNDLED_DETECTOR)
+    packed = read_packed(INT8)
     document = {name: value for name, value in (packed.document | fields).items() if value is not None}
     write_packed(path, packed.flatbuffer, "faces", document, packed.golden)
     return path
 
 
+def noise(rows: int, columns: int) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, (rows, columns, 3), np.uint8)
+
+
 def test_what_was_written_is_read(tmp_path: Path, bundled: DetectorFile) -> None:
-    contract = replace(bundled.contract, threshold=0.25, metrics={"int8": {"recall": 0.9}}, data={"training": {"n": 1}})
+    contract = replace(bundled.contract, threshold=0.25, data={"weights": {"n": 1}}, scale=((0.5,) * 16,) * 3)
     write_detector(tmp_path / "copy.tflite", bundled.flatbuffer, contract, bundled.golden)
 
     copy = read_detector(tmp_path / "copy.tflite")
 
     assert copy.contract == contract
     assert copy.flatbuffer == bundled.flatbuffer
-    for name in ("frames", "pixels", "heat", "geometry", "boxes"):
+    for name in ("frames", "pixels", "faces"):
         np.testing.assert_array_equal(getattr(copy.golden, name), getattr(bundled.golden, name), strict=True)
+    for here, there in zip(copy.golden.maps, bundled.golden.maps, strict=True):
+        np.testing.assert_array_equal(here, there, strict=True)
 
 
-def test_the_bundled_detector_is_an_int8_network_for_inputs_of_many_sizes(bundled: DetectorFile) -> None:
-    contract = bundled.contract
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_the_bundled_detectors_are_one_network_in_two_forms(recipe: str, bundled: DetectorFile) -> None:
+    contract = read_detector(BUNDLED_DETECTORS[recipe]).contract
 
-    assert (contract.width, contract.height, contract.stride, contract.recipe) == (320, 256, 8, "int8")
-    assert contract.multiple == 32
+    assert (contract.width, contract.height, contract.recipe) == (320, 256, recipe)
+    assert replace(contract, recipe="int8") == bundled.contract
     assert 0 < contract.threshold < 1
 
 
+def test_the_maps_are_an_eighth_a_sixteenth_and_a_thirty_second_of_the_input(bundled: DetectorFile) -> None:
+    assert map_shapes(320, 256) == [(32, 40, 16), (16, 20, 16), (8, 10, 16)]
+    assert [one.shape[1:] for one in bundled.golden.maps] == map_shapes(160, 160)
+
+
+def test_scale_and_offset_are_arrays_of_three_maps(bundled: DetectorFile) -> None:
+    for values, stated in zip(
+        bundled.contract.scale_and_offset, (bundled.contract.scale, bundled.contract.offset), strict=True
+    ):
+        assert (values.shape, values.dtype) == ((3, 16), np.float32)
+        np.testing.assert_allclose(values, stated, rtol=1e-6)
+
+
 def test_the_task_decides_what_a_file_is_read_as(tiny: Path) -> None:
-    assert isinstance(read_any(BUNDLED_DETECTOR), DetectorFile)
+    assert isinstance(read_any(INT8), DetectorFile)
     assert isinstance(read_any(tiny), ModelFile)
 
 
@@ -60,47 +83,109 @@ def test_an_expression_model_is_no_detector(tiny: Path) -> None:
 
 def test_a_detector_is_no_expression_model() -> None:
     with pytest.raises(
-        ModelError, match=r"face\.tflite: finds faces and names no expressions; give it as --detector-model /"
+        ModelError, match=r"yunet_int8\.tflite: finds faces and names no expressions; give it as --detector-model /"
     ):
-        read_model(BUNDLED_DETECTOR)
+        read_model(INT8)
 
 
-def test_a_detector_of_another_stride_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"its contract is damaged \(stride 16 instead of 8\)"):
-        read_detector(changed(tmp_path / "a.tflite", stride=16))
+OTHER = r"^\S+a\.tflite: a face detector of another fer-edge; leave it out to use the bundled one$"
+
+
+def test_a_detector_as_fer_edge_trained_them_before_yunet_is_refused(tmp_path: Path) -> None:
+    """Its contract named a stride and a multiple, and its golden vectors were heat and geometry."""
+    packed = read_packed(INT8)
+    fields = ("format", "version", "flatbuffer", "width", "height", "recipe", "threshold", "data", "made_with")
+    document = {name: packed.document[name] for name in fields}
+    document |= {"stride": 8, "multiple": 32, "metrics": {}, "network": {"name": "face"}}
+    maps = {"heat": np.zeros((1, 32, 40, 1), np.float32), "geometry": np.zeros((1, 32, 40, 8), np.float32)}
+    golden = {"frames": packed.golden["frames"], "boxes": np.zeros((0, 4), np.float32), **maps}
+    write_packed(tmp_path / "a.tflite", packed.flatbuffer, "faces", document, golden)
+
+    for read in (read_detector, read_any):
+        with pytest.raises(ModelError, match=OTHER):
+            read(tmp_path / "a.tflite")
+
+
+@pytest.mark.parametrize("decoding", ["yunet2", "", 7, ["yunet"]], ids=str)
+def test_a_detector_whose_maps_are_read_otherwise_is_refused(tmp_path: Path, decoding: Any) -> None:
+    with pytest.raises(ModelError, match=OTHER):
+        read_detector(changed(tmp_path / "a.tflite", decoding=decoding))
+
+
+@pytest.mark.parametrize("name", ["width", "height"])
+@pytest.mark.parametrize("side", [300, 321, 272])
+def test_sides_that_are_no_multiples_of_32_are_refused(tmp_path: Path, name: str, side: int) -> None:
+    with pytest.raises(ModelError, match=rf"damaged \({name} {side} is no multiple of 32\)"):
+        read_detector(changed(tmp_path / "a.tflite", **{name: side}))
+
+
+@pytest.mark.parametrize("side", [0, -256, 32, 8224, 1e9, True, "wide", 320.0])
+def test_sides_of_no_input_are_refused(tmp_path: Path, side: Any) -> None:
+    with pytest.raises(ModelError, match=r"damaged \(height is .*, not a whole number from 64 to 8192\)"):
+        read_detector(changed(tmp_path / "a.tflite", height=side))
 
 
 @pytest.mark.parametrize(
-    ("multiple", "why"), [(4, "multiples of 4 with a stride of 8"), (96, "320x256 are no multiples of 96")]
+    ("name", "value"),
+    [
+        *(("scale", value) for value in (0, -1.0, 1e-5, 1e5, 10**400)),
+        *(("offset", value) for value in (1e5, -1e5)),
+        *((name, value) for name in ("scale", "offset") for value in ("1", None, True, [1.0], {})),
+    ],
 )
-def test_a_detector_whose_sides_do_not_fit_together_is_refused(tmp_path: Path, multiple: int, why: str) -> None:
-    with pytest.raises(ModelError, match=rf"damaged \({why}\)"):
-        read_detector(changed(tmp_path / "a.tflite", multiple=multiple))
+def test_a_channel_that_is_scaled_or_moved_by_no_such_number_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    rows = [[1.0] * 16 for _ in range(3)]
+    rows[1][7] = value
+
+    with pytest.raises(ModelError, match=rf"a\.tflite: .* damaged \({name} of channel 7 is .*, not a number from"):
+        read_detector(changed(tmp_path / "a.tflite", **{name: rows}))
 
 
-def test_a_detector_of_one_size_looks_at_every_frame_in_that(tmp_path: Path) -> None:
-    """As files of older versions: nothing is said of other sizes."""
-    packed = read_packed(BUNDLED_DETECTOR)
-    document = {name: value for name, value in packed.document.items() if name != "multiple"}
-    write_packed(tmp_path / "a.tflite", packed.flatbuffer, "faces", document, packed.golden)
-    detector = CentrePoints(tmp_path / "a.tflite")
+@pytest.mark.parametrize("name", ["scale", "offset"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_channel_that_is_scaled_or_moved_by_no_number_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    """JSON has no such numbers; Python writes and would read them."""
+    rows = [[1.0] * 16 for _ in range(3)]
+    rows[2][0] = value
 
-    detector.detect(np.zeros((640, 360, 3), np.uint8))
+    with pytest.raises(ModelError, match=r"a\.tflite: its contract is damaged \(.* is no number\)"):
+        read_detector(changed(tmp_path / "a.tflite", **{name: rows}))
 
-    assert detector.choices == ()
-    assert list(detector._engines) == [(320, 256)]
+
+@pytest.mark.parametrize("name", ["scale", "offset"])
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (None, "one list for each of 3 maps"),
+        ("1", "one list for each of 3 maps"),
+        ({}, "one list for each of 3 maps"),
+        ([[1.0] * 16] * 2, "one list for each of 3 maps"),
+        ([[1.0] * 16] * 4, "one list for each of 3 maps"),
+        ([1.0] * 16, "one list for each of 3 maps"),
+        ([1.0] * 3, "one number for each of 16 channels"),
+        ([[1.0] * 16] * 2 + [[1.0] * 15], "one number for each of 16 channels"),
+        ([[1.0] * 17] * 3, "one number for each of 16 channels"),
+        (["1" * 16] * 3, "one number for each of 16 channels"),
+        ([{}] * 3, "one number for each of 16 channels"),
+    ],
+    ids=["nothing", "text", "object", "2", "4", "flat", "numbers", "15", "17", "texts", "objects"],
+)
+def test_too_few_and_too_many_scales_and_offsets_are_refused(tmp_path: Path, name: str, rows: Any, why: str) -> None:
+    with pytest.raises(ModelError, match=rf"a\.tflite: its contract is damaged \({name} is not {why}\)"):
+        read_detector(changed(tmp_path / "a.tflite", **{name: rows}))
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"width": "wide"},
-        {"multiple": -32},
-        {"multiple": "32"},
+        {"width": None},
         {"height": None},
         {"threshold": []},
+        {"threshold": 1.01},
+        {"threshold": -0.01},
+        {"recipe": None},
         {"network": 5},
-        {"metrics": None},
+        {"data": []},
         {"made_with": "x"},
     ],
     ids=str,
@@ -110,18 +195,19 @@ def test_a_damaged_contract_is_refused(tmp_path: Path, fields: dict[str, Any]) -
         read_detector(changed(tmp_path / "a.tflite", **fields))
 
 
-def test_a_detector_without_one_of_its_golden_vectors_is_refused(tmp_path: Path) -> None:
-    packed = read_packed(BUNDLED_DETECTOR)
-    golden = {name: array for name, array in packed.golden.items() if name != "heat"}
+@pytest.mark.parametrize("name", ["frames", "pixels", "map8", "map16", "map32", "faces"])
+def test_a_detector_without_one_of_its_golden_vectors_is_refused(tmp_path: Path, name: str) -> None:
+    packed = read_packed(INT8)
+    golden = {other: array for other, array in packed.golden.items() if other != name}
     write_packed(tmp_path / "a.tflite", packed.flatbuffer, "faces", packed.document, golden)
 
-    with pytest.raises(ModelError, match="its contract is damaged"):
+    with pytest.raises(ModelError, match=rf"its contract is damaged \(golden\.npz lacks {name}\)"):
         read_detector(tmp_path / "a.tflite")
 
 
 @pytest.mark.parametrize("frames", [np.uint8(0), np.zeros((9, 9), np.uint8)], ids=np.shape)
 def test_golden_frames_that_are_no_frames_are_refused(tmp_path: Path, frames: Any) -> None:
-    packed = read_packed(BUNDLED_DETECTOR)
+    packed = read_packed(INT8)
     write_packed(tmp_path / "a.tflite", packed.flatbuffer, "faces", packed.document, packed.golden | {"frames": frames})
 
     with pytest.raises(ModelError, match="its contract is damaged"):
@@ -129,99 +215,159 @@ def test_golden_frames_that_are_no_frames_are_refused(tmp_path: Path, frames: An
 
 
 def test_a_detector_cut_short_is_refused(tmp_path: Path) -> None:
-    content = BUNDLED_DETECTOR.read_bytes()
+    content = INT8.read_bytes()
     (tmp_path / "a.tflite").write_bytes(content[: len(content) // 2])
 
     with pytest.raises(ModelError, match="cut short"):
         read_detector(tmp_path / "a.tflite")
 
 
-@pytest.mark.parametrize("fields", [{"width": 640, "height": 480}, {"width": 0}, {"height": -240}], ids=str)
+@pytest.mark.parametrize("fields", [{"width": 640, "height": 480}, {"width": 256}], ids=str)
 def test_a_contract_of_another_network_is_refused(tmp_path: Path, fields: dict[str, int]) -> None:
-    with pytest.raises(ModelError, match=r"its contract (says|is damaged)"):
-        CentrePoints(changed(tmp_path / "a.tflite", **fields))
+    with pytest.raises(ModelError, match=r"tensors are .*\(1, 256, 320, 3\).*, its contract says"):
+        YuNet(changed(tmp_path / "a.tflite", **fields))
 
 
 def test_the_network_of_an_expression_model_finds_no_faces(tiny: Path, bundled: DetectorFile) -> None:
     with pytest.raises(ModelError, match=r"tensors are \[\(1, 32, 32, 1\), \(1, 8\)\], its contract says"):
-        CentrePoints(replace(bundled, flatbuffer=read_model(tiny).flatbuffer))
+        YuNet(replace(bundled, flatbuffer=read_model(tiny).flatbuffer))
 
 
 @pytest.mark.parametrize("broken", [b"", b"\0" * 100, b"\x1c\0\0\0TFL3" + b"\xff" * 500], ids=["empty", "0", "noise"])
 def test_a_broken_network_is_refused(bundled: DetectorFile, broken: bytes) -> None:
     with pytest.raises(ModelError, match="cannot run it"):
-        CentrePoints(replace(bundled, flatbuffer=broken))
+        YuNet(replace(bundled, flatbuffer=broken))
 
 
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
-def test_a_network_cut_short_is_refused(bundled: DetectorFile, share: float) -> None:
-    short = bundled.flatbuffer[: int(share * len(bundled.flatbuffer))]
+def test_a_network_cut_short_is_refused(recipe: str, share: float) -> None:
+    whole = read_detector(BUNDLED_DETECTORS[recipe])
+    short = whole.flatbuffer[: int(share * len(whole.flatbuffer))]
 
     with pytest.raises(ModelError, match="cannot run it"):
-        CentrePoints(replace(bundled, flatbuffer=short))
+        YuNet(replace(whole, flatbuffer=short))
 
 
-@pytest.mark.parametrize(
-    ("frame_wh", "used_wh", "back_xy"),
+CASES = pytest.mark.parametrize(
+    ("frame_wh", "used_wh", "input_wh", "back_xy"),
     [
-        ((640, 480), (320, 240), (2, 2)),
-        ((640, 360), (320, 180), (2, 2)),
-        ((480, 640), (180, 240), (480 / 180, 640 / 240)),
-        ((320, 240), (320, 240), (1, 1)),
-        ((200, 150), (320, 240), (0.625, 0.625)),
-        ((20, 10), (40, 20), (0.5, 0.5)),
-        ((1, 1), (2, 2), (0.5, 0.5)),
-        ((3000, 1), (320, 1), (9.375, 1)),
-        ((1, 3000), (1, 240), (1, 12.5)),
+        ((640, 480), (320, 240), (320, 256), (2, 2)),
+        ((640, 360), (320, 180), (320, 192), (2, 2)),
+        ((480, 640), (240, 320), (256, 320), (2, 2)),
+        ((320, 256), (320, 256), (320, 256), (1, 1)),
+        ((200, 150), (320, 240), (320, 256), (0.625, 0.625)),
+        ((150, 100), (300, 200), (320, 224), (0.5, 0.5)),
+        ((1000, 301), (320, 96), (320, 96), (3.125, 301 / 96)),
+        ((20, 10), (40, 20), (64, 64), (0.5, 0.5)),
+        ((1, 1), (2, 2), (64, 64), (0.5, 0.5)),
+        ((3000, 1), (320, 1), (320, 64), (9.375, 1)),
+        ((1, 3000), (1, 320), (64, 320), (1, 9.375)),
     ],
-    ids=["vga", "wide", "portrait", "exact", "enlarged", "tiny", "one pixel", "row", "column"],
+    ids=["vga", "wide", "portrait", "exact", "enlarged", "twice", "strip", "tiny", "one pixel", "row", "column"],
 )
-def test_a_frame_is_scaled_to_fit_at_the_top_left(
-    frame_wh: tuple[int, int], used_wh: tuple[int, int], back_xy: tuple[float, float]
+Wh = tuple[int, int]
+
+
+@CASES
+def test_a_frame_is_scaled_to_fit_at_the_top_left_of_the_smallest_input_that_holds_it(
+    frame_wh: Wh, used_wh: Wh, input_wh: Wh, back_xy: tuple[float, float]
 ) -> None:
-    frame = np.full((frame_wh[1], frame_wh[0], 3), 200, np.uint8)
+    frame = np.full((frame_wh[1], frame_wh[0], 3), (200, 100, 50), np.uint8)
 
-    pixels, back = fitted(frame, 320, 240)
+    pixels, back = fitted(frame, 320)
 
-    expected = np.zeros((240, 320), np.uint8)
-    expected[: used_wh[1], : used_wh[0]] = 200
+    expected = np.zeros((input_wh[1], input_wh[0], 3), np.uint8)
+    expected[: used_wh[1], : used_wh[0]] = (200, 100, 50)
     np.testing.assert_array_equal(pixels, expected, strict=True)
     assert back == pytest.approx(back_xy)
 
 
+def rubbish(input_wh: Wh) -> Pixels:
+    return np.random.default_rng(1).integers(1, 256, (input_wh[1], input_wh[0], 3), np.uint8)
+
+
+@CASES
+@pytest.mark.parametrize("canvas", [rubbish, lambda wh: np.zeros((wh[1], wh[0], 3), np.uint8)], ids=["rubbish", "0"])
+def test_a_canvas_is_written_over_and_holds_what_a_fresh_one_would(
+    frame_wh: Wh, used_wh: Wh, input_wh: Wh, back_xy: tuple[float, float], canvas: Callable[[Wh], Pixels]
+) -> None:
+    frame, given = noise(frame_wh[1], frame_wh[0]), canvas(input_wh)
+
+    pixels, back = fitted(frame, 320, given)
+
+    fresh, fresh_back = fitted(frame, 320)
+    assert pixels is given
+    np.testing.assert_array_equal(pixels, fresh, strict=True)
+    assert back == fresh_back
+    assert pixels[: used_wh[1], : used_wh[0]].any()
+    assert back == pytest.approx(back_xy)
+
+
+def test_a_canvas_of_another_size_is_left_alone() -> None:
+    frame, given = noise(480, 640), rubbish((256, 320))
+    before = given.copy()
+
+    pixels, _ = fitted(frame, 320, given)
+
+    np.testing.assert_array_equal(pixels, fitted(frame, 320)[0], strict=True)
+    np.testing.assert_array_equal(given, before)
+
+
 def test_a_frame_of_the_inputs_size_goes_in_as_it_is() -> None:
-    frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    frame = noise(256, 320)
 
-    pixels, _ = fitted(frame, 320, 240)
+    pixels, _ = fitted(frame, 320)
 
-    np.testing.assert_array_equal(pixels, to_grey(frame))
-
-
-def test_a_grey_picture_is_taken_like_its_colour_frame() -> None:
-    frame, _ = draw_face("neutral", seed=1, size=300)
-    colour, grey = fitted(frame, 320, 240), fitted(to_grey(frame), 320, 240)
-
-    np.testing.assert_array_equal(colour[0], grey[0])
-    assert colour[1] == grey[1]
+    np.testing.assert_array_equal(pixels, frame)
+    assert pixels is not frame
 
 
-def test_the_picture_given_is_not_changed() -> None:
-    grey = np.full((240, 320), 7, np.uint8)
+@pytest.mark.parametrize("side", [192, 320, 640])
+def test_the_longer_side_becomes_what_is_asked_for(side: int) -> None:
+    frame, _ = draw_face("neutral", seed=1, size=700)
 
-    fitted(grey, 320, 240)
+    pixels, back_xy = fitted(frame[:500], side)
 
-    assert (grey == 7).all()
+    assert pixels.shape == (-(-side * 5 // 7 // 32) * 32, side, 3)
+    assert back_xy == pytest.approx((700 / side, 700 / side), rel=0.01)
+
+
+def test_each_pixel_of_the_input_is_the_mean_of_those_it_stands_for() -> None:
+    frame = np.zeros((1024, 1280, 3), np.uint8)
+    frame[::4] = 240
+
+    pixels, _ = fitted(frame, 320)
+
+    assert (pixels == 60).all()
+
+
+@pytest.mark.parametrize("view", [lambda frame: frame[:, ::-1], lambda frame: frame[::2, ::2]], ids=["mirror", "half"])
+def test_a_view_of_a_frame_is_as_good_as_a_copy(view: Callable[[Pixels], Pixels]) -> None:
+    frame = noise(480, 640)
+
+    np.testing.assert_array_equal(fitted(view(frame), 320)[0], fitted(view(frame).copy(), 320)[0])
+
+
+@pytest.mark.parametrize("size", [(256, 320), (480, 640), (90, 120)])
+def test_the_picture_given_is_not_changed(size: tuple[int, int]) -> None:
+    frame = noise(*size)
+    before = frame.copy()
+
+    fitted(frame, 320)
+
+    np.testing.assert_array_equal(frame, before)
 
 
 @pytest.mark.parametrize("frame_wh", [(640, 480), (480, 640), (1000, 301), (120, 90)])
 def test_a_place_in_the_input_leads_back_to_the_frame(frame_wh: tuple[int, int]) -> None:
     width, height = frame_wh
-    frame = np.zeros((height, width), np.uint8)
+    frame = np.zeros((height, width, 3), np.uint8)
     x, y = width // 2, height // 3
     frame[y : y + height // 10, x : x + width // 10] = 255
 
-    pixels, back_xy = fitted(frame, 320, 240)
+    pixels, back_xy = fitted(frame, 320)
 
-    rows, columns = np.nonzero(pixels > 127)
+    rows, columns = np.nonzero(pixels[..., 0] > 127)
     found = [columns.min() * back_xy[0], rows.min() * back_xy[1]]
     np.testing.assert_allclose(found, [x, y], atol=max(back_xy))

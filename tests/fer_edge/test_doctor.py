@@ -32,7 +32,8 @@ PI_5 = Facts(
     opencv=Import("4.14.0"),
     opencv_has={"v4l": True, "ffmpeg": True, "windows": False},
     runtime=Import("ai_edge_litert"),
-    models={"edge.tflite": None, "face.tflite": None},
+    models={"edge.tflite": None, "yunet_int8.tflite": None, "yunet_float16.tflite": None},
+    detector="int8 (this processor has int8 dot products)",
     cameras=Cameras((WEBCAM, *ISP), (), "rpicam-hello"),
     picamera2=None,
     picamera2_in_system=False,
@@ -318,7 +319,7 @@ def test_root_needs_no_group() -> None:
             "pip install 'numpy<2'",
         ),
         (
-            replace(PI_5, models={"edge.tflite": "not as on the workstation: network", "face.tflite": None}),
+            replace(PI_5, models={"edge.tflite": "not as on the workstation: network", "yunet_int8.tflite": None}),
             "model",
             "pip install --force-reinstall --no-deps .",
         ),
@@ -354,6 +355,13 @@ def test_each_fault_is_one_line_with_one_command(facts: Facts, name: str, comman
 def test_what_only_may_become_a_trouble_is_a_note(facts: Facts, name: str) -> None:
     assert is_healthy(judge(facts))
     assert name in {note.name for note in notes(facts)}
+
+
+def test_the_form_of_the_detector_for_this_processor_is_told_where_the_models_were_tried() -> None:
+    said = "detector: --detector auto takes int8 (this processor has int8 dot products)"
+
+    assert [as_line(finding) for finding in judge(PI_5) if finding.name == "detector"] == [said]
+    assert [finding for finding in judge(replace(PI_5, models={})) if finding.name == "detector"] == []
 
 
 def test_programs_get_findings_and_facts_as_json() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fer_edge.doctor import Import
 from fer_edge.doctor_facts import EXTRAS, built_with, call_python, try_import
+from fer_edge.processor import detector_reason
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -78,6 +79,7 @@ def test_the_command_looks_at_this_machine_in_one_line_per_finding_and_one_docum
     assert len(finished.stderr.splitlines()) == len(document["findings"])
     assert facts["python"] == list(sys.version_info[:3])
     assert [facts[package]["trouble"] for package in ("numpy", "opencv", "runtime")] == [None, None, None]
-    assert facts["models"] == {"edge.tflite": None, "face.tflite": None}
+    assert facts["models"] == {"edge.tflite": None, "yunet_int8.tflite": None, "yunet_float16.tflite": None}
+    assert facts["detector"] == detector_reason()
     assert facts["memory_mb"] > facts["memory_free_mb"] > 0
     assert facts["temporary"]

@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-from stage import STEP, Stage, face, ids, still
+from stage import STEP, Stage, face, ids, landmarks_of, still
 
 from fer_edge.crop import Box, overlap
-from fer_edge.detect import Whole
+from fer_edge.detect import Detection, Whole
 from fer_edge.follow import Follower
 
 
@@ -22,7 +22,7 @@ def test_a_moving_face_keeps_its_id_and_its_box_moves_along(every: int) -> None:
     assert min(shares) > 0.8
 
 
-def test_between_detections_the_size_stays_and_the_eyes_move_along() -> None:
+def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box() -> None:
     stage = Stage()
     stage.people[1] = face(300, 240)
     follower = Follower(stage, 10)
@@ -33,10 +33,53 @@ def test_between_detections_the_size_stays_and_the_eyes_move_along() -> None:
 
     assert (before.detected, after.detected, stage.asked) == (False, False, 1)
     assert after.detection.box[2:] == before.detection.box[2:]
-    assert before.detection.eyes is not None
-    assert after.detection.eyes is not None
-    moved = np.subtract(after.detection.eyes, before.detection.eyes)
-    np.testing.assert_allclose(moved, [20, -10, 20, -10], atol=3)
+    assert before.detection.landmarks is not None
+    assert after.detection.landmarks is not None
+    way = np.subtract(after.detection.box[:2], before.detection.box[:2])
+    np.testing.assert_allclose(way, [20, -10], atol=3)
+    np.testing.assert_allclose(np.subtract(after.detection.landmarks, before.detection.landmarks), [way] * 5, atol=1e-6)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_the_landmarks_of_a_moving_face_stay_in_their_places_in_its_box(every: int) -> None:
+    """Also where a detection is damped."""
+    stage = Stage()
+    follower = Follower(stage, every)
+    for number in range(30):
+        stage.people[1] = face(150 + 10 * number, 240 - 3 * number)
+        (one,) = follower.step(stage.frame(), STEP * number)
+        box, landmarks = one.detection.box, one.detection.landmarks
+        np.testing.assert_allclose(landmarks or (), landmarks_of(box), atol=1e-6)
+
+
+def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.people[1] = face(320, 240)
+    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    (before,) = still(follower, stage, 3)
+    box = face(330, 236)
+    monkeypatch.setattr(stage, "detect", lambda _: [Detection(box, 0.7, landmarks_of(box))])
+
+    (after,) = follower.step(frame_bgr, 3 * STEP)
+
+    moved = np.subtract(after.detection.landmarks or (), before.detection.landmarks or ())
+    np.testing.assert_allclose(moved, [[5, -2]] * 5, atol=1e-6)
+    assert after.detection.score == 0.7
+
+
+def test_landmarks_that_come_or_go_are_those_of_the_last_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.people[1] = face(320, 240)
+    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    still(follower, stage, 3)
+    bare, seen = [Detection(stage.people[1], 0.9)], stage.detect(frame_bgr)
+    told = []
+    for number, answer in enumerate((bare, bare, seen)):
+        monkeypatch.setattr(stage, "detect", lambda _, answer=answer: answer)
+        (one,) = follower.step(frame_bgr, (3 + number) * STEP)
+        told.append(one.detection.landmarks)
+
+    assert told == [None, None, landmarks_of(stage.people[1])]
 
 
 def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else() -> None:
@@ -134,7 +177,9 @@ def test_a_face_is_known_again_where_the_detector_saw_it_last() -> None:
     assert still(follower, stage, 3, 0.7) == []
     stage.unseen, stage.hidden, stage.people[1] = set(), set(), face(320, 240)
 
-    assert ids(follower.step(frame_bgr, 0.9)) == [0]
+    (again,) = follower.step(frame_bgr, 0.9)
+    assert again.id == 0
+    np.testing.assert_allclose(again.detection.landmarks or (), landmarks_of(again.detection.box), atol=1e-6)
 
 
 def test_faces_keep_their_ids_while_they_pass_each_other() -> None:

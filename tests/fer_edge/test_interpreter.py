@@ -6,7 +6,7 @@ import pytest
 
 from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model
-from fer_edge.detect import CentrePoints
+from fer_edge.detect import BUNDLED_DETECTORS, YuNet
 from fer_edge.errors import FerEdgeError, ModelError
 from fer_edge.interpreter import Network, load_runtime
 
@@ -30,8 +30,52 @@ def test_the_reference_kernels_give_the_golden_answers_to_the_bit(tiny: Path) ->
         np.testing.assert_array_equal(network.logits(model.golden.pixels), model.golden.logits)
 
 
-def test_the_bundled_detector_has_reference_kernels() -> None:
-    assert CentrePoints(reference=True).engine.exact
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_the_bundled_detectors_have_reference_kernels(recipe: str) -> None:
+    detector = YuNet(BUNDLED_DETECTORS[recipe], reference=True)
+
+    assert detector.engine(320, 256).exact
+    assert not YuNet(BUNDLED_DETECTORS[recipe]).engine(320, 256).exact
+
+
+def test_the_reference_kernels_of_an_int8_detector_give_the_golden_answers_to_the_bit() -> None:
+    detector = YuNet(BUNDLED_DETECTORS["int8"], reference=True)
+    golden = detector.model.golden
+
+    answers = detector.engine(160, 160).run(golden.pixels[0])
+
+    for answer, there in zip(answers, golden.maps, strict=True):
+        np.testing.assert_array_equal(answer, there[0])
+
+
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_each_picture_is_shown_to_the_network_itself(recipe: str) -> None:
+    """In a float network pixels are written into the input tensor in place."""
+    engine = YuNet(BUNDLED_DETECTORS[recipe]).engine(64, 96)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 96, 64, 3), np.uint8)
+    before = pictures.copy()
+    step = engine._input["quantization"][0] or 1.0  # 0 in a float network
+    shown, answers = [], []
+    for picture in pictures:
+        answers.append(engine.run(picture))
+        engine._show(picture[None])
+        shown.append(engine._interpreter.get_tensor(engine._input["index"]) * step)
+
+    np.testing.assert_allclose(np.concatenate(shown), pictures / 255, atol=1e-6)
+    np.testing.assert_array_equal(pictures, before)
+    for picture, answer in zip(pictures, answers, strict=True):
+        for here, there in zip(engine.run(picture), answer, strict=True):
+            np.testing.assert_array_equal(here, there)
+
+
+def test_an_answer_is_not_written_over_by_the_next_one() -> None:
+    engine = YuNet(BUNDLED_DETECTORS["float16"]).engine(64, 64)
+    first = engine.run(np.zeros((64, 64, 3), np.uint8))
+    kept = [one.copy() for one in first]
+    engine.run(np.full((64, 64, 3), 255, np.uint8))
+
+    for here, there in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(here, there)
 
 
 def test_fast_kernels_are_not_exact(tiny: Path) -> None:

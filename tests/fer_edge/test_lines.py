@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fer_edge
+from fer_edge.detect import Landmarks
 from fer_edge.images import write_picture
 from fer_edge.recognizer import Face
 from fer_edge.sinks.lines import Lines, as_json
@@ -29,19 +30,24 @@ def result(path: Path | None, fps: float | None = None, index: int = 0, **more: 
     )
 
 
-def face(label: str = "happiness", number: int | None = 7) -> Face:
+LANDMARKS = ((10.04, 15.06), (22, 16.0), (-0.5, 22.25), (11, 30), (21.9999, 31.25))
+
+
+def face(label: str = "happiness", number: int | None = 7, landmarks: Landmarks | None = None) -> Face:
     probabilities = {"neutral": 0.2, "happiness": 0.8}
-    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, number)
+    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, landmarks, number)
 
 
 def faults(value: Any, schema: dict[str, Any], place: str = "line") -> Iterator[str]:
     """As much of JSON Schema as ours needs; a keyword that is not known here is a fault, too."""
+    if set(schema) == {"$ref"}:
+        schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     kinds: dict[str, Any] = {
         "object": dict, "array": list, "string": str, "boolean": bool, "integer": int,
         "number": (int, float), "null": type(None),
     }  # fmt: skip
     known = {"type", "properties", "required", "additionalProperties", "items", "minItems", "maxItems", "minimum"}
-    if unknown := set(schema) - known - {"maximum", "description", "title", "$schema"}:
+    if unknown := set(schema) - known - {"maximum", "description", "title", "$schema", "$defs"}:
         yield f"{place}: the schema has {unknown}"
     allowed = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     right = any(isinstance(value, kinds[kind]) for kind in allowed)
@@ -74,6 +80,7 @@ EVENTS = [Event(0.5, 7, None, "happiness"), Event(0.5, 3, "neutral", None)]
         result(Path("a.png")),
         result(Path("a.png"), faces=[face(number=None), face("uncertain", None)]),
         result(None, 10, index=5, faces=[face()], events=EVENTS, ms={"detect": 1.23456, "total": 2}, dropped=3),
+        result(None, 10, index=5, faces=[face(landmarks=LANDMARKS), face(number=8)]),
     ],
 )
 def test_a_json_line_is_as_its_schema_says(line: Result) -> None:
@@ -86,6 +93,46 @@ def test_the_schema_describes_every_part_of_a_line() -> None:
     assert set(document) == set(SCHEMA["properties"])
     for part in ("faces", "events"):
         assert set(document[part][0]) == set(SCHEMA["properties"][part]["items"]["properties"])
+
+
+def test_the_landmarks_of_a_face_go_by_their_names_in_tenths_of_a_pixel() -> None:
+    with_them, without = as_json(result(None, 10, faces=[face(landmarks=LANDMARKS), face(number=8)]))["faces"]
+
+    assert with_them["landmarks"] == {
+        "right_eye": [10.0, 15.1],
+        "left_eye": [22, 16.0],
+        "nose": [-0.5, 22.2],
+        "mouth_right": [11, 30],
+        "mouth_left": [22.0, 31.2],
+    }
+    assert without["landmarks"] is None
+    described = SCHEMA["properties"]["faces"]["items"]["properties"]["landmarks"]
+    assert list(described["properties"]) == described["required"] == list(with_them["landmarks"])
+
+
+POINTS = {"right_eye": [1, 2], "left_eye": [3.5, 2], "nose": [2, 3], "mouth_right": [1, 4], "mouth_left": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "fault"),
+    [
+        ({**POINTS, "nose": [1]}, "landmarks.nose has 1 items"),
+        ({**POINTS, "nose": [1, 2, 3]}, "landmarks.nose has 3 items"),
+        ({**POINTS, "nose": ["1", 2]}, "landmarks.nose[0] is '1', not ['number']"),
+        ({**POINTS, "chin": [1, 2]}, "landmarks has chin"),
+        ({name: point for name, point in POINTS.items() if name != "nose"}, "landmarks lacks nose"),
+        ([[1, 2]] * 5, "not ['object', 'null']"),
+    ],
+)
+def test_the_schema_refuses_what_are_no_landmarks(landmarks: object, fault: str) -> None:
+    line = as_json(result(None, 10, faces=[face()]))
+    line["faces"][0]["landmarks"] = POINTS
+    assert list(faults(line, SCHEMA)) == []
+    line["faces"][0]["landmarks"] = landmarks
+
+    (found,) = faults(line, SCHEMA)
+
+    assert fault in found
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import pytest
 from test_operators import with_custom
 
 from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.detector_contract import read_detector, write_detector
 from fer_edge.files import sha256
 from fer_edge.images import write_picture
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.model_file import read_packed, write_packed
+from fer_edge.processor import detector_recipe
 from fer_edge.render import draw_face
 
 FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -217,62 +219,100 @@ def test_an_operator_that_no_device_has_is_refused_by_name(
     )
 
 
-def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge) -> None:
-    people, programs = fer_edge("info", BUNDLED_DETECTOR), fer_edge("info", BUNDLED_DETECTOR, "--json")
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge, recipe: str) -> None:
+    path = BUNDLED_DETECTORS[recipe]
 
-    assert "faces, their boxes and eyes, from a score of " in people.stderr
-    assert "320x256 grey; maps of stride 8" in people.stderr
-    assert {name for name, told in shown(people).items() if told == "not stated"} <= {"gate"}  # made before it was kept
+    people, programs = fer_edge("info", path), fer_edge("info", path, "--json")
+
+    rows = shown(people)
+    assert rows["finds"] == "faces, their boxes and five landmarks, from a score of 0.6 on"
+    assert rows["input"] == "320x256 BGR, or any other multiples of 32"
+    assert rows["network"] == "yunet, 53,104 parameters, 68,844,800 multiply-accumulates"
+    assert rows["file"].startswith(f"{path.stat().st_size / 1e3:,.0f} KB, {recipe}; ")
+    assert rows["weights"].startswith("face_detection_yunet_2023mar.onnx (OpenCV Zoo, models/face_detection_yunet); ")
+    assert "sha256 8f2383e4dd3c; MIT, Copyright (c) 2020 Shiqi Yu; trained on WIDER FACE" in rows["weights"]
+    assert rows.get("calibrated") == ("160 drawn pictures, seed 0" if recipe == "int8" else None)
+    assert "not stated" not in rows.values()
     document = json.loads(programs.stdout)
-    assert (document["task"], document["width"], document["height"], document["stride"]) == ("faces", 320, 256, 8)
-    assert document["bytes"] == BUNDLED_DETECTOR.stat().st_size
+    assert (document["task"], document["width"], document["height"]) == ("faces", 320, 256)
+    assert (document["decoding"], np.shape(document["scale"]), np.shape(document["offset"])) == (
+        *("yunet", (3, 16)),
+        (3, 16),
+    )
+    assert document["used_here"] is (recipe == detector_recipe())
+    assert document["bytes"] == path.stat().st_size
+
+
+def test_info_says_which_form_is_used_on_this_processor(fer_edge: FerEdge) -> None:
+    used = detector_recipe()
+
+    told = {recipe: shown(fer_edge("info", path))["used here"] for recipe, path in BUNDLED_DETECTORS.items()}
+
+    (other,) = set(told) - {used}
+    assert told[used] == "yes, --detector auto takes this form on this processor"
+    assert told[other] == f"--detector auto takes {used} on this processor"
 
 
 def test_info_of_a_detector_says_what_its_contract_does_not_state(fer_edge: FerEdge, tmp_path: Path) -> None:
-    model = read_detector(BUNDLED_DETECTOR)
-    contract = replace(model.contract, data={}, metrics={"recall": "good"}, network={})
+    model = read_detector(BUNDLED_DETECTORS["int8"])
+    contract = replace(model.contract, data={"calibration": "well"}, network={}, made_with={})
     write_detector(tmp_path / "other.tflite", model.flatbuffer, contract, model.golden)
 
     told = fer_edge("info", tmp_path / "other.tflite").stderr
 
-    silent = ["recall", "drop", "gate", "judged on", "network", "trained on", "calibrated"]
-    assert re.findall(r"(\S.*\S) +not stated", told) == silent
+    assert re.findall(r"(\S.*\S) +not stated", told) == ["network", "weights", "calibrated", "made with"]
 
 
-def test_info_without_a_model_shows_both_bundled_ones(fer_edge: FerEdge) -> None:
+def test_info_without_a_model_shows_all_bundled_ones(fer_edge: FerEdge) -> None:
     people, programs = fer_edge("info"), fer_edge("info", "--json")
 
     assert people.returncode == 0
-    assert "edge.tflite\n" in people.stderr
-    assert "face.tflite\n" in people.stderr
     documents = json.loads(programs.stdout)["models"]
     assert [(Path(one["model"]).name, one["task"]) for one in documents] == [
         ("edge.tflite", "expressions"),
-        ("face.tflite", "faces"),
+        ("yunet_int8.tflite", "faces"),
+        ("yunet_float16.tflite", "faces"),
     ]
+    assert all(f"{Path(one['model']).name}\n" in people.stderr for one in documents)
+    assert [one["used_here"] for one in documents[1:]].count(True) == 1
 
 
-def test_selftest_without_a_model_repeats_both_bundled_ones(fer_edge: FerEdge) -> None:
+def test_selftest_without_a_model_repeats_all_bundled_ones(fer_edge: FerEdge) -> None:
     finished = fer_edge("selftest", "--json")
 
     assert finished.returncode == 0
     documents = json.loads(finished.stdout)["models"]
     assert [(Path(one["model"]).name, one["passed"]) for one in documents] == [
         ("edge.tflite", True),
-        ("face.tflite", True),
+        ("yunet_int8.tflite", True),
+        ("yunet_float16.tflite", True),
     ]
 
 
 def test_selftest_of_a_detector_that_answers_otherwise_exits_1(fer_edge: FerEdge, tmp_path: Path) -> None:
-    model = read_detector(BUNDLED_DETECTOR)
-    golden = replace(model.golden, heat=model.golden.heat + 10)  # so that there are other boxes in it, too
+    model = read_detector(BUNDLED_DETECTORS["int8"])
+    golden = replace(model.golden, maps=tuple(one + 10 for one in model.golden.maps))  # and so other faces, too
     write_detector(tmp_path / "other.tflite", model.flatbuffer, model.contract, golden)
 
     finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
 
     assert finished.returncode == 1
     assert json.loads(finished.stdout)["passed"] is False
-    assert "not as on the workstation: network, fast kernels, boxes" in finished.stderr.splitlines()[-1]
+    assert "not as on the workstation: network, fast kernels, faces" in finished.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["info", "selftest"])
+def test_a_detector_of_another_fer_edge_is_one_clear_line(fer_edge: FerEdge, tmp_path: Path, command: str) -> None:
+    packed = read_packed(BUNDLED_DETECTORS["int8"])
+    document = {name: value for name, value in packed.document.items() if name != "decoding"}
+    write_packed(tmp_path / "old.tflite", packed.flatbuffer, "faces", document, packed.golden)
+
+    finished = fer_edge(command, tmp_path / "old.tflite", "--json")
+
+    assert (finished.returncode, finished.stdout) == (1, "")
+    [line] = finished.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'old.tflite'}: a face detector of another fer-edge; ")
 
 
 def test_selftest_passes_and_says_so(fer_edge: FerEdge, tiny: Path) -> None:

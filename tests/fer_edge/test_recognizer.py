@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import fer_edge
-from fer_edge.crop import Box
-from fer_edge.detect import Detection
+from fer_edge.crop import Box, overlap
+from fer_edge.detect import Choice, Detection, Landmarks
 from fer_edge.errors import DataError, ModelError
 from fer_edge.images import Pixels
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.processor import detector_recipe
 from fer_edge.recognizer import Recognizer
 from fer_edge.render import draw_face
 
@@ -23,9 +24,10 @@ class Fixed:
 
     def __init__(self, *boxes: Box) -> None:
         self.boxes = boxes
+        self.landmarks: Landmarks | None = None
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        return [Detection(box, 0.75) for box in self.boxes]
+        return [Detection(box, 0.75, self.landmarks) for box in self.boxes]
 
 
 def test_the_package_offers_the_recognizer() -> None:
@@ -41,6 +43,29 @@ def test_a_face_has_box_label_score_and_probabilities(tiny: Path) -> None:
     assert face.label in ("uncertain", max(face.probabilities, key=face.probabilities.__getitem__))
     assert face.detection_score == 0.75
     assert all(type(value) is int for value in face.box)
+
+
+def test_a_face_has_the_landmarks_that_the_detector_saw(tiny: Path) -> None:
+    landmarks = tuple((float(x), -2.5 * x) for x in range(5))
+    detector = Fixed(BOX)
+    detector.landmarks = landmarks
+
+    (face,) = Recognizer(tiny, detector).predict(FACE)
+
+    assert face.landmarks == landmarks  # those beyond the edge are not clipped: they are what the face is turned by
+    assert [face.landmarks for face in Recognizer(tiny, "none").predict(FACE)] == [None]
+
+
+@pytest.mark.parametrize("choice", ["auto", "int8", "float16"])
+def test_the_bundled_detector_is_made_by_its_choice(tiny: Path, choice: Choice) -> None:
+    frame, box = draw_face("happiness", seed=1, size=300)
+    recognizer = Recognizer(tiny, choice)
+
+    (face,) = recognizer.predict(frame)
+
+    assert recognizer.detector.name == f"yunet_{detector_recipe() if choice == 'auto' else choice}"
+    assert overlap(Box(*face.box), box) > 0.6
+    assert len(face.landmarks or ()) == 5
 
 
 def test_the_box_is_clipped_to_the_frame_so_that_it_can_slice_it(tiny: Path) -> None:

@@ -1,11 +1,11 @@
 import io
 from dataclasses import astuple
 
-import cv2
 import numpy as np
 import pytest
 
 from fer_edge.crop import Box, crop_face, overlap
+from fer_edge.detect import BUNDLED_DETECTORS, YuNet
 from fer_edge.drawn.actions import ACTIONS, Actions, blended, varied
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.render import clip, draw_face, golden_frames
@@ -82,14 +82,15 @@ def test_a_film_shows_one_face_and_then_two_that_change():
     assert len({faces[0][0] for _, faces in frames}) > 4
 
 
-def test_yunet_finds_the_drawn_faces(shared):
-    yunet = cv2.FaceDetectorYN.create(str(shared / "models/face_detection_yunet_2023mar.onnx"), "", (320, 240), 0.6)
+@pytest.mark.parametrize("path", BUNDLED_DETECTORS.values(), ids=BUNDLED_DETECTORS)
+def test_yunet_finds_the_drawn_faces(path):
+    yunet = YuNet(path)
     found = total = 0
     for frame, faces in clip(8, size_wh=(320, 240)):
-        _, rows = yunet.detect(frame)
+        seen = yunet.detect(frame)
         for _, box in faces:
             total += 1
-            found += any(overlap(Box(*row[:4].tolist()), box) > 0.4 for row in ([] if rows is None else rows))
+            found += any(overlap(one.box, box) > 0.4 for one in seen)
     assert total == 13
     assert found >= 12
 

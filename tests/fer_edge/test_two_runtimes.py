@@ -15,7 +15,7 @@ from test_operators import with_custom
 
 from fer_edge.classify import BUNDLED
 from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.images import write_picture
 from fer_edge.render import draw_face
 
@@ -30,7 +30,6 @@ import json, sys
 from pathlib import Path
 import numpy
 from fer_edge.contract import read_model
-from fer_edge.detect import BUNDLED_DETECTOR
 from fer_edge.interpreter import Network
 model = read_model(Path(sys.argv[1]))
 network = Network(model, reference=True)
@@ -101,9 +100,15 @@ def test_golden_faces_get_the_same_answers_to_the_bit(run: Run, runtime: tuple[s
     np.testing.assert_array_equal(answers["logits"], model.golden.logits)
 
 
-@pytest.mark.parametrize("path", [TINY, BUNDLED, BUNDLED_DETECTOR], ids=["tiny", "bundled", "detector"])
+@pytest.mark.parametrize("path", [TINY, BUNDLED, *BUNDLED_DETECTORS.values()], ids=["tiny", "edge", *BUNDLED_DETECTORS])
 def test_selftest_passes(run: Run, path: Path) -> None:
     assert document(run("fer-edge", "selftest", path, "--json"))["passed"]
+
+
+def test_the_reference_kernels_of_the_detector_give_its_golden_maps_to_the_bit(run: Run) -> None:
+    told = document(run("fer-edge", "selftest", BUNDLED_DETECTORS["int8"], "--json"))
+
+    assert {stage["name"]: stage["worst"] for stage in told["stages"]}["network"] == 0
 
 
 def test_selftest_names_the_stage_that_differs(run: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_edge.crop import Box
-from fer_edge.detect import SIDES, YUNET_SIDES, CentrePoints, Detection, Sides, Yunet
+from fer_edge.detect import SIDE, SIDES, Choice, Detection, YuNet
 from fer_edge.errors import DataError, UsageError
 from fer_edge.images import Pixels
 from fer_edge.recognizer import Recognizer
@@ -292,43 +292,49 @@ def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
 
 
 def test_without_a_budget_nothing_is_chosen(tiny: Path) -> None:
-    assert Watcher(Recognizer(tiny)).chosen is None
+    recognizer = Recognizer(tiny)
+
+    assert Watcher(recognizer).chosen is None
+    assert isinstance(recognizer.detector, YuNet)
+    assert recognizer.detector.side == SIDE
 
 
-class Timed(Yunet):
+class Timed(YuNet):
     """YuNet without its network: as slow as its input is large."""
 
-    def __init__(self, choices: tuple[Sides, ...]) -> None:
-        self.choices = choices
+    name = "timed"
+
+    def __init__(self) -> None:
+        self.side = SIDE
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        time.sleep(sum(5e-7 * side**2 for side in self.sides))  # 115 ms at 480, 51 at 320
+        assert frame_bgr.shape == (480, 640, 3)
+        time.sleep(5e-7 * self.side**2)  # 205 ms at 640, 115 at 480, 87 at 416, 51 at 320, 33 at 256, 18 at 192
         return []
 
 
 @pytest.mark.parametrize(
-    ("choices", "budget_ms", "seen"),
-    [
-        (YUNET_SIDES, 1000, "480"),
-        (YUNET_SIDES, 45, "320"),
-        (YUNET_SIDES, 1, "240"),
-        (SIDES, 1000, "256 and 640"),
-        (SIDES, 120, "256 and 512"),
-        (SIDES, 1, "192"),
-    ],
+    ("budget_ms", "side"), [(1000, 640), (100, 480), (45, 320), (28, 256), (1, 192)], ids=lambda value: f"{value}"
 )
-def test_a_detector_sees_what_the_budget_pays_for(
-    tiny: Path, choices: tuple[Sides, ...], budget_ms: float, seen: str
+def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
+    tiny: Path, budget_ms: float, side: int
 ) -> None:
-    watcher = Watcher(Recognizer(tiny, Timed(choices)), FollowSettings(budget_ms=budget_ms))
+    watcher = Watcher(Recognizer(tiny, Timed()), FollowSettings(budget_ms=budget_ms))
 
-    assert watcher.chosen == f"yunet sees a frame {seen} pixels large"
+    assert watcher.chosen == f"timed sees a frame {side} pixels large"
 
 
-def test_the_bundled_detector_looks_twice_where_there_is_time(tiny: Path) -> None:
-    recognizer = Recognizer(tiny)
+@pytest.mark.parametrize("choice", ["int8", "float16"])
+def test_the_bundled_detector_sees_most_where_there_is_time(tiny: Path, choice: Choice) -> None:
+    recognizer = Recognizer(tiny, choice)
 
-    Watcher(recognizer, FollowSettings(budget_ms=5000))
+    watcher = Watcher(recognizer, FollowSettings(budget_ms=5000))
 
-    assert isinstance(recognizer.detector, CentrePoints)
-    assert recognizer.detector.sides == (256, 640)
+    assert isinstance(recognizer.detector, YuNet)
+    assert recognizer.detector.side == max(SIDES)
+    assert watcher.chosen == f"yunet_{choice} sees a frame 640 pixels large"
+
+
+def test_sides_fall_from_the_largest_on() -> None:
+    assert list(SIDES) == sorted(SIDES, reverse=True)
+    assert SIDE in SIDES

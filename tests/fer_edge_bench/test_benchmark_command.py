@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from fer_edge.cli import app
 from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.detector_contract import read_detector, write_detector
 from fer_edge.errors import BenchmarkError, ModelError
 from fer_edge.images import write_picture
@@ -100,7 +100,7 @@ def test_assertion_that_makes_no_sense_exits_with_2(condition: str) -> None:
 
 
 def test_frames_without_a_face_exit_with_5(tmp_path: Path) -> None:
-    model = read_detector(BUNDLED_DETECTOR)
+    model = read_detector(BUNDLED_DETECTORS["int8"])
     blind = tmp_path / "blind.tflite"
     write_detector(blind, model.flatbuffer, replace(model.contract, threshold=1.0), model.golden)
 
@@ -111,7 +111,7 @@ def test_frames_without_a_face_exit_with_5(tmp_path: Path) -> None:
 
 
 def test_report_names_the_detector(picture: Path, tmp_path: Path) -> None:
-    model = read_detector(BUNDLED_DETECTOR)
+    model = read_detector(BUNDLED_DETECTORS["int8"])
     eager = tmp_path / "eager.tflite"
     write_detector(eager, model.flatbuffer, replace(model.contract, threshold=0.02), model.golden)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fer_edge.classify import BUNDLED
-from fer_edge.detect import BUNDLED_DETECTOR
+from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.model_file import read_packed
 from fer_edge.operators import BUILTIN, operators
 from fer_edge_export.graph import Operator, Tensor, read_graphs
@@ -87,7 +87,7 @@ def test_each_operator_is_named_with_its_count(enlarging: bytes) -> None:
 
 
 def test_the_face_detector_enlarges_in_an_operator_that_a_hexagon_takes() -> None:
-    found = untaken(read_packed(BUNDLED_DETECTOR).flatbuffer)
+    found = untaken(read_packed(BUNDLED_DETECTORS["int8"]).flatbuffer)
 
     assert Untaken("Edge TPU", "DEPTH_TO_SPACE", 2, "not among its operators") in found
     assert not [entry for entry in found if entry.target == "Hexagon"]
