@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from fer_edge.crop import Box, crop_face, overlap, reframed, resize_face, whole
+from fer_edge.crop import LEVEL, Box, crop_face, overlap, reframed, resize_face, whole
 from fer_edge.errors import DataError
 
 
@@ -98,3 +99,44 @@ def test_overlap_is_intersection_over_union(other: Box, expected: float) -> None
 
 def test_reframing_there_and_back_changes_nothing() -> None:
     assert reframed(reframed(Box(3, 4, 10, 20), 2.0), 0.5) == Box(3, 4, 10, 20)
+
+
+def rolled(frame: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn a frame clockwise about its centre."""
+    height, width = frame.shape[:2]
+    grid = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
+    return cv2.warpAffine(frame, grid, (width, height), flags=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("degrees", [-40, -6, 6, 90, 180])
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
+def test_a_turned_face_is_cut_out_upright(degrees: float, colour: str) -> None:
+    frame = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (81, 81, 3), np.uint8), (0, 0), 3)
+    box = Box(25, 25, 31, 31)
+
+    upright = crop_face(frame, box, 31, colour=colour)
+    turned = crop_face(rolled(frame, degrees), box, 31, colour=colour, roll=degrees)
+
+    off = np.abs(upright.astype(int) - turned.astype(int))
+    as_it_is = np.abs(upright.astype(int) - crop_face(rolled(frame, degrees), box, 31, colour=colour).astype(int))
+    assert off.mean() < 2
+    assert as_it_is.mean() > 2 * off.mean()
+
+
+def test_a_face_that_is_nearly_level_is_cut_out_as_it_is() -> None:
+    frame, box = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8), Box(10, 12, 30, 40)
+
+    np.testing.assert_array_equal(crop_face(frame, box, 24, roll=LEVEL - 0.1), crop_face(frame, box, 24))
+    assert (crop_face(frame, box, 24, roll=LEVEL) != crop_face(frame, box, 24)).any()
+
+
+def test_beyond_the_frame_a_turned_face_repeats_its_border() -> None:
+    white = np.full((20, 20, 3), 255, np.uint8)
+
+    assert (crop_face(white, Box(-8, -8, 20, 20), 16, roll=30) == 255).all()
+
+
+@pytest.mark.parametrize("box", [Box(100, 0, 10, 10), Box(0, 0, 1e6, 1e6)])
+def test_a_turned_square_that_cannot_be_cut_out_is_refused_like_an_upright_one(box: Box) -> None:
+    with pytest.raises(DataError, match=r"outside|too large"):
+        crop_face(np.zeros((20, 20, 3), np.uint8), box, 16, roll=30)

@@ -294,3 +294,16 @@ def test_every_choice_is_a_detector() -> None:
 
 def test_no_detector_takes_the_whole_frame() -> None:
     assert Whole().detect(np.zeros((3, 5, 3), np.uint8)) == [Detection(Box(0, 0, 5, 3), 1.0)]
+
+
+@pytest.mark.parametrize(("left_eye", "roll"), [((60, 40), 0.0), ((60, 60), 45.0), ((40, 20), -90.0), ((46, 46), 0.0)])
+def test_the_line_through_both_eyes_says_how_a_face_is_turned_unless_they_are_too_near(
+    left_eye: tuple[float, float], roll: float
+) -> None:
+    landmarks = ((40.0, 40.0), left_eye, (50.0, 50.0), (42.0, 60.0), (58.0, 60.0))
+
+    assert Detection(Box(20, 20, 60, 80), 0.9, landmarks).roll == pytest.approx(roll)
+
+
+def test_a_face_without_landmarks_counts_as_upright() -> None:
+    assert Detection(Box(20, 20, 60, 80), 0.9).roll == 0

@@ -172,3 +172,7 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(tiny: Path, tmp_path: Pat
 
     assert finished.returncode == 1
     assert finished.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_a_line_names_the_detector() -> None:
+    assert as_json(result(None, detector="yunet_int8"))["detector"] == "yunet_int8"

@@ -2,7 +2,8 @@ import platform
 
 import pytest
 
-from fer_edge.processor import detector_reason, detector_recipe, has_dot_products
+from fer_edge.errors import UsageError
+from fer_edge.processor import detector_reason, detector_recipe, has_dot_products, parsed_threads
 
 EPYC_ZEN_4 = """\
 processor\t: 0
@@ -92,3 +93,20 @@ def test_the_reason_is_told(cpuinfo: str, reason: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
     assert detector_reason() == reason
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (16, 2), (None, 1)])
+def test_auto_takes_as_many_threads_as_help(cores: int | None, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+
+    assert parsed_threads("auto") == threads
+
+
+@pytest.mark.parametrize("text", ["0", "65", "-1", "1.5", "", "two", "\u00b2", "99999999999"])
+def test_threads_that_are_no_number_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="give a number from 1 to 64, or auto"):
+        parsed_threads(text)
+
+
+def test_a_number_of_threads_is_taken_as_it_is() -> None:
+    assert [parsed_threads(text) for text in ("1", "64")] == [1, 64]

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,3 +117,18 @@ def test_progress_moves_once_per_frame(clock: Clock) -> None:
     )
 
     assert len(steps) == 5
+
+
+def test_another_detector_takes_turns_with_the_one_in_use_and_is_no_part_of_the_total(clock: Clock) -> None:
+    calls: list[str] = []
+    stages = make_stages(clock, calls, iter([0, 0]), with_float=False)
+
+    def other(_: np.ndarray) -> None:
+        calls.append("other")
+        clock.now_s += 0.032
+
+    timings = measure(replace(stages, detect_other=other), warmup_runs=0, num_runs=2, clock_s=clock)
+
+    assert calls == ["detect", "other", "other", "detect"]
+    assert timings.ms["detect_other"] == pytest.approx([32, 32])
+    assert timings.ms["total"] == pytest.approx([9, 9])
