@@ -17,9 +17,9 @@ TINY = Path(__file__).parent / "data" / "tiny.tflite"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with the real photos and YuNet; a clone outside the workplace has none."""
+    """Folder with the real photos; a clone outside the workplace has none."""
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared (real photos and YuNet), which is not part of the repository")
+        pytest.skip("needs ../shared (real photos), which is not part of the repository")
     return SHARED
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from fer_edge.errors import DataError
 from fer_edge.images import Pixels
 from fer_edge_export.detector.network import make_network
 from fer_edge_export.detector.weights import HEADS, Floats, Weights
@@ -60,6 +61,9 @@ def normalised(weights: Weights, sets: Sequence[Pixels]) -> tuple[Weights, Float
 
     Returns:
         The weights, and (3, 16) each: by what a channel of each map is to be multiplied, and what is to be added.
+
+    Raises:
+        DataError: A map has no cell with a score of `RELEVANT` on any picture.
     """
     network = make_network(weights)
     low, high = np.full((3, 16), np.inf), np.full((3, 16), -np.inf)
@@ -71,6 +75,8 @@ def normalised(weights: Weights, sets: Sequence[Pixels]) -> tuple[Weights, Float
                 seen = cells[score >= RELEVANT]
                 low[row] = np.minimum(low[row], seen.min(axis=0, initial=np.inf))
                 high[row] = np.maximum(high[row], seen.max(axis=0, initial=-np.inf))
+    if np.isinf(low).any():
+        raise DataError(f"none of {sum(map(len, sets))} pictures has a face that one of YuNet's maps sees; draw others")
     room = HEADROOM * (high - low)
     low, high = low - room, high + room
     low[:, :LOGITS] = LEAST_LOGIT
