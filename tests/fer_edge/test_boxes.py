@@ -1,37 +1,16 @@
 import numpy as np
 
-from fer_edge.boxes import Floats, overlaps, suppressed
+from fer_edge.boxes import Floats, overlaps
 
 
 def boxes_from(*rows: list[float]) -> Floats:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def test_of_overlapping_boxes_the_first_stays() -> None:
-    boxes = boxes_from([0, 0, 10, 10], [2, 0, 10, 10], [100, 0, 10, 10], [0, 1, 10, 10])
-
-    assert suppressed(boxes, 0.4).tolist() == [0, 2]
-
-
-def test_a_dropped_box_drops_no_other() -> None:
-    chain = boxes_from([0, 0, 10, 10], [4, 0, 10, 10], [100, 0, 10, 10], [8, 0, 10, 10])
-
-    assert suppressed(chain, 0.4).tolist() == [0, 2, 3]
-
-
-def test_boxes_that_overlap_by_no_more_than_allowed_both_stay() -> None:
-    boxes = boxes_from([0, 0, 10, 10], [0, 0, 10, 5])
-
-    assert suppressed(boxes, 0.5).tolist() == [0, 1]
-    assert suppressed(boxes, 0.49).tolist() == [0]
-
-
 def test_boxes_without_area_are_borne() -> None:
     points = boxes_from([5, 5, 0, 0], [5, 5, 0, 0])
 
     assert overlaps(points, points).tolist() == [[0, 0], [0, 0]]
-    assert suppressed(points, 0.4).tolist() == [0, 1]
-    assert suppressed(boxes_from(), 0.4).tolist() == []
 
 
 def test_overlap_is_the_common_share_of_both() -> None:

@@ -105,13 +105,40 @@ def test_a_face_is_read_from_any_cell_that_tells_of_it(column: int, row: int) ->
 
 def test_a_face_of_two_cells_is_found_once_with_the_better_score_and_its_landmarks() -> None:
     worse = MIDDLE._replace(cell=(8, 4), logits=(1, 1), points=LARGE.points)
-    of_another_map = MIDDLE._replace(stride=32, cell=(4, 2), logits=(2, 2), points=LARGE.points)
+    of_another_map = MIDDLE._replace(stride=32, cell=(4, 2), logits=(1.5, 1.5), points=LARGE.points)
 
     found = read(with_faces(worse, of_another_map, MIDDLE, SMALL))
 
     assert found.scores.tolist() == pytest.approx([SCORES[1], SCORES[0]], abs=1e-5)
     np.testing.assert_allclose(found.boxes, [MIDDLE.box, SMALL.box], atol=1e-3)
     np.testing.assert_allclose(found.landmarks, [MIDDLE.points, SMALL.points], atol=1e-3)
+
+
+def test_a_faces_place_is_the_mean_of_the_cells_that_are_nearly_as_sure() -> None:
+    left = MIDDLE._replace(cell=(8, 4), box=(116, 40, 60, 80), points=((131, 70), *MIDDLE.points[1:]))
+    less_sure = MIDDLE._replace(cell=(8, 5), logits=(1, 1), box=(110, 50, 60, 80))
+
+    found = read(with_faces(left, less_sure, MIDDLE))
+
+    np.testing.assert_allclose(found.boxes, [(118, 40, 60, 80)], atol=1e-3)
+    np.testing.assert_allclose(found.landmarks, [((133, 70), *MIDDLE.points[1:])], atol=1e-3)
+    np.testing.assert_allclose(found.scores, [SCORES[1]], atol=1e-5)
+
+
+def test_a_neighbours_cells_are_no_part_of_a_face() -> None:
+    """They overlap by 0.4: the weaker is dropped, and its place counts for nothing."""
+    beside = MIDDLE._replace(cell=(11, 4), logits=(2.9, 2.9), box=(145, 40, 60, 80))
+
+    np.testing.assert_allclose(read(with_faces(beside, MIDDLE)).boxes, [MIDDLE.box], atol=1e-3)
+
+
+def test_a_dropped_cell_drops_no_other() -> None:
+    chain = [
+        MIDDLE._replace(cell=(x // 16, 4), box=(x, 40, 60, 80), logits=(logit, logit))
+        for x, logit in ((100, 3), (130, 2), (160, 1))
+    ]
+
+    assert read(with_faces(*chain)).boxes[:, 0].tolist() == pytest.approx([100, 160], abs=1e-3)
 
 
 def test_two_faces_that_overlap_a_little_are_two() -> None:
