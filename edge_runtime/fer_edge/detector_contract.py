@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -130,7 +130,8 @@ def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[
     # Arm was seen 4 levels away from that for x86.
     half = frame_bgr
     while half.shape[0] >= 2 * high and half.shape[1] >= 2 * wide and half.shape[:2] != (high, wide):
-        half = cv2.resize(half, (half.shape[1] // 2, half.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        half_wh = half.shape[1] // 2, half.shape[0] // 2
+        half = cast(Pixels, cv2.resize(half, half_wh, interpolation=cv2.INTER_AREA))
     cv2.resize(half, small_wh, dst=canvas[:high, :wide], interpolation=cv2.INTER_LINEAR_EXACT)
     return canvas, (columns / wide, rows / high)
 
