@@ -54,10 +54,11 @@ def run_two(command: list[str], cwd: Path) -> list[str]:
 
 
 def weights_in(path: Path) -> Weights:
-    """Every weight of a .keras file."""
+    """Every weight of a .keras file; Keras numbers the layers of a process, so that their names say nothing."""
     from fer_edge_train.evaluate import load_network
 
-    return {weight.path: np.asarray(weight) for weight in load_network(path).weights}
+    weights = load_network(path).weights
+    return {f"{index} {weight.name}": np.asarray(weight) for index, weight in enumerate(weights)}
 
 
 def largest_difference(a: Weights, b: Weights, part: str = "") -> float:
