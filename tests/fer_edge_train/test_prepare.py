@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import cv2
@@ -230,6 +231,7 @@ def test_sigterm_cleans_up_as_ctrl_c_does(tmp_path: Path, monkeypatch: pytest.Mo
     def terminate_at_fear(path: Path) -> bytes:
         if path.name == "fear3.jpg":
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)  # the main thread hears it before the last picture is read, on a busy machine, too
         return read(path)
 
     monkeypatch.setattr(fer_edge_train.crops, "read_content", terminate_at_fear)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -55,11 +54,10 @@ def run_two(command: list[str], cwd: Path) -> list[str]:
 
 
 def weights_in(path: Path) -> Weights:
-    """Every weight of a .keras file by its place and name; Keras counts the layers of a process in their names."""
+    """Every weight of a .keras file."""
     from fer_edge_train.evaluate import load_network
 
-    weights = enumerate(load_network(path).weights)
-    return {f"{place} {re.sub('_[0-9]+/', '/', weight.path)}": np.asarray(weight) for place, weight in weights}
+    return {weight.path: np.asarray(weight) for weight in load_network(path).weights}
 
 
 def largest_difference(a: Weights, b: Weights, part: str = "") -> float:
@@ -80,7 +78,7 @@ def plain(bars: Path) -> list[str | Path]:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path, plain: list[str | Path]) -> Path:
-    """The run of one process, which nothing was computed in before."""
+    """The run of one process."""
     subprocess.run(train(*plain, "--name", "alone"), cwd=folder, check=True, capture_output=True)
     return folder / "runs/train/alone"
 
