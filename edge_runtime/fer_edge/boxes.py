@@ -13,8 +13,9 @@ def overlaps(boxes: Floats, others: Floats) -> Floats:
         boxes: (n, 4) x, y, w, h.
         others: (m, 4) likewise.
     """
-    a, b = boxes[:, None, :], others[None, :, :]
-    sides = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    common = np.prod(np.maximum(sides, 0), axis=-1)
-    union = np.prod(a[..., 2:], axis=-1) + np.prod(b[..., 2:], axis=-1) - common
-    return np.asarray(common / np.maximum(union, 1e-9), np.float32)
+    x, y, w, h = (boxes[:, column, None] for column in range(4))
+    other_x, other_y, other_w, other_h = others.T
+    wide = np.minimum(x + w, other_x + other_w) - np.maximum(x, other_x)
+    high = np.minimum(y + h, other_y + other_h) - np.maximum(y, other_y)
+    common = np.maximum(wide, 0) * np.maximum(high, 0)
+    return np.asarray(common / np.maximum(w * h + other_w * other_h - common, 1e-9), np.float32)

@@ -26,9 +26,9 @@ SIDE = 320
 """Longer side, in pixels, of what the network sees of a frame, where nothing says otherwise."""
 SIDES = (640, 480, 416, 320, 256, 192)
 """What a time budget may choose from, the most first; docs/face_detector.md has what each finds."""
-MOST_ENGINES = 20
-"""Sizes of the input that stay loaded, some MB each: of photos of any shape, 160 pixels large or more, there are 17 for
-a side of 320 pixels."""
+MOST_PIXELS = 1_100_000
+"""Of all sizes of the input that stay loaded together, at 60 (int8) to 90 bytes each; photos of any shape have 17 sizes
+for a side of 320 pixels, a million pixels in all."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """The five landmarks of a face in their order; right and left are the person's own."""
@@ -135,7 +135,7 @@ class YuNet:
             resized = None if own else shape
             engine = Engine(model.path, model.flatbuffer, self._threads, reference=self._reference, shape=resized)
             engine.expect(shape, *((1, *one) for one in map_shapes(width, height)))
-            if len(self._engines) >= MOST_ENGINES:
+            while self._engines and width * height + sum(w * h for w, h in self._engines) > MOST_PIXELS:
                 del self._engines[next(iter(self._engines))]
             self._engines[width, height] = engine
         return self._engines[width, height]

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from fer_edge.model_file import (
 )
 from fer_edge.yunet import CHANNELS, MULTIPLE, STRIDES
 
-FIT_RULE = "BGR, scaled to fit, area down, linear up by 2 at most, at the top left, the rest black"
+FIT_RULE = "BGR, scaled to fit: halved by area, then linear, up by 2 at most; at the top left, the rest black"
 DECODING = "yunet"
 """How the maps of a detector are read (`fer_edge.yunet`); what else a file may say belongs to another fer-edge."""
 LARGEST_SIDE = 8192
@@ -126,9 +126,13 @@ def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[
         canvas = np.empty((height, width, 3), np.uint8)
     canvas[high:] = 0
     canvas[:high, wide:] = 0
-    # Not INTER_LINEAR, whose code for Arm was seen 4 levels away from that for x86.
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR_EXACT
-    cv2.resize(frame_bgr, small_wh, dst=canvas[:high, :wide], interpolation=method)
+    # Halving is quick; INTER_AREA to any other size takes as long as half the network. Not INTER_LINEAR, whose code for
+    # Arm was seen 4 levels away from that for x86.
+    half = frame_bgr
+    while half.shape[0] >= 2 * high and half.shape[1] >= 2 * wide and half.shape[:2] != (high, wide):
+        half_wh = half.shape[1] // 2, half.shape[0] // 2
+        half = cast(Pixels, cv2.resize(half, half_wh, interpolation=cv2.INTER_AREA))
+    cv2.resize(half, small_wh, dst=canvas[:high, :wide], interpolation=cv2.INTER_LINEAR_EXACT)
     return canvas, (columns / wide, rows / high)
 
 

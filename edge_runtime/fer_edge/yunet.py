@@ -94,11 +94,13 @@ def candidates(outputs: Sequence[Floats], scale: Floats, offset: Floats, thresho
     flat = np.concatenate([output.reshape(-1, CHANNELS) for output in outputs])
     # A score is the root of two shares' product, so neither share is below its square: most cells end here.
     least = (_logit(threshold * threshold) - offset[:, :2]) / scale[:, :2]
-    likely = [(output[..., :2] >= both).reshape(-1, 2) for output, both in zip(outputs, least, strict=True)]
-    near = np.flatnonzero(np.concatenate([both[:, 0] & both[:, 1] for both in likely]))
+    pairs = zip(outputs, least.tolist(), strict=True)
+    likely = [((output[..., 0] >= both[0]) & (output[..., 1] >= both[1])).ravel() for output, both in pairs]
+    near = np.flatnonzero(np.concatenate(likely))
     near_level = level[near]
     values = flat[near] * scale[near_level] + offset[near_level]
-    scores = np.sqrt(_sigmoid(values[:, 0]) * _sigmoid(values[:, 1]))
+    shares = _sigmoid(values[:, :2])
+    scores = np.sqrt(shares[:, 0] * shares[:, 1])
     best = np.argsort(-scores, kind="stable")[:MOST_CELLS]
     best = best[scores[best] >= threshold]
     scores, values, stride = scores[best], values[best], _STRIDES[near_level[best], None]

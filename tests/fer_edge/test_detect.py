@@ -10,7 +10,7 @@ from fer_edge.detect import (
     BUNDLED_DETECTORS,
     CHOICES,
     LANDMARK_NAMES,
-    MOST_ENGINES,
+    MOST_PIXELS,
     SIDE,
     SIDES,
     Choice,
@@ -169,12 +169,13 @@ def test_the_landmarks_lie_in_the_box_where_their_names_say(path: Path, expressi
 
 
 def test_photos_of_all_shapes_keep_few_networks_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.detect.MOST_ENGINES", 3)
+    monkeypatch.setattr("fer_edge.detect.MOST_PIXELS", 3 * 320 * 320)
     detector = YuNet()
     for height in range(40, 400, 30):
         detector.detect(grey_frame(height, 320))
 
-    assert len(detector._engines) == 3
+    assert (320, 320) in detector._engines
+    assert 0 < sum(width * height for width, height in detector._engines) <= 3 * 320 * 320
     assert detector.detect(grey_frame(240, 320)) == []
 
 
@@ -185,7 +186,16 @@ def test_photos_of_any_shape_have_no_more_sizes_than_are_kept() -> None:
             sizes.add(fitted(grey_frame(*shape), SIDE)[0].shape[:2])
 
     assert len(sizes) == 17
-    assert len(sizes) <= MOST_ENGINES
+    assert sum(height * width for height, width in sizes) <= MOST_PIXELS
+
+
+def test_an_input_larger_than_all_that_stays_loaded_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.detect.MOST_PIXELS", 1000)
+    detector = YuNet()
+
+    for shape in ((240, 320), (320, 240)):
+        assert detector.detect(grey_frame(*shape)) == []
+        assert len(detector._engines) == 1
 
 
 def test_a_face_outside_the_picture_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
