@@ -46,7 +46,7 @@ def test_run_prints_one_json_line_per_picture(fer_edge: FerEdge, tiny: Path, fol
     assert finished.returncode == 0
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     assert [(line["source"], line["frame"]) for line in lines] == [("fear.png", 1), ("happiness.png", 2)]
-    assert set(lines[0]) == {"source", "t", "frame", "age_ms", "dropped", "faces", "ms"}
+    assert set(lines[0]) == {"source", "t", "frame", "age_ms", "dropped", "detector", "faces", "ms"}
     assert list(lines[0]["ms"]) == ["capture", "detect", "crop", "classify", "total"]
     (face,) = lines[0]["faces"]
     assert (face["id"], face["box"]) == (0, [0, 0, 96, 96])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.classify import BUNDLED
-from fer_edge.contract import read_model, write_model
+from fer_edge.contract import CROP_RULE, read_model, write_model
 from fer_edge.errors import ModelError
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model_file import MAX_FILE, MAX_METADATA
@@ -199,7 +199,7 @@ def test_a_grey_file_has_one_more_fact_than_it_had_before(tmp_path: Path, tiny: 
     write_model(tmp_path / "copy.tflite", model.flatbuffer, model.contract, model.golden)
     before, after = (json.loads(repacked(path)["metadata.json"]) for path in (tiny, tmp_path / "copy.tflite"))
 
-    assert after == {**before, "task": "expressions", "colour": "grey"}
+    assert after == {**before, "task": "expressions", "colour": "grey", "crop_rule": CROP_RULE["grey"]}
 
 
 @pytest.mark.parametrize("depth", [40, 900, 10_000])

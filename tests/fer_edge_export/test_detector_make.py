@@ -256,7 +256,7 @@ def test_the_bundled_files_name_the_weights_and_their_terms(recipe: str) -> None
 
     assert (stated["name"], stated["digest"]) == (SOURCE.name, sha256(SOURCE.read_bytes()))
     assert stated["licence"].startswith("MIT, ")
-    notice = SOURCE.with_name("LICENSE.yunet").read_text()
+    notice = (BUNDLED_DETECTORS[recipe].parent / "LICENSE.yunet").read_text()
     assert "MIT License" in notice
     assert stated["licence"].removeprefix("MIT, ") in notice
     assert contract.recipe == recipe
