@@ -41,10 +41,10 @@ PATCH = 16
 REACH = 8
 """Samples by which it is searched for to each side: a face may move by half its size from one frame to the next."""
 ALIKE = 0.7
-"""Correlation from which on a face is still there: 99 % of the film's reach 0.77, none behind a cut 0.66."""
+"""Correlation from which on a face is still there: 99 % of those followed reach 0.76, none behind a cut 0.66."""
 SURE = 0.85
-"""Correlation from which on it is still there although the detector does not see it. At 0.7 there are 14 % more faces
-that are none, at 0.9 0.4 % of the faces are no longer found."""
+"""Correlation from which on it is still there although the detector does not see it. At 0.7 there are 7 % more faces
+that are none, at 0.9 0.3 % of the faces are no longer found."""
 SAME_OVERLAP = 0.3
 """Intersection over union from which on a detection is a known face."""
 SAME_SIZE = 2.0
@@ -53,8 +53,8 @@ SAME_PLACE = 0.7
 """Longer sides of a face by which it may have moved while nobody saw it."""
 DAMPING = 0.5
 """Share of its difference from a new detection that a followed box keeps. At 0, 0.3, 0.5 and 0.7, with a detection in
-every frame, a frame alone names what the still photo says in 81.7, 82.0, 82.7 and 82.2 %, and its label changes 3.8,
-3.5, 3.1 and 3.0 times a second."""
+every frame, a frame alone names what the still photo says in 83.8, 84.5, 84.6 and 84.2 %, and its label changes 3.0,
+2.7, 2.4 and 2.5 times a second (`benchmarks/follow_constants.py`)."""
 DAMPED_OVERLAP = 0.5
 """Intersection over union below which the followed box was wrong, and counts for nothing."""
 LONGEST_WAIT = 30

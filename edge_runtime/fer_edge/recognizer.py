@@ -29,13 +29,13 @@ class Face:
     """Class -> probability, in output order; they sum to 1."""
     detection_score: float
     """How sure the detector was, 0 to 1; 1 from a detector that does not say."""
-    landmarks: Landmarks | None = None
-    """Right eye, left eye, nose, right and left corner of the mouth (the person's own; `fer_edge.detect`): x, y in
-    pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
     id: int | None = None
     """The same for the same face from frame to frame; None where faces are not followed."""
     raw_label: str | None = None
     """What this frame alone would say, where `label` is smoothed over time."""
+    landmarks: Landmarks | None = None
+    """Right eye, left eye, nose, right and left corner of the mouth (the person's own; `fer_edge.detect`): x, y in
+    pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
 
     @property
     def certain(self) -> bool:
