@@ -16,7 +16,7 @@ from fer_edge.files import sha256
 from fer_edge.images import Pixels
 from fer_edge.interpreter import Engine, load_runtime
 from fer_edge.operators import BUILTIN, operators
-from fer_edge.yunet import CHANNELS, STRIDES, decode
+from fer_edge.yunet import CHANNELS, OVERLAP, STRIDES, Faces, candidates, decode
 from fer_edge_export.convert import convert
 from fer_edge_export.detector.drawings import drawn_pictures
 from fer_edge_export.detector.weights import DIGEST, HEADS, SOURCE, Floats, Weights, read_weights
@@ -122,8 +122,10 @@ def test_the_network_answers_what_opencv_computes_from_the_file(weights: Weights
 
     maps = maps_of(weights, pictures[:1])
     ones, zeros = np.ones((3, CHANNELS), np.float32), np.zeros((3, CHANNELS), np.float32)
-    found = decode([one[0] for one in maps], ones, zeros, 0.6)
-    _, rows = cv2.FaceDetectorYN.create(str(SOURCE), "", SIZE_WH, 0.6, 0.3).detect(pictures[0])
+    cells = candidates([one[0] for one in maps], ones, zeros, 0.6)
+    kept = np.array(cv2.dnn.NMSBoxes(cells.boxes.tolist(), cells.scores.tolist(), 0.6, OVERLAP), int)
+    found = Faces(*(column[kept] for column in cells))
+    _, rows = cv2.FaceDetectorYN.create(str(SOURCE), "", SIZE_WH, 0.6, OVERLAP).detect(pictures[0])
 
     assert len(found.boxes) == len(rows) > 0
     nearest = overlaps(rows[:, :4], found.boxes).argmax(axis=1)
@@ -229,10 +231,10 @@ def test_what_is_made_finds_the_faces_that_the_network_finds(
     ones, zeros = np.ones((3, CHANNELS), np.float32), np.zeros((3, CHANNELS), np.float32)
     total = 0
     for picture, *maps in zip(pictures, *maps_of(weights, pictures), strict=True):
-        exact = decode(maps, ones, zeros, 0.6)
-        found = decode(engine.run(picture), scale, offset, 0.4)
-        total += len(exact.boxes)
-        for box, landmarks in zip(exact.boxes, exact.landmarks, strict=True):
+        exact, found = decode(maps, ones, zeros, 0.4), decode(engine.run(picture), scale, offset, 0.4)
+        sure = exact.scores >= 0.6
+        total += int(sure.sum())
+        for box, landmarks in zip(exact.boxes[sure], exact.landmarks[sure], strict=True):
             shared = overlaps(found.boxes, box[None])[:, 0]
             assert shared.max(initial=0) > (0.98 if recipe == "float16" else 0.6)
             apart = np.abs(found.landmarks[shared.argmax()] - landmarks).max() / box[2:].max()
