@@ -1,18 +1,30 @@
-# Two commands: `make demo` shows the whole loop, `make check` runs every check. Both set up .venv first.
+# `make demo` shows the whole loop, `make check` is what a change has to pass. All of them set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo check clean
+.PHONY: demo check check-all slow test lint clean
 
 demo: .venv/train.stamp
 	$(BIN)/fer-edge demo
 
-check: .venv/dev.stamp
+check: lint
+	$(PYTEST) -m 'not slow and not serial'
+	$(BIN)/pytest -m 'serial and not slow'
+
+check-all: check slow
+
+slow: .venv/dev.stamp  # an arm64 userland under emulation, two runtimes side by side
+	$(BIN)/pytest -m slow
+
+test: .venv/dev.stamp  # in under two minutes
+	$(PYTEST) -m 'not slow and not serial and not tensorflow'
+
+lint: .venv/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,18 +1,95 @@
-"""What several tests stand on."""
+"""What several tests stand on, and which of them are run when."""
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from finished import FerEdge, Finished
+
+# Tests run side by side, one a core; and what is told looks the same wherever they run.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+os.environ |= {"OPENCV_FOR_THREADS_NUM": "1", "NO_COLOR": "1", "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
+for _name in ("COLUMNS", "FORCE_COLOR"):
+    os.environ.pop(_name, None)
+
 importlib.import_module("fer_edge")  # before any test loads OpenCV, which then reads the limits that fer_edge sets
 
-SHARED = Path(__file__).parents[2] / "shared"
-TINY = Path(__file__).parent / "data" / "tiny.tflite"
+TESTS = Path(__file__).parent
+SHARED = TESTS.parents[1] / "shared"
+TINY = TESTS / "data" / "tiny.tflite"
 """A 32 px int8 model of drawn faces with a contract, made by make_tiny_model.py."""
+TENSORFLOW = ("fer_edge_train", "fer_edge_export", "fer_edge_bench")
+"""Folders whose tests load it."""
+TIMED = {"live", "mosquitto", "browser", "started"}
+"""Fixtures with a process or a server that answers in time only where it is not one of many."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they need; the long ones come first, so that no process is left with one at the end."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in TENSORFLOW:
+            item.add_marker("tensorflow")
+        if TIMED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("serial")
+    items.sort(key=lambda item: not item.get_closest_marker("tensorflow"))
+
+
+@pytest.fixture(scope="session")
+def fer_edge() -> Iterator[FerEdge]:
+    """Types `fer-edge` in this process, as a shell would in a wide terminal without colours.
+
+    `code` is what it has to end with. Nothing that a command sets outlives it, and an exception that it does not turn
+    into a line is one here. Tests of processes (signals, closed pipes, what is imported) start them.
+    """
+    from fer_edge.cli import app
+
+    plain: dict[str, Any] = {"mode": "w+", "encoding": "utf-8", "errors": "backslashreplace"}
+    with tempfile.TemporaryFile(**plain) as out, tempfile.TemporaryFile(**plain) as err:
+        # Not closed after a call: a logger that was made in it keeps its stderr.
+        files = (out, err)
+
+        def call(*arguments: object, code: int | None = None, cwd: Path | None = None, **environment: str) -> Finished:
+            words = [str(argument) for argument in arguments]
+            with ExitStack() as stack:
+                stack.callback(os.chdir, Path.cwd())
+                stack.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "200", **environment}))
+                stack.enter_context(mock.patch.object(sys, "argv", ["fer-edge", *words]))
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    stack.callback(signal.signal, number, signal.getsignal(number))
+                if "cv2" in sys.modules:
+                    stack.callback(sys.modules["cv2"].setNumThreads, sys.modules["cv2"].getNumThreads())
+                for descriptor, file in enumerate(files, start=1):
+                    file.seek(0)
+                    file.truncate()
+                    stack.callback(os.close, kept := os.dup(descriptor))
+                    stack.callback(os.dup2, kept, descriptor)
+                    os.dup2(file.fileno(), descriptor)
+                stack.enter_context(redirect_stdout(files[0]))
+                stack.enter_context(redirect_stderr(files[1]))
+                os.chdir(cwd or Path.cwd())
+                with pytest.raises(SystemExit) as ended:
+                    app(words, prog_name="fer-edge")
+            told = []
+            for file in files:
+                file.flush()
+                file.seek(0)
+                told.append(file.read())
+            finished = Finished(int(ended.value.code or 0), *told)
+            assert code in (None, finished.code), finished.stderr
+            return finished
+
+        yield call
 
 
 @pytest.fixture(scope="session")

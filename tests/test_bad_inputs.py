@@ -16,6 +16,7 @@ from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.images import encode_picture, write_picture
 from fer_edge.model_file import read_packed, write_packed
 from fer_edge.render import draw_face
+from finished import FerEdge, Finished
 
 TINY = Path(__file__).parent / "data" / "tiny.tflite"
 
@@ -144,21 +145,42 @@ SHEET = [
     (["export", "none"], 1, "not a run folder; make one: fer-edge train --data DIR"),
     (["export", "network.keras", "--data", "other.npz"], 1, "not a prepared set; make one: fer-edge prepare"),
     (["export", "network.keras"], 2, "comes without faces; type: fer-edge export network.keras --data SET.npz"),
+    (["train", "--resume", "none"], 1, "none is not a run folder"),
+    (["evaluate", "--model", "missing.keras", "--data", "expw"], 1, "missing.keras: no such file"),
+    (["runs", "--project", "missing"], 2, "missing: no such folder; name that of your runs"),
+    (["service", "status", "--source", "0"], 2, "takes neither flags for run nor --dry-run"),
 ]  # fmt: skip
+
+
+def judge(finished: Finished, code: int, message: str) -> None:
+    lines = finished.stderr.strip().splitlines()
+    assert (finished.code, len(lines)) == (code, 1), finished.stderr
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert finished.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"), SHEET, ids=[" ".join(row[0]).replace(str(TINY), "tiny") for row in SHEET]
 )
-def test_bad_input_gets_one_clear_line(bad: Path, arguments: list[str], code: int, message: str) -> None:
+def test_bad_input_gets_one_clear_line(
+    fer_edge: FerEdge, bad: Path, arguments: list[str], code: int, message: str
+) -> None:
     before = sorted(bad.rglob("*"))
 
-    command = [sys.executable, "-m", "fer_edge", *arguments]
-    finished = subprocess.run(command, cwd=bad, capture_output=True, text=True, timeout=120, check=False)
+    judge(fer_edge(*arguments, cwd=bad), code, message)
 
-    lines = finished.stderr.strip().splitlines()
-    assert (finished.returncode, len(lines)) == (code, 1), finished.stderr
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert finished.stdout == ""
     assert sorted(bad.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    {(row[0][0], row[1]): row for row in SHEET}.values(),  # one of each command and exit code
+)
+def test_a_process_of_its_own_ends_as_every_other_call_here(
+    bad: Path, arguments: list[str], code: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "fer_edge", *arguments]
+    done = subprocess.run(command, cwd=bad, capture_output=True, text=True, timeout=120, check=False)
+
+    judge(Finished(done.returncode, done.stdout, done.stderr), code, message)

@@ -114,7 +114,6 @@ def test_on_drawn_people_float16_answers_as_opencv_does() -> None:
     assert_same([fitted(frame, SIDE)[0] for frame, _ in clip(9)], least=15)
 
 
-@pytest.mark.slow
 def test_on_photos_float16_answers_as_opencv_does(unpacked: Callable[[str], Path]) -> None:
     photos = sorted((unpacked("expw") / "origin").iterdir())[::37][:40]
 
@@ -169,7 +168,6 @@ def pair_of(found: Faces, box: Floats, landmarks: Floats) -> Pair:
     return Pair(size, apart[0] / size, apart[1] / size, True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: f"{band.least} to {band.below} pixels")
 def test_int8_sees_a_face_of_any_size_where_float16_does(pairs: list[Pair], band: Band) -> None:
     here = [pair for pair in pairs if band.least <= pair.size < band.below]

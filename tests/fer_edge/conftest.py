@@ -22,18 +22,6 @@ from fer_edge.render import clip, draw_face
 
 
 @pytest.fixture
-def fer_edge() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `fer-edge`, plain and wide."""
-
-    def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
-        command = [sys.executable, "-m", "fer_edge", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-
-    return call
-
-
-@pytest.fixture
 def about() -> Any:
     """What a live page says of its run."""
     from fer_edge.preview.state import About

@@ -2,7 +2,6 @@ import errno
 import json
 import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -33,8 +32,7 @@ from fer_edge.v4l2 import (
     ask_driver,
     kind_of,
 )
-
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+from finished import FerEdge
 
 WEBCAM = Answer("HD Webcam C525", "uvcvideo", "usb-1.4", "camera", (Format("MJPG", ("640x480", "1280x720")),))
 UVC, STREAMING = 0x84A00001, 0x04200001
@@ -328,7 +326,7 @@ def test_the_command_prints_one_document_and_exits_with_4_where_there_is_no_came
     document = json.loads(finished.stdout)
     there = bool(document["cameras"] or document["modules"])
     assert list(document) == ["cameras", "modules", "libcamera", "other_nodes"]
-    assert finished.returncode == (0 if there else 4)
+    assert finished.code == (0 if there else 4)
     assert there or "error: no camera; " in finished.stderr.splitlines()[-1]
 
 

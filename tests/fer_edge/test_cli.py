@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +18,10 @@ from fer_edge.images import read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model_file import read_packed, write_packed
 from fer_edge.render import draw_face
+from finished import FerEdge
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
-
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def names(folder: Path) -> list[str]:
@@ -43,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_run_prints_one_json_line_per_picture(fer_edge: FerEdge, tiny: Path, folder: Path) -> None:
     finished = fer_edge("run", "--model", tiny, "--source", folder, "--detector", "none", "--json")
 
-    assert finished.returncode == 0
+    assert finished.code == 0
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     assert [(line["source"], line["frame"]) for line in lines] == [("fear.png", 1), ("happiness.png", 2)]
     assert set(lines[0]) == {"source", "t", "frame", "age_ms", "dropped", "detector", "faces", "ms"}
@@ -60,7 +58,7 @@ def test_run_finds_faces_with_the_bundled_detector_and_says_nothing_about_it(
 ) -> None:
     finished = fer_edge("run", "-m", tiny, "-s", folder / "fear.png", "--conf", 0.02, "--json")
 
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.code, finished.stderr) == (0, "")
     face = json.loads(finished.stdout)["faces"][0]
     assert set(face["probs"]) == set(EXPRESSIONS)
     assert tuple(face["landmarks"]) == LANDMARK_NAMES
@@ -77,7 +75,7 @@ def test_run_takes_the_form_of_the_detector_that_is_named(
         for flags in (("--detector", choice), ("--detector-model", BUNDLED_DETECTORS[choice]))
     )
 
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.code, finished.stderr) == (0, "")
     faces, others = (json.loads(one.stdout)["faces"] for one in (finished, by_file))
     assert faces == others != []
 
@@ -107,7 +105,7 @@ def test_run_saves_annotated_pictures_under_their_names(
 ) -> None:
     finished = fer_edge("run", "-m", tiny, "-s", folder, "--detector", "none", "--save", tmp_path / "out")
 
-    assert finished.returncode == 0
+    assert finished.code == 0
     assert names(tmp_path / "out") == ["fear.png", "happiness.png"]
     assert not np.array_equal(read_picture(tmp_path / "out" / "fear.png"), read_picture(folder / "fear.png"))
 
@@ -123,7 +121,7 @@ def test_run_tells_once_which_class_a_drawn_number_is(
         "run", "-m", tmp_path / "other.tflite", "-s", folder, "--detector", "none", "--save", tmp_path / "out"
     )
 
-    assert finished.returncode == 0
+    assert finished.code == 0
     assert "in what is saved, class 0 is 中立, class 1 is 喜び" in finished.stderr.splitlines()[0]
     assert finished.stderr.count("class 0 is") == 1
 
@@ -133,7 +131,7 @@ def test_run_never_saves_over_its_source(fer_edge: FerEdge, tiny: Path, folder: 
 
     finished = fer_edge("run", "-m", tiny, "-s", folder, "--detector", "none", "--save", folder)
 
-    assert finished.returncode == 1
+    assert finished.code == 1
     assert "would write over" in finished.stderr
     assert (folder / "fear.png").read_bytes() == before
 
@@ -220,7 +218,7 @@ def test_run_refuses_in_one_line(
 
     finished = fer_edge("run", "--model", tiny, *[argument.format(**places) for argument in arguments])
 
-    assert (finished.returncode, len(finished.stderr.splitlines())) == (code, 1)
+    assert (finished.code, len(finished.stderr.splitlines())) == (code, 1)
     assert finished.stderr.startswith("error: ")
     assert complaint in finished.stderr
 
@@ -237,7 +235,7 @@ def test_run_refuses_in_one_line(
     ],
 )
 def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
-    assert fer_edge("run", *flag).returncode == 2
+    assert fer_edge("run", *flag).code == 2
 
 
 @pytest.mark.parametrize(
@@ -307,5 +305,5 @@ def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
 def test_no_face_stays_visible_because_it_is_not_looked_at(fer_edge: FerEdge, flag: list[str]) -> None:
     result = fer_edge("run", "--source", "fake", "--blur", *flag)
 
-    assert result.returncode == 2
+    assert result.code == 2
     assert "would be shown: leave these two out, or --blur" in result.stderr

@@ -1,8 +1,6 @@
 """A network that looks at colour: from a Keras network to the answer about a photo, red first all the way."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from fer_edge.render import draw_face
 from fer_edge.selftest import make_golden, selftest
 from fer_edge_export.convert import convert
 from fer_edge_export.recipes import RECIPES
+from finished import FerEdge
 
 SIZE = 16
 CHANNELS = ("red", "green", "blue")
@@ -99,9 +98,7 @@ def test_the_file_says_that_it_takes_colour(model: ModelFile) -> None:
     assert document["crop_rule"].endswith(", RGB")
 
 
-def test_info_and_run_follow_the_contract(
-    model: ModelFile, tmp_path: Path, fer_edge: Callable[..., "subprocess.CompletedProcess[str]"]
-) -> None:
+def test_info_and_run_follow_the_contract(model: ModelFile, tmp_path: Path, fer_edge: FerEdge) -> None:
     write_picture(tmp_path / "blue.png", np.full((40, 50, 3), PLAIN["blue"], np.uint8))
 
     shown, told = fer_edge("info", model.path), fer_edge("info", model.path, "--json")

@@ -248,7 +248,7 @@ def test_a_report_without_an_answer_of_a_command_is_an_error(finished):
         write_report(finished, [], 0.0)
 
 
-@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_the_whole_demo_runs(tmp_path):
     settings = DemoSettings(tmp_path / "demo", epochs=1, per_class=20, max_drop=1.0)
     answer = loop.demo(settings)

@@ -1,8 +1,6 @@
 import json
 import re
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,7 @@ import pytest
 from fer_edge.doctor import Import
 from fer_edge.doctor_facts import EXTRAS, built_with, call_python, try_import
 from fer_edge.processor import detector_reason
-
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+from finished import FerEdge
 
 
 def test_a_package_that_is_missing_says_so() -> None:
@@ -75,7 +72,7 @@ def test_the_command_looks_at_this_machine_in_one_line_per_finding_and_one_docum
 
     document = json.loads(finished.stdout)
     facts = document["facts"]
-    assert finished.returncode == (0 if document["passed"] else 1)
+    assert finished.code == (0 if document["passed"] else 1)
     assert len(finished.stderr.splitlines()) == len(document["findings"])
     assert facts["python"] == list(sys.version_info[:3])
     assert [facts[package]["trouble"] for package in ("numpy", "opencv", "runtime")] == [None, None, None]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,8 +20,7 @@ from fer_edge.labels import EXPRESSIONS
 from fer_edge.model_file import read_packed, write_packed
 from fer_edge.processor import detector_recipe
 from fer_edge.render import draw_face
-
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+from finished import FerEdge, Finished
 
 
 def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:
@@ -86,9 +84,9 @@ def altered(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def shown(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+def shown(finished: Finished) -> dict[str, str]:
     """What `info` says, by the name of the row; the recalls' lines are joined to one."""
-    assert finished.returncode == 0, finished.stderr
+    assert finished.code == 0, finished.stderr
     rows: dict[str, list[str]] = {}
     for line in finished.stderr.splitlines()[1:]:
         name, value = line[:15].strip(), line[15:].strip()
@@ -212,7 +210,7 @@ def test_an_operator_that_no_device_has_is_refused_by_name(
 
     finished = fer_edge(command, *given)
 
-    assert finished.returncode == 1
+    assert finished.code == 1
     assert finished.stdout == ""
     assert finished.stderr.splitlines()[-1].startswith(
         f"error: {path}: operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; "
@@ -267,7 +265,7 @@ def test_info_of_a_detector_says_what_its_contract_does_not_state(fer_edge: FerE
 def test_info_without_a_model_shows_all_bundled_ones(fer_edge: FerEdge) -> None:
     people, programs = fer_edge("info"), fer_edge("info", "--json")
 
-    assert people.returncode == 0
+    assert people.code == 0
     documents = json.loads(programs.stdout)["models"]
     assert [(Path(one["model"]).name, one["task"]) for one in documents] == [
         ("edge.tflite", "expressions"),
@@ -281,7 +279,7 @@ def test_info_without_a_model_shows_all_bundled_ones(fer_edge: FerEdge) -> None:
 def test_selftest_without_a_model_repeats_all_bundled_ones(fer_edge: FerEdge) -> None:
     finished = fer_edge("selftest", "--json")
 
-    assert finished.returncode == 0
+    assert finished.code == 0
     documents = json.loads(finished.stdout)["models"]
     assert [(Path(one["model"]).name, one["passed"]) for one in documents] == [
         ("edge.tflite", True),
@@ -297,7 +295,7 @@ def test_selftest_of_a_detector_that_answers_otherwise_exits_1(fer_edge: FerEdge
 
     finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
 
-    assert finished.returncode == 1
+    assert finished.code == 1
     assert json.loads(finished.stdout)["passed"] is False
     assert "not as on the workstation: network, fast kernels, faces" in finished.stderr.splitlines()[-1]
 
@@ -310,7 +308,7 @@ def test_a_detector_of_another_fer_edge_is_one_clear_line(fer_edge: FerEdge, tmp
 
     finished = fer_edge(command, tmp_path / "old.tflite", "--json")
 
-    assert (finished.returncode, finished.stdout) == (1, "")
+    assert (finished.code, finished.stdout) == (1, "")
     [line] = finished.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path / 'old.tflite'}: a face detector of another fer-edge; ")
 
@@ -318,7 +316,7 @@ def test_a_detector_of_another_fer_edge_is_one_clear_line(fer_edge: FerEdge, tmp
 def test_selftest_passes_and_says_so(fer_edge: FerEdge, tiny: Path) -> None:
     finished = fer_edge("selftest", tiny, "--json")
 
-    assert finished.returncode == 0
+    assert finished.code == 0
     assert json.loads(finished.stdout)["passed"] is True
     first, *stages = finished.stderr.splitlines()
     assert first == f"{tiny}:"
@@ -332,7 +330,7 @@ def test_selftest_of_a_model_that_answers_otherwise_exits_1(fer_edge: FerEdge, t
 
     finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
 
-    assert finished.returncode == 1
+    assert finished.code == 1
     assert json.loads(finished.stdout)["passed"] is False
     assert "not as on the workstation: network, fast kernels" in finished.stderr.splitlines()[-1]
 
@@ -342,7 +340,7 @@ def test_selftest_of_a_crop_that_is_cut_otherwise_names_the_crop_alone(
 ) -> None:
     finished = fer_edge("selftest", altered(crop_scale=1.1))
 
-    assert finished.returncode == 1
+    assert finished.code == 1
     assert "not as on the workstation: crop;" in finished.stderr.splitlines()[-1]
 
 
@@ -366,7 +364,7 @@ def test_a_damaged_file_is_one_clear_line(
 
     finished = fer_edge(command, path, "--json")
 
-    assert (finished.returncode, finished.stdout) == (1, "")
+    assert (finished.code, finished.stdout) == (1, "")
     [line] = finished.stderr.splitlines()
     assert line.startswith(f"error: {path}: {told}")
 
@@ -376,11 +374,12 @@ def test_a_newer_contract_asks_for_a_newer_fer_edge(
     fer_edge: FerEdge, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     model = read_model(tiny)
-    monkeypatch.setattr("fer_edge.model_file.VERSION", 2)
-    write_model(tmp_path / "newer.tflite", model.flatbuffer, model.contract, model.golden)
+    with monkeypatch.context() as newer:
+        newer.setattr("fer_edge.model_file.VERSION", 2)
+        write_model(tmp_path / "newer.tflite", model.flatbuffer, model.contract, model.golden)
 
     finished = fer_edge(command, tmp_path / "newer.tflite")
 
-    assert (finished.returncode, finished.stdout) == (1, "")
+    assert (finished.code, finished.stdout) == (1, "")
     [line] = finished.stderr.splitlines()
     assert line.endswith("contract version 2, this fer-edge reads 1; update fer-edge, or export the model again")

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +12,8 @@ from mosquitto import TOPIC, Listener, Mosquitto, Told, connected, face, needs_m
 from fer_edge.sinks.broker import Broker
 from fer_edge.sinks.mqtt import Mqtt
 from fer_edge.watch import Event
+from finished import FerEdge
 
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 Listen = Callable[..., Listener]
 Sinks = Callable[..., tuple[Mqtt, Told]]
 
@@ -130,9 +129,9 @@ def test_a_picture_is_published_though_it_takes_less_time_than_to_connect(
     listener = listen(mosquitto.broker)
     finished = fer_edge("run", *flags, "--mqtt-topic", TOPIC)
 
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.code, finished.stderr) == (0, "")
     assert json.loads(listener.until(f"{TOPIC}/state"))["source"] == picture.name
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.code, refused.stdout) == (1, "")
     assert refused.stderr.endswith("nobody takes the results; start it, or leave out --mqtt\n")
 
 

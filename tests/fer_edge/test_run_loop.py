@@ -22,8 +22,8 @@ from fer_edge.images import read_picture, write_picture
 from fer_edge.run import RunSettings, run
 from fer_edge.sources import Frame, Source
 from fer_edge.watch import FollowSettings, Watcher
+from finished import FerEdge
 
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
 Live = Callable[..., Any]
 """Starts `fer-edge run` as a process of its own."""
 
@@ -272,7 +272,7 @@ def test_frames_are_turned_as_the_flags_say(fer_edge: FerEdge, tiny: Path, pictu
 
     assert face["box"] == [0, 0, 60, 120]
     finished = fer_edge("run", "-m", tiny, "-s", wide, "--rotate", 45)
-    assert finished.returncode == 2
+    assert finished.code == 2
 
 
 @pytest.mark.parametrize(
@@ -289,5 +289,5 @@ def test_a_flag_that_makes_no_sense_is_told_in_one_line(
 ) -> None:
     finished = fer_edge("run", "-m", tiny, "-s", picture, "--detector", "none", *flags)
 
-    assert (finished.returncode, len(finished.stderr.splitlines())) == (2, 1)
+    assert (finished.code, len(finished.stderr.splitlines())) == (2, 1)
     assert fault in finished.stderr

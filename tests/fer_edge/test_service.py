@@ -2,7 +2,7 @@ import json
 import re
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,14 @@ from fer_edge import service
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.service import Place, install, remove, status
 from fer_edge.service_unit import Given, Unit, unit_text
-
-FerEdge = Callable[..., "subprocess.CompletedProcess[str]"]
+from finished import FerEdge
 
 
 @pytest.mark.parametrize("flags", [["--speed", "9"], ["--conf", "7"], ["0"], ["--detector", "best"]])
 def test_what_run_would_refuse_is_refused_at_once(fer_edge: FerEdge, flags: list[str]) -> None:
     finished = fer_edge("service", "install", "--dry-run", "--", *flags)
 
-    assert (finished.returncode, finished.stdout) == (2, "")
+    assert (finished.code, finished.stdout) == (2, "")
     assert "Usage: fer-edge run" in finished.stderr
 
 
@@ -206,7 +205,7 @@ def test_a_machine_without_systemd_gets_one_clear_line(tmp_path: Path) -> None:
 def test_a_dry_run_prints_the_unit_and_nothing_else(fer_edge: FerEdge, flags: list[str]) -> None:
     finished = fer_edge("service", "install", "--user", "--dry-run", *flags)
 
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.code, finished.stderr) == (0, "")
     assert re.search(r"^ExecStart=:.* -m fer_edge run --source 0$", finished.stdout, re.MULTILINE)
 
 
@@ -269,7 +268,7 @@ def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: p
 def test_status_takes_no_flags_of_run(fer_edge: FerEdge) -> None:
     finished = fer_edge("service", "status", "--source", "0")
 
-    assert finished.returncode == 2
+    assert finished.code == 2
     assert "takes neither flags for run nor --dry-run" in finished.stderr
 
 

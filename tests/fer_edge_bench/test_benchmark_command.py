@@ -1,12 +1,11 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-from fer_edge.cli import app
 from fer_edge.contract import read_model, write_model
 from fer_edge.detect import BUNDLED_DETECTORS
 from fer_edge.detector_contract import read_detector, write_detector
@@ -14,6 +13,7 @@ from fer_edge.errors import BenchmarkError, ModelError
 from fer_edge.images import write_picture
 from fer_edge.render import draw_face
 from fer_edge_bench.benchmark import check, find_float
+from finished import FerEdge
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
 SHORT = ("--detector", "none", "--warmup-runs", "1", "--num-runs", "4")
@@ -34,14 +34,16 @@ def pair(tmp_path: Path) -> Path:
     return tmp_path / "model_int8.tflite"
 
 
-def benchmark(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["benchmark", *map(str, arguments)])
+@pytest.fixture
+def benchmark(fer_edge: FerEdge) -> FerEdge:
+    """Types `fer-edge benchmark`."""
+    return partial(fer_edge, "benchmark")
 
 
-def test_every_stage_is_timed_for_every_frame(picture: Path) -> None:
+def test_every_stage_is_timed_for_every_frame(benchmark: FerEdge, picture: Path) -> None:
     result = benchmark("--model", TINY, "--source", picture, *SHORT, "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
     assert {stage: row["n"] for stage, row in report["ms"].items()} == {
         "capture": 4,
@@ -55,14 +57,14 @@ def test_every_stage_is_timed_for_every_frame(picture: Path) -> None:
     assert report["machine"]["packages"]["numpy"] == np.__version__
 
 
-def test_float_model_beside_it_is_timed_on_the_same_faces(pair: Path, picture: Path) -> None:
+def test_float_model_beside_it_is_timed_on_the_same_faces(benchmark: FerEdge, pair: Path, picture: Path) -> None:
     report = json.loads(benchmark("--model", pair, "--source", picture, *SHORT, "--json").stdout)
 
     assert report["float_model"]["recipe"] == "float32"
     assert report["ms"]["classify_float"]["n"] == report["float_over_int8"]["n"] == 4
 
 
-def test_people_read_a_table_on_stderr(pair: Path, picture: Path) -> None:
+def test_people_read_a_table_on_stderr(benchmark: FerEdge, pair: Path, picture: Path) -> None:
     result = benchmark("--model", pair, "--source", picture, *SHORT)
 
     assert result.stdout == ""
@@ -70,74 +72,76 @@ def test_people_read_a_table_on_stderr(pair: Path, picture: Path) -> None:
     assert "times as long as int8 on the same faces" in result.stderr
 
 
-def test_without_a_source_drawn_frames_are_used_and_capture_is_not_timed() -> None:
+def test_without_a_source_drawn_frames_are_used_and_capture_is_not_timed(benchmark: FerEdge) -> None:
     report = json.loads(benchmark("--model", TINY, *SHORT, "--json").stdout)
 
     assert report["source"] == "drawn frames, 640x480"
     assert report["ms"]["capture"] == {"n": 0}
 
 
-def test_fulfilled_assertion_exits_with_0_and_stands_in_the_file(picture: Path, tmp_path: Path) -> None:
+def test_fulfilled_assertion_exits_with_0_and_stands_in_the_file(
+    benchmark: FerEdge, picture: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "report.json"
 
     result = benchmark("--model", TINY, "--source", picture, *SHORT, "--assert", "total.p90<60000", "--out", out)
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert json.loads(out.read_text())["assertions"][0]["passed"] is True
 
 
-def test_failed_assertion_exits_with_5_after_the_report(picture: Path) -> None:
+def test_failed_assertion_exits_with_5_after_the_report(benchmark: FerEdge, picture: Path) -> None:
     result = benchmark("--model", TINY, "--source", picture, *SHORT, "--json", "--assert", "total.p90<0.0001")
 
-    assert result.exit_code == 5
+    assert result.code == 5
     assert "error: not fulfilled: total.p90<0.0001 (it is " in result.stderr
     assert json.loads(result.stdout)["assertions"][0]["passed"] is False
 
 
 @pytest.mark.parametrize("condition", ["total.p90", "speed.p90<5"])
-def test_assertion_that_makes_no_sense_exits_with_2(condition: str) -> None:
-    assert benchmark("--model", TINY, *SHORT, "--assert", condition).exit_code == 2
+def test_assertion_that_makes_no_sense_exits_with_2(benchmark: FerEdge, condition: str) -> None:
+    assert benchmark("--model", TINY, *SHORT, "--assert", condition).code == 2
 
 
-def test_frames_without_a_face_exit_with_5(tmp_path: Path) -> None:
+def test_frames_without_a_face_exit_with_5(benchmark: FerEdge, tmp_path: Path) -> None:
     model = read_detector(BUNDLED_DETECTORS["int8"])
     blind = tmp_path / "blind.tflite"
     write_detector(blind, model.flatbuffer, replace(model.contract, threshold=1.0), model.golden)
 
     result = benchmark("--model", TINY, "--detector-model", blind, "--num-runs", 2)
 
-    assert result.exit_code == 5
+    assert result.code == 5
     assert "blind found no face in 2 frames" in result.stderr
 
 
-def test_report_names_the_detector(picture: Path, tmp_path: Path) -> None:
+def test_report_names_the_detector(benchmark: FerEdge, picture: Path, tmp_path: Path) -> None:
     model = read_detector(BUNDLED_DETECTORS["int8"])
     eager = tmp_path / "eager.tflite"
     write_detector(eager, model.flatbuffer, replace(model.contract, threshold=0.02), model.golden)
 
     result = benchmark("--model", TINY, "--source", picture, "--detector-model", eager, *SHORT[2:], "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["detector"] == "eager"
     assert report["ms"]["detect"]["n"] == 4
 
 
-def test_a_detector_that_is_none_is_refused() -> None:
+def test_a_detector_that_is_none_is_refused(benchmark: FerEdge) -> None:
     result = benchmark("--model", TINY, "--detector-model", TINY, *SHORT[2:])
 
-    assert result.exit_code == 1
+    assert result.code == 1
     assert "names expressions and finds no faces; give it as --model" in result.stderr
 
 
-def test_missing_source_exits_with_4(tmp_path: Path) -> None:
-    assert benchmark("--model", TINY, "--source", tmp_path / "none.png", *SHORT).exit_code == 4
+def test_missing_source_exits_with_4(benchmark: FerEdge, tmp_path: Path) -> None:
+    assert benchmark("--model", TINY, "--source", tmp_path / "none.png", *SHORT).code == 4
 
 
-def test_missing_model_is_one_line(tmp_path: Path) -> None:
+def test_missing_model_is_one_line(benchmark: FerEdge, tmp_path: Path) -> None:
     result = benchmark("--model", tmp_path / "none.tflite", *SHORT)
 
-    assert result.exit_code == 1
+    assert result.code == 1
     assert "none.tflite: No such file or directory; make one: fer-edge export RUN" in result.stderr
 
 

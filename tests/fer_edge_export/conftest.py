@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,12 @@ def keras_file(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def make_run(tmp_path: Path, keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
-    """Makes a run folder as fer-edge train leaves it; a file named in `without` is missing."""
+@pytest.fixture(scope="session")
+def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
+    """Makes a run in a folder as fer-edge train leaves it; a file named in `without` is missing."""
 
-    def make(*without: str, temperature: float | None = 0.5) -> Path:
-        run = tmp_path / "run"
+    def make(folder: Path, *without: str, temperature: float | None = 0.5) -> Path:
+        run = folder / "run"
         run.mkdir()
         config = {"classes": CLASSES, "network": {"name": "stripes"}, "source": SOURCE}
         (run / "config.json").write_text(json.dumps(config))
@@ -119,3 +120,9 @@ def make_run(tmp_path: Path, keras_file: Path, stripes: FaceSet) -> Callable[...
         return run
 
     return make
+
+
+@pytest.fixture
+def make_run(run_in: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Makes a run of the test's own."""
+    return partial(run_in, tmp_path)

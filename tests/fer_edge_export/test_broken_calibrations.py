@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from test_layers import badly_built
-from typer.testing import CliRunner, Result
 
-from fer_edge.cli import app
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
+from finished import FerEdge
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 broken: Any = importlib.import_module("broken_calibrations")
-
-
-def fer_edge(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize(
@@ -36,30 +31,34 @@ def fer_edge(*arguments: object) -> Result:
     ],
 )
 def test_a_broken_calibration_is_warned_of_by_name(
-    make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path, name: str, told: str
+    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path, name: str, told: str
 ) -> None:
     training, heldout = stripes.part("training"), stripes.take(stripes.split != "training")
     broken.joined(broken.BROKEN[name](training, heldout), heldout).save(tmp_path / "set.npz")
 
     result = fer_edge("export", make_run(), "--data", tmp_path / "set.npz", "--json")
 
-    found = broken.read(result.exit_code, result.stdout, result.stderr)
+    found = broken.read(result.code, result.stdout, result.stderr)
     assert any(doubt.startswith(told) for doubt in found.doubts), found
     assert f"warning: {told}" in result.stderr
     assert found.caught
 
 
-def test_faces_that_judge_do_not_calibrate(make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path) -> None:
+def test_faces_that_judge_do_not_calibrate(
+    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
     training, heldout = stripes.part("training"), stripes.take(stripes.split != "training")
     broken.joined(broken.BROKEN["the judging faces"](training, heldout), heldout).save(tmp_path / "set.npz")
 
     result = fer_edge("export", make_run(), "--data", tmp_path / "set.npz", "--json")
 
-    found = broken.read(result.exit_code, result.stdout, result.stderr)
+    found = broken.read(result.code, result.stdout, result.stderr)
     assert (found.left_out, found.exit_code) == (30, 0)
 
 
-def test_a_badly_built_network_is_stopped_with_advice_on_its_layer(make_run: Callable[..., Path]) -> None:
+def test_a_badly_built_network_is_stopped_with_advice_on_its_layer(
+    fer_edge: FerEdge, make_run: Callable[..., Path]
+) -> None:
     run = make_run()
     network = badly_built(loud=3000)  # stripes strengthen channels 0 and 1 from 0.00 to 0.12 and more
     strength = np.array([[0, 40, 0], [0, 0, 40], [0, 0, 0]], np.float32)
@@ -68,7 +67,7 @@ def test_a_badly_built_network_is_stopped_with_advice_on_its_layer(make_run: Cal
 
     result = fer_edge("export", run, "--json")
 
-    found = broken.read(result.exit_code, result.stdout, result.stderr)
+    found = broken.read(result.code, result.stdout, result.stderr)
     assert (found.exit_code, found.float32) == (3, 1.0), result.stderr
     assert found.layer_advice[0].startswith("conv2d")
     assert "one channel spans" in found.layer_advice[0]

@@ -7,18 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from test_wrap import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end
-from typer.testing import CliRunner, Result
 
-from fer_edge.cli import app
 from fer_edge.contract import read_model
 from fer_edge.faceset import FaceSet
 from fer_edge_export.foreign import best_order, knowing, near_chance
+from finished import FerEdge
 
 LABELS = ("--labels", "flat,lying,standing")
-
-
-def fer_edge(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def in_colour(network: Any, *seen: int) -> Any:
 
 
 def test_a_file_that_takes_bytes_and_gives_probabilities_needs_only_labels(
-    network: Any, faces: Path, tmp_path: Path
+    fer_edge: FerEdge, network: Any, faces: Path, tmp_path: Path
 ) -> None:
     import keras
 
@@ -60,7 +55,7 @@ def test_a_file_that_takes_bytes_and_gives_probabilities_needs_only_labels(
 
     result = fer_edge("export", theirs, "--data", faces, *LABELS, "--out", tmp_path / "out", "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["comparison"]["float32"]["accuracy"] == report["comparison"]["int8"]["accuracy"] == 1.0
     model = read_model(tmp_path / "out" / "model_int8.tflite")
@@ -68,19 +63,19 @@ def test_a_file_that_takes_bytes_and_gives_probabilities_needs_only_labels(
     assert (contract.labels, contract.colour, contract.crop_scale) == (("flat", "lying", "standing"), "grey", 1.0)
     assert (contract.network["name"], contract.data["training"]) == ("theirs", {})
     assert (model.golden.logits.sum(axis=1) - 1 > 1e-3).any()  # no probabilities
-    assert fer_edge("selftest", model.path).exit_code == 0
+    assert fer_edge("selftest", model.path).code == 0
     assert "not stated" in fer_edge("info", model.path).stderr
 
 
 @pytest.mark.parametrize(("pixels", "factor"), [("0..1", 1), ("0..255", 255), ("-1..1", 2)])
 def test_pixels_of_every_range_come_in_as_bytes(
-    pixels: str, factor: float, network: Any, faces: Path, tmp_path: Path
+    fer_edge: FerEdge, pixels: str, factor: float, network: Any, faces: Path, tmp_path: Path
 ) -> None:
     theirs = saved(rescaled(network, factor), tmp_path)
 
     result = fer_edge("export", theirs, "--data", faces, *LABELS, "--pixels", pixels, "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["comparison"]["int8"]["accuracy"] == 1.0
     assert not any("--pixels" in finding for finding in report["gate"]["findings"])
@@ -89,28 +84,30 @@ def test_pixels_of_every_range_come_in_as_bytes(
 
 @pytest.mark.parametrize("recipe", ["int16x8", "float16", "dynamic", "float32"])
 def test_every_recipe_makes_a_model_of_it_that_passes_its_selftest(
-    recipe: str, network: Any, faces: Path, tmp_path: Path
+    fer_edge: FerEdge, recipe: str, network: Any, faces: Path, tmp_path: Path
 ) -> None:
     theirs = saved(softmax_in_a_network_inside(rescaled(network, 2)), tmp_path)
 
     result = fer_edge("export", theirs, "--data", faces, *LABELS, "--pixels", "-1..1", "--recipe", recipe, "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["comparison"][recipe]["accuracy"] == 1.0
-    assert fer_edge("selftest", tmp_path / "export" / f"model_{recipe}.tflite").exit_code == 0
+    assert fer_edge("selftest", tmp_path / "export" / f"model_{recipe}.tflite").code == 0
 
 
-def test_it_comes_as_a_c_header_and_down_the_ladder(network: Any, faces: Path, tmp_path: Path) -> None:
+def test_it_comes_as_a_c_header_and_down_the_ladder(
+    fer_edge: FerEdge, network: Any, faces: Path, tmp_path: Path
+) -> None:
     theirs = saved(softmax_layer(rescaled(network, 2)), tmp_path)
 
     result = fer_edge("export", theirs, "--data", faces, *LABELS, "--pixels", "-1..1", "--auto", "--c-array")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert "#define FER_EDGE_LABEL_COUNT 3" in (tmp_path / "export" / "model_int8.h").read_text()
 
 
 def test_a_network_with_three_channels_sees_grey_pictures_three_times(
-    network: Any, faces: Path, tmp_path: Path
+    fer_edge: FerEdge, network: Any, faces: Path, tmp_path: Path
 ) -> None:
     theirs = saved(in_colour(network, 0, 1, 2), tmp_path)
     command = ["export", theirs, "--data", faces, *LABELS, "--pixels", "0..1"]
@@ -118,10 +115,10 @@ def test_a_network_with_three_channels_sees_grey_pictures_three_times(
     refused = fer_edge(*command)
     result = fer_edge(*command, "--colour", "grey", "--json")
 
-    assert refused.exit_code == 1
+    assert refused.code == 1
     assert f"fer-edge prepare --data DIR --out {faces} --size 16 --colour rgb" in refused.stderr
     assert "if it was trained on grey pictures, add --colour grey" in refused.stderr
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["comparison"]["int8"]["accuracy"] == 1.0
     assert read_model(tmp_path / "export" / "model_int8.tflite").contract.colour == "grey"
 
@@ -136,20 +133,22 @@ def red_faces(stripes: FaceSet, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("order", "red"), [((), 0), (("--colour", "bgr"), 2)])
 def test_colour_comes_in_the_order_that_the_network_knows(
-    order: tuple[str, ...], red: int, network: Any, red_faces: Path, tmp_path: Path
+    fer_edge: FerEdge, order: tuple[str, ...], red: int, network: Any, red_faces: Path, tmp_path: Path
 ) -> None:
     theirs = saved(softmax_in_dense(in_colour(network, red)), tmp_path)
 
     result = fer_edge("export", theirs, "--data", red_faces, *LABELS, "--pixels", "0..1", *order, "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["comparison"]["int8"]["accuracy"] == 1.0
     model = tmp_path / "export" / "model_int8.tflite"
     assert read_model(model).contract.colour == "rgb"
-    assert fer_edge("selftest", model).exit_code == 0
+    assert fer_edge("selftest", model).code == 0
 
 
-def test_the_wrong_order_of_colours_is_found_out(network: Any, red_faces: Path, tmp_path: Path) -> None:
+def test_the_wrong_order_of_colours_is_found_out(
+    fer_edge: FerEdge, network: Any, red_faces: Path, tmp_path: Path
+) -> None:
     theirs = saved(in_colour(network, 2), tmp_path)
 
     result = fer_edge("export", theirs, "--data", red_faces, *LABELS, "--pixels", "0..1", "--json")
@@ -159,12 +158,12 @@ def test_the_wrong_order_of_colours_is_found_out(network: Any, red_faces: Path, 
     assert any("answers 100.0% right with --pixels 0..1 --colour bgr, and 33.3% with" in line for line in findings)
 
 
-def test_a_wrong_range_is_found_out(network: Any, faces: Path, tmp_path: Path) -> None:
+def test_a_wrong_range_is_found_out(fer_edge: FerEdge, network: Any, faces: Path, tmp_path: Path) -> None:
     theirs = saved(softmax_layer(rescaled(network, 255)), tmp_path)
 
     result = fer_edge("export", theirs, "--data", faces, *LABELS, "--pixels", "0..1", "--json")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     findings = json.loads(result.stdout)["gate"]["findings"]
     assert "where chance is 33.3%: are --labels in the order of its outputs" in findings[0]
     assert "right with --pixels 0..255 --colour grey, and 33.3% with --pixels 0..1" in findings[1]
@@ -172,7 +171,7 @@ def test_a_wrong_range_is_found_out(network: Any, faces: Path, tmp_path: Path) -
     assert "--pixels 0..255" in result.stderr
 
 
-def test_a_wrong_order_of_labels_is_found_out(network: Any, faces: Path, tmp_path: Path) -> None:
+def test_a_wrong_order_of_labels_is_found_out(fer_edge: FerEdge, network: Any, faces: Path, tmp_path: Path) -> None:
     theirs = saved(network, tmp_path)
 
     result = fer_edge(
@@ -213,14 +212,16 @@ def expressions(stripes: FaceSet, tmp_path: Path) -> Path:
     return tmp_path / "expressions.npz"
 
 
-def test_known_names_meet_the_classes_of_the_set(network: Any, expressions: Path, tmp_path: Path) -> None:
+def test_known_names_meet_the_classes_of_the_set(
+    fer_edge: FerEdge, network: Any, expressions: Path, tmp_path: Path
+) -> None:
     theirs = saved(network, tmp_path)
 
     result = fer_edge(
         "export", theirs, "--data", expressions, "--labels", "Angry,neutral,happy", "--pixels", "0..1", "--json"
     )
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     comparison = json.loads(result.stdout)["comparison"]
     assert comparison["int8"]["accuracy"] == 1.0
     assert {name: row["n"] for name, row in comparison["per_class"].items()} == {
@@ -263,45 +264,49 @@ def test_faces_stay_with_the_votes_for_classes_that_are_known(stripes: FaceSet) 
     ],
 )
 def test_what_is_stated_wrongly_or_not_at_all_is_one_line(
-    given: tuple[str, ...], told: str, code: int, keras_file: Path, faces: Path
+    fer_edge: FerEdge, given: tuple[str, ...], told: str, code: int, keras_file: Path, faces: Path
 ) -> None:
     result = fer_edge("export", keras_file, "--data", faces, *given)
 
-    assert result.exit_code == code
+    assert result.code == code
     assert told.format(file=keras_file, data=faces) in " ".join(result.stderr.split())
 
 
-def test_a_run_says_itself_what_its_network_takes(make_run: Callable[..., Path]) -> None:
+def test_a_run_says_itself_what_its_network_takes(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
     run = make_run()
 
     result = fer_edge("export", run / "best.keras", *LABELS)
 
-    assert result.exit_code == 2
+    assert result.code == 2
     assert "--labels, --pixels, --colour and --crop-scale are for a .keras file outside a run folder" in result.stderr
 
 
-def test_a_run_whose_faces_are_of_another_colour_is_one_line(make_run: Callable[..., Path], network: Any) -> None:
+def test_a_run_whose_faces_are_of_another_colour_is_one_line(
+    fer_edge: FerEdge, make_run: Callable[..., Path], network: Any
+) -> None:
     run = make_run()
     in_colour(network, 0).save(run / "best.keras")
 
     result = fer_edge("export", run)
 
-    assert result.exit_code == 1
+    assert result.code == 1
     told = "takes 16x16 pixels, rgb; the faces have 16, grey; prepare them again: --size 16 --colour rgb"
     assert told in " ".join(result.stderr.split())
 
 
-def test_a_config_of_others_beside_the_file_makes_no_run_of_it(keras_file: Path, faces: Path, tmp_path: Path) -> None:
+def test_a_config_of_others_beside_the_file_makes_no_run_of_it(
+    fer_edge: FerEdge, keras_file: Path, faces: Path, tmp_path: Path
+) -> None:
     (tmp_path / "theirs.keras").write_bytes(keras_file.read_bytes())
     (tmp_path / "config.json").write_text('{"architectures": ["Net"]}')
 
     result = fer_edge("export", tmp_path / "theirs.keras", "--data", faces, *LABELS, "--pixels", "0..1")
 
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
 
 
 def test_crop_scale_and_a_temperature_without_validation_faces_are_findings(
-    keras_file: Path, stripes: FaceSet, tmp_path: Path
+    fer_edge: FerEdge, keras_file: Path, stripes: FaceSet, tmp_path: Path
 ) -> None:
     few = stripes.take(stripes.split != "validation")
     few.save(tmp_path / "few.npz")
@@ -338,9 +343,9 @@ def sigmoid(network: Any) -> Any:
     ],
 )
 def test_answers_that_cannot_be_made_logits_are_refused(
-    make: Callable[[Any], Any], told: str, network: Any, faces: Path, tmp_path: Path
+    fer_edge: FerEdge, make: Callable[[Any], Any], told: str, network: Any, faces: Path, tmp_path: Path
 ) -> None:
     result = fer_edge("export", saved(make(network), tmp_path), "--data", faces, *LABELS, "--pixels", "0..1")
 
-    assert result.exit_code == 1
+    assert result.code == 1
     assert told in " ".join(result.stderr.split())

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_foreign import fer_edge
 from test_wrap import copied, saved
 
 from fer_edge.errors import ModelError
 from fer_edge_export.convert import convert
 from fer_edge_export.network import load_network
 from fer_edge_export.recipes import RECIPES
+from finished import FerEdge
 
 
 def two_inputs() -> Any:
@@ -146,20 +146,20 @@ def test_a_module_named_in_the_file_is_not_imported(
     assert not (tmp_path / "was_here").exists()
 
 
-def test_the_line_for_an_h5_file_makes_a_keras_file(network: Any, tmp_path: Path) -> None:
+def test_the_line_for_an_h5_file_makes_a_keras_file(fer_edge: FerEdge, network: Any, tmp_path: Path) -> None:
     old = tmp_path / "their net.h5"
     network.save(old)
 
     result = fer_edge("export", old)
 
-    assert result.exit_code == 1
+    assert result.code == 1
     python, option, code = shlex.split(result.stderr.split("; type: ")[1])
     assert (python, option) == ("python", "-c")
     exec(code, {})  # noqa: S102  # the line is what is tested
     assert load_network(tmp_path / "their net.keras").output_shape == (None, 3)
 
 
-def test_other_formats_are_one_line_each(tmp_path: Path) -> None:
+def test_other_formats_are_one_line_each(fer_edge: FerEdge, tmp_path: Path) -> None:
     (tmp_path / "old" / "variables").mkdir(parents=True)
     for name in ("old/saved_model.pb", "net.weights.h5", "net.onnx"):
         (tmp_path / name).write_bytes(b"x")

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from fer_edge.cli import app
 from fer_edge.contract import read_model
 from fer_edge.errors import DataError, GateError
 from fer_edge.faceset import FaceSet
@@ -19,6 +17,7 @@ from fer_edge_export.convert import convert
 from fer_edge_export.flatbuffer_parts import Graph, Runner
 from fer_edge_export.gate import check
 from fer_edge_export.recipes import RECIPES
+from finished import FerEdge
 
 SOBEL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], np.float32)
 
@@ -171,15 +170,14 @@ def test_kernels_are_rounded_as_tflite_rounds_them(faces: Any) -> None:
 
 
 def test_export_shows_both_rungs_and_records_the_learning(
-    make_run: Callable[..., Path], many_stripes: FaceSet, tmp_path: Path
+    fer_edge: FerEdge, make_run: Callable[..., Path], many_stripes: FaceSet, tmp_path: Path
 ) -> None:
     run = make_run()
     many_stripes.part("training").save(run / "calibration.npz")
 
     arguments = ["export", str(run), "--out", str(tmp_path / "out"), "--qat-epochs", "1", "--json"]
-    result = CliRunner().invoke(app, [*arguments, "--calib-samples", "40", "--calib-rule", "minmax"])
+    result = fer_edge(*arguments, "--calib-samples", 40, "--calib-rule", "minmax", code=0)
 
-    assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert [rung["tried"] for rung in report["ladder"]] == ["int8", "int8, learned ranges"]
     assert report["calibration"]["learning"]["epochs"] == 1
@@ -189,19 +187,19 @@ def test_export_shows_both_rungs_and_records_the_learning(
     assert "Then fine-tuned with 216 training faces, 1 epochs" in (tmp_path / "out" / "export_report.md").read_text()
 
 
-def test_percentile_knows_its_layers_too(make_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_percentile_knows_its_layers_too(fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path) -> None:
     arguments = ["export", str(make_run()), "--out", str(tmp_path / "out"), "--calib-rule", "percentile", "--json"]
-    result = CliRunner().invoke(app, [*arguments, "--calib-samples", "10"])
+    result = fer_edge(*arguments, "--calib-samples", 10)
 
     report = json.loads(result.stdout)
     assert report["calibration"]["rule"] == "percentile"
     assert [layer["operator"] for layer in report["layers"]] == ["CONV_2D", "MEAN", "FULLY_CONNECTED"]
 
 
-def test_another_recipe_cannot_be_fine_tuned(make_run: Callable[..., Path]) -> None:
-    result = CliRunner().invoke(app, ["export", str(make_run()), "--recipe", "float16", "--qat-epochs", "1"])
+def test_another_recipe_cannot_be_fine_tuned(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
+    result = fer_edge("export", make_run(), "--recipe", "float16", "--qat-epochs", 1)
 
-    assert result.exit_code == 2
+    assert result.code == 2
     assert "--qat-epochs fine-tunes for int8, not for --recipe float16" in result.stderr
 
 

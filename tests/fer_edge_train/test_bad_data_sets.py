@@ -4,8 +4,6 @@ In every test the faces written and the rows skipped add up to the rows that wer
 """
 
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.prepare import load_faces, prepare
 from fer_edge_train.readers import read_table
 from fer_edge_train.report import Report
+from finished import FerEdge
 
 ANY = DataSettings()
 
@@ -297,11 +296,10 @@ def test_folder_named_license_is_no_licence(tmp_path: Path) -> None:
     assert read_table(root, ANY).licence == "unknown"
 
 
-def test_command_names_what_it_skipped_in_one_line_each(tmp_path: Path) -> None:
+def test_command_names_what_it_skipped_in_one_line_each(fer_edge: FerEdge, tmp_path: Path) -> None:
     root = legend(tmp_path / "data", [*expressions(2), "1,gone.jpg,anger"])
     (root / "images/gone.jpg").unlink()
-    command = [sys.executable, "-m", "fer_edge", "prepare", "--data", str(root), "--out", str(tmp_path / "out")]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    finished = fer_edge("prepare", "--data", root, "--out", tmp_path / "out", code=0)
     assert "skipped: 1 unusable; the first of them:\n" in finished.stderr
     assert f"  data/legend.csv:8: {root}/images/gone.jpg: No such file or directory\n" in finished.stderr
 

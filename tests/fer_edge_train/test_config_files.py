@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from fer_edge.cli import app
 from fer_edge.errors import UsageError
@@ -16,6 +15,7 @@ from fer_edge_train import fit
 from fer_edge_train.config_file import filled, read_config_file, write_config_file
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
+from finished import FerEdge
 
 SHIPPED = Path(__file__).parents[2] / "train" / "configs"
 Train = Callable[..., TrainSettings]
@@ -27,14 +27,8 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def fer_edge(*arguments: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.stderr
-    return result
-
-
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Train:
+def train(fer_edge: FerEdge, monkeypatch: pytest.MonkeyPatch) -> Train:
     """`fer-edge train` that only says with what settings it would."""
     given: list[TrainSettings] = []
 
@@ -46,7 +40,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
     monkeypatch.setattr(fit, "show", lambda run: None)
 
     def typed(*arguments: str | Path) -> TrainSettings:
-        fer_edge("train", *arguments)
+        fer_edge("train", *arguments, code=0)
         return given[-1]
 
     return typed
@@ -109,7 +103,7 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
         ("reading: {split: 1}", "reading: split is from 0.01 to 0.9, not 1"),
     ],
 )
-def test_a_wrong_file_is_one_line_that_says_what(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_wrong_file_is_one_line_that_says_what(fer_edge: FerEdge, tmp_path: Path, text: str, complaint: str) -> None:
     path = written(tmp_path, text)
 
     [line] = fer_edge("train", "--config", path, "--data", "nowhere", code=2).stderr.strip().splitlines()
@@ -133,7 +127,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(refused.value)
 
 
-def test_two_ways_to_balance_are_one_too_many(tmp_path: Path) -> None:
+def test_two_ways_to_balance_are_one_too_many(fer_edge: FerEdge, tmp_path: Path) -> None:
     path = written(tmp_path, "balanced_sampling: true\n")
 
     refused = fer_edge("train", "--config", path, "--data", "nowhere", "--logit-adjustment", "1", code=2).stderr
@@ -184,7 +178,7 @@ def test_without_augmentation_nothing_is_left_but_what_was_typed(tmp_path: Path,
     assert train("--data", "d", "--no-augment", "--flip").augmentation == only_flip
 
 
-def test_the_file_may_name_the_data(tmp_path: Path, train: Train) -> None:
+def test_the_file_may_name_the_data(fer_edge: FerEdge, tmp_path: Path, train: Train) -> None:
     assert train("--config", written(tmp_path, "data: d\n")).data == ("d",)
 
     path = written(tmp_path, "epochs: 3\n")
@@ -220,14 +214,14 @@ def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
     assert filled(TrainSettings(), json.loads(json.dumps(asdict(settings))), "config.json") == settings
 
 
-def test_the_file_in_a_run_folder_makes_the_same_run_again(bars: Path, tmp_path: Path) -> None:
+def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, bars: Path, tmp_path: Path) -> None:
     given = ["--network", "expw-cnn", "--imgsz", "24", "--epochs", "2", "--batch", "16", "--seed", "3", "--mixup", "1"]
     more = ["--erasing", "0.5", "--low-resolution", "0.5", "--blur", "0.5", "--jpeg", "0.5", "--label-smoothing", "0.1"]
     project = ["--project", tmp_path / "runs"]
-    fer_edge("train", "--data", bars, *given, *more, "--balanced-sampling", *project, "--name", "first")
+    fer_edge("train", "--data", bars, *given, *more, "--balanced-sampling", *project, "--name", "first", code=0)
     copied = tmp_path / "copied.yaml"
     copied.write_text((tmp_path / "runs/first/config.yaml").read_text().replace(str(bars), "/elsewhere/bars.npz"))
-    fer_edge("train", "--config", copied, "--data", bars, *project, "--name", "second")
+    fer_edge("train", "--config", copied, "--data", bars, *project, "--name", "second", code=0)
 
     first, second = (figures(tmp_path / "runs" / name) for name in ("first", "second"))
     assert first == second

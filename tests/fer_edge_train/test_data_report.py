@@ -6,15 +6,14 @@ import cv2
 import numpy as np
 import pytest
 from tiny_data_sets import class_folders, expressions, expw, legend, picture
-from typer.testing import CliRunner
 
-from fer_edge.cli import app
 from fer_edge.images import read_picture, write_picture
 from fer_edge.metrics import proportion_interval
 from fer_edge_train.data_page import kind_of_reason
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.prepare import prepare
 from fer_edge_train.report import few_lines
+from finished import FerEdge
 
 
 def page(path: Path) -> str:
@@ -85,10 +84,10 @@ def test_names_that_are_no_utf8_do_not_stop_it(tmp_path: Path) -> None:
     assert "What is in data ?" in page(tmp_path / "set_report.html")
 
 
-def test_rare_class_is_told_loudly(tmp_path: Path) -> None:
+def test_rare_class_is_told_loudly(fer_edge: FerEdge, tmp_path: Path) -> None:
     rows = [*expressions(200), *(f"1,c{i}.jpg,contempt" for i in range(7))]
     root = legend(tmp_path / "data", [row for row in rows if ",neutral" in row or ",contempt" in row])
-    result = CliRunner().invoke(app, ["prepare", "--data", str(root), "--out", str(tmp_path / "out")])
+    result = fer_edge("prepare", "--data", root, "--out", tmp_path / "out")
     told = (
         "contempt has 7 faces: with 1 for testing, its recall cannot be told to within ±45 points "
         "(1 of 1 found may still mean 21%); with 6 for training, it can hardly be learnt"

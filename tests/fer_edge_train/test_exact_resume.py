@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -11,19 +12,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import numpy.typing as npt
-import pytest
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
+PROGRAM = """
+import json, os, signal, sys
 
 import keras
 
 from fer_edge.cli import app
-from fer_edge_train import callbacks
+from fer_edge_train import callbacks, fit
 from fer_edge_train.batches import Batches
 
-moment, left = sys.argv.pop(1), int(sys.argv.pop(1))
+moment, left = None, 0
 
 
 def die(now):
@@ -59,7 +58,11 @@ def batch(batches, index, batch=Batches.__getitem__):
 
 keras.Model.save, Batches.__getitem__ = save, batch
 callbacks.write_history, callbacks.save_network = write_history, save_network
-app(sys.argv[1:])
+for arguments, moment, left in json.loads(sys.argv[1]):
+    process = os.fork()  # TensorFlow is loaded but has not begun: loading it takes longer than the training
+    if not process:
+        app(arguments)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
 MOMENTS = [
     ("batch", 3),  # before there is any checkpoint
@@ -93,19 +96,18 @@ def figures(run: Path) -> list[dict[str, str]]:
         return [{name: row[name] for name in row if name not in timed} for row in csv.DictReader(stream)]
 
 
-@pytest.mark.slow
 def test_a_training_killed_at_any_moment_ends_where_an_undisturbed_one_ends(bars: Path, tmp_path: Path) -> None:
     settings = ["--imgsz", "24", "--batch", "30", "--epochs", "30", "--patience", "4", "--ema", "0.5", "--mixup", "0.2"]
     start = ["train", "--data", str(bars), "--erasing", "0.3", "--jpeg", "0.3", *settings]
-    subprocess.run([sys.executable, "-m", "fer_edge", *start, "--name", "whole"], cwd=tmp_path, check=True)
-    arguments = [*start, "--name", "killed"]
-    for moment, number in MOMENTS:
-        command = [sys.executable, "-c", KILLED, moment, str(number), *arguments]
-        killed = subprocess.run(command, cwd=tmp_path, check=False)
-        assert killed.returncode == -signal.SIGKILL, f"it never came to: {moment}"
-        arguments = ["train", "--resume", "runs/train/killed"]
-    subprocess.run([sys.executable, "-m", "fer_edge", *arguments], cwd=tmp_path, check=True)
+    first, *later = MOMENTS
+    resume = ["train", "--resume", "runs/train/killed"]
+    kills = [([*start, "--name", "killed"], *first), *((resume, *moment) for moment in later)]
+    starts = json.dumps([([*start, "--name", "whole"], None, 0), *kills, (resume, None, 0)])
 
+    done = subprocess.run([sys.executable, "-c", PROGRAM, starts], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    codes = [int(line) for line in done.stdout.split()]
+    assert codes == [0, *len(MOMENTS) * [-signal.SIGKILL], 0], "it never came to one of the moments"
     whole, killed_run = tmp_path / "runs/train/whole", tmp_path / "runs/train/killed"
     assert figures(killed_run) == figures(whole)
     assert len(figures(whole)) < 30, "nothing was stopped early"

@@ -12,9 +12,7 @@ import keras
 import numpy as np
 import pytest
 from tiny_data_sets import class_folders, legend
-from typer.testing import CliRunner
 
-from fer_edge.cli import app
 from fer_edge.contract import Contract, Golden, ModelFile, write_model
 from fer_edge.crop import crop_face, whole
 from fer_edge.errors import DataError, UsageError
@@ -31,6 +29,7 @@ from fer_edge_train.leaks import leak_warning
 from fer_edge_train.looks import look_at
 from fer_edge_train.prepare import load_faces, prepare
 from fer_edge_train.teachers import load_teachers
+from finished import FerEdge
 
 SIZE = 16
 PLAIN = {"blue": (200, 40, 60), "green": (60, 200, 40), "red": (40, 60, 200)}
@@ -185,13 +184,13 @@ def test_faces_without_any_colour_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_command_makes_either_and_refuses_colour_where_nothing_is_written(tmp_path: Path) -> None:
-    root = str(colours(tmp_path / "data"))
-    made = CliRunner().invoke(app, ["prepare", "--data", root, "--out", str(tmp_path / "a.npz"), "--colour", "rgb"])
-    plain = CliRunner().invoke(app, ["prepare", "--data", root, "--out", str(tmp_path / "b.npz")])
-    looked = CliRunner().invoke(app, ["prepare", "--data", root, "--check", "--colour", "rgb"])
+def test_command_makes_either_and_refuses_colour_where_nothing_is_written(fer_edge: FerEdge, tmp_path: Path) -> None:
+    root = colours(tmp_path / "data")
+    made = fer_edge("prepare", "--data", root, "--out", tmp_path / "a.npz", "--colour", "rgb")
+    plain = fer_edge("prepare", "--data", root, "--out", tmp_path / "b.npz")
+    looked = fer_edge("prepare", "--data", root, "--check", "--colour", "rgb")
 
-    assert (made.exit_code, plain.exit_code, looked.exit_code) == (0, 0, 2)
+    assert (made.code, plain.code, looked.code) == (0, 0, 2)
     assert [FaceSet.load(tmp_path / name).colour for name in ("a.npz", "b.npz")] == ["rgb", "grey"]
     assert "leave out --size, --colour and --link" in looked.stderr
 
@@ -204,14 +203,12 @@ def test_a_set_of_the_other_colour_is_refused_with_what_to_type(tmp_path: Path, 
         load_faces(tmp_path / "set.npz", size=24, colour=wanted)
 
 
-def test_training_takes_grey_faces_only(tmp_path: Path) -> None:
+def test_training_takes_grey_faces_only(fer_edge: FerEdge, tmp_path: Path) -> None:
     prepare(colours(tmp_path / "data"), tmp_path / "set.npz", colour="rgb")
 
-    result = CliRunner().invoke(
-        app, ["train", "--data", str(tmp_path / "set.npz"), "--project", str(tmp_path / "runs")]
-    )
+    result = fer_edge("train", "--data", tmp_path / "set.npz", "--project", tmp_path / "runs")
 
-    assert result.exit_code == 1
+    assert result.code == 1
     assert result.stderr.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --size 48")
 
 

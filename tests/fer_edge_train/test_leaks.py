@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tiny_data_sets import class_folders, expw, legend
-from typer.testing import CliRunner
 
 import fer_edge_train.leaks
-from fer_edge.cli import app
 from fer_edge.faceset import FaceSet
 from fer_edge.images import Pixels, write_picture
 from fer_edge_train.data_settings import DataSettings
@@ -18,6 +16,7 @@ from fer_edge_train.leak_sheet import DrawnPair, leak_sheet
 from fer_edge_train.leaks import NEAR_BITS, Leak, find_leaks, leak_warning, persons_of
 from fer_edge_train.looks import Marks, marks_of
 from fer_edge_train.prepare import load_faces, prepare
+from finished import FerEdge
 
 
 def portrait(seed: int) -> Pixels:
@@ -212,11 +211,11 @@ def test_set_that_tells_no_photos_is_searched_too() -> None:
     assert (leak_warning(old, ["old.npz"]) or "").startswith("of 2 testing faces 1 has an equal one")
 
 
-def test_train_warns_in_one_line_before_it_starts(tmp_path: Path) -> None:
+def test_train_warns_in_one_line_before_it_starts(fer_edge: FerEdge, tmp_path: Path) -> None:
     faces = load_faces(people(tmp_path / "data"), size=48)
     faces.take(faces.split != "validation").save(tmp_path / "set.npz")  # which train refuses, right after
     arguments = ["train", "--data", str(tmp_path / "set.npz"), "--project", str(tmp_path / "runs")]
-    result = CliRunner().invoke(app, arguments)
+    result = fer_edge(*arguments)
     assert "has no validation face" in result.stderr
     lines = [line for line in result.stderr.splitlines() if "same person" in line]
     assert len(lines) == 1
@@ -224,13 +223,9 @@ def test_train_warns_in_one_line_before_it_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def checked(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["prepare", "--check", *arguments])
-
-
-def test_check_writes_nothing_and_finds_leaks_a_success(tmp_path: Path) -> None:
-    result = checked("--data", str(people(tmp_path / "data")), "--json")
-    assert result.exit_code == 0, result.stderr
+def test_check_writes_nothing_and_finds_leaks_a_success(fer_edge: FerEdge, tmp_path: Path) -> None:
+    result = fer_edge("prepare", "--check", "--data", str(people(tmp_path / "data")), "--json")
+    assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["out"] is None
     assert report["leaks"]["person"]["faces"]["testing"] == 24
@@ -239,48 +234,65 @@ def test_check_writes_nothing_and_finds_leaks_a_success(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_check_leaves_page_figures_and_picture_sheet(tmp_path: Path) -> None:
-    result = checked("--data", str(people(tmp_path / "data")), "--out", str(tmp_path / "out"))
-    assert result.exit_code == 0, result.stderr
+def test_check_leaves_page_figures_and_picture_sheet(fer_edge: FerEdge, tmp_path: Path) -> None:
+    result = fer_edge("prepare", "--check", "--data", str(people(tmp_path / "data")), "--out", str(tmp_path / "out"))
+    assert result.code == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["leaks.png", "report.html", "report.json"]
     sheet = cv2.imread(str(tmp_path / "out/leaks.png"))
     assert sheet is not None
     assert sheet.shape == (40 + 4 * 110, 900, 3)
 
 
-def test_check_of_data_without_leaks_leaves_no_sheet(tmp_path: Path) -> None:
-    checked("--data", str(people(tmp_path / "data")), "--group", "person", "--out", str(tmp_path / "out"))
+def test_check_of_data_without_leaks_leaves_no_sheet(fer_edge: FerEdge, tmp_path: Path) -> None:
+    fer_edge(
+        "prepare",
+        "--check",
+        "--data",
+        str(people(tmp_path / "data")),
+        "--group",
+        "person",
+        "--out",
+        str(tmp_path / "out"),
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
     assert json.loads((tmp_path / "out/report.json").read_text())["leaks"] == {"near_bits": 32}
 
 
-def test_check_sees_the_split_that_prepare_makes(tmp_path: Path) -> None:
+def test_check_sees_the_split_that_prepare_makes(fer_edge: FerEdge, tmp_path: Path) -> None:
     root = expw(tmp_path / "data", [f"{i}.png 0 10 10 50 50 60 {i % 2}" for i in range(20)])
     prepare(root, tmp_path / "set.npz", DataSettings(seed=5))
-    of_set, of_data = (checked("--data", str(tmp_path / name), "--seed", "5", "--json") for name in ("set.npz", "data"))
+    of_set, of_data = (
+        fer_edge("prepare", "--check", "--data", str(tmp_path / name), "--seed", "5", "--json")
+        for name in ("set.npz", "data")
+    )
     assert json.loads(of_set.stdout)["faces"] == json.loads(of_data.stdout)["faces"]
 
 
 @pytest.mark.parametrize("option", [["--size", "48"], ["--link"]])
-def test_check_refuses_what_it_would_not_write(tmp_path: Path, option: list[str]) -> None:
-    result = checked("--data", str(tmp_path), *option)
-    assert result.exit_code == 2
+def test_check_refuses_what_it_would_not_write(fer_edge: FerEdge, tmp_path: Path, option: list[str]) -> None:
+    result = fer_edge("prepare", "--check", "--data", str(tmp_path), *option)
+    assert result.code == 2
     assert "--check writes no face" in result.stderr
 
 
-def test_check_never_touches_a_folder_that_is_there(tmp_path: Path) -> None:
+def test_check_never_touches_a_folder_that_is_there(fer_edge: FerEdge, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
-    result = checked(
-        "--data", str(class_folders(tmp_path / "data", {"happy": 2, "sad": 2})), "--out", str(tmp_path / "out")
+    result = fer_edge(
+        "prepare",
+        "--check",
+        "--data",
+        str(class_folders(tmp_path / "data", {"happy": 2, "sad": 2})),
+        "--out",
+        str(tmp_path / "out"),
     )
-    assert result.exit_code == 1
+    assert result.code == 1
     assert "is there already" in result.stderr
 
 
-def test_prepare_without_out_says_what_to_give(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["prepare", "--data", str(tmp_path)])
-    assert result.exit_code == 2
+def test_prepare_without_out_says_what_to_give(fer_edge: FerEdge, tmp_path: Path) -> None:
+    result = fer_edge("prepare", "--data", tmp_path)
+    assert result.code == 2
     assert "give --out DIR or --out SET.npz, or --check" in result.stderr
 
 

@@ -8,9 +8,7 @@ import keras
 import numpy as np
 import pytest
 from tiny_data_sets import class_folders, picture
-from typer.testing import CliRunner, Result
 
-from fer_edge.cli import app
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
 from fer_edge.images import write_picture
@@ -20,14 +18,9 @@ from fer_edge_train.batches import ABSENT, Batches, class_weights, mixed_up, sha
 from fer_edge_train.lessons import read_lessons, training_batches
 from fer_edge_train.losses import Crossentropy, accuracy
 from fer_edge_train.settings import NO_AUGMENTATION, TrainSettings
+from finished import FerEdge
 
 CONTEMPT = EXPRESSIONS.index("contempt")
-
-
-def fer_edge(*arguments: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.stderr
-    return result
 
 
 def loss_of(loss: keras.losses.Loss, targets: object, logits: object) -> float:
@@ -115,12 +108,12 @@ def test_shares_of_classes_are_of_what_people_said() -> None:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folders(fer_edge: FerEdge, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two data sets of drawn pictures, of which one knows contempt, and a trained teacher."""
     root = tmp_path_factory.mktemp("several")
     class_folders(root / "seven", {"anger": 30, "fear": 30})
     class_folders(root / "eight", {"anger": 30, "contempt": 30})
-    fer_edge("train", *few(root, "teacher"), "--data", root / "seven", "--data", root / "eight")
+    fer_edge("train", *few(root, "teacher"), "--data", root / "seven", "--data", root / "eight", code=0)
     return root
 
 
@@ -176,19 +169,23 @@ def test_a_data_set_counts_as_much_as_it_is_told_to(folders: Path) -> None:
         (["--teacher", "nowhere"], "nowhere: No such file"),
     ],
 )
-def test_flags_that_make_no_sense_are_one_line(folders: Path, tmp_path: Path, flags: list[str], said: str) -> None:
+def test_flags_that_make_no_sense_are_one_line(
+    fer_edge: FerEdge, folders: Path, tmp_path: Path, flags: list[str], said: str
+) -> None:
     base = ["train", "--data", str(folders / "seven"), "--project", str(tmp_path / "runs")]
     assert said in fer_edge(*base, *flags, code=1 if "nowhere" in flags else 2).stderr.strip().splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_with_a_teacher_and_unlabelled_faces_goes_on_without_either(folders: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_teacher_and_unlabelled_faces_goes_on_without_either(
+    fer_edge: FerEdge, folders: Path, tmp_path: Path
+) -> None:
     shutil.copytree(folders / "runs" / "teacher", tmp_path / "teacher")
     for seed in range(1000, 1020):
         write_picture(tmp_path / "more" / f"{seed}.png", picture(seed))
     more = ["--unlabelled", tmp_path / "more", "--mixup", "0.2"]
     learn = ["--data", folders / "eight", "--teacher", tmp_path / "teacher", *more]
-    fer_edge("train", *few(tmp_path, "taught"), *learn)
+    fer_edge("train", *few(tmp_path, "taught"), *learn, code=0)
     run = tmp_path / "runs" / "taught"
     whole = (run / "history.csv").read_text().splitlines()
     config = json.loads((run / "config.json").read_text())
@@ -204,7 +201,7 @@ def test_a_run_with_a_teacher_and_unlabelled_faces_goes_on_without_either(folder
 
     shutil.rmtree(tmp_path / "teacher")
     (run / "last.keras").unlink()  # as after a kill in the first epoch
-    fer_edge("train", "--resume", run)
+    fer_edge("train", "--resume", run, code=0)
     assert [row.split(",")[1:4] for row in (run / "history.csv").read_text().splitlines()] == [
         row.split(",")[1:4] for row in whole
     ]
@@ -224,9 +221,9 @@ def test_faces_that_the_data_holds_out_are_not_learnt_from_as_unlabelled_ones(
     assert "faces of" in capsys.readouterr().err
 
 
-def test_a_run_whose_answers_are_gone_is_not_resumed(folders: Path, tmp_path: Path) -> None:
+def test_a_run_whose_answers_are_gone_is_not_resumed(fer_edge: FerEdge, folders: Path, tmp_path: Path) -> None:
     learn = ["--data", folders / "eight", "--teacher", folders / "runs" / "teacher"]
-    fer_edge("train", *few(tmp_path, "taught"), *learn)
+    fer_edge("train", *few(tmp_path, "taught"), *learn, code=0)
     (tmp_path / "runs" / "taught" / "teachers.npz").write_bytes(b"damaged")
 
     with pytest.raises(DataError, match=r"teachers.npz is missing or damaged; start a new run"):

@@ -1,15 +1,13 @@
 """A folder with classes of one's own goes through the whole chain: train, export, run."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
-import pytest
 
 from fer_edge.images import Pixels, write_picture
 from fer_edge.render import draw_face
+from finished import FerEdge
 
 CLASSES = ("frown", "smile", "tongue")
 
@@ -23,22 +21,16 @@ def draw(name: str, seed: int) -> Pixels:
     return frame_bgr
 
 
-def fer_edge(*arguments: str, cwd: Path) -> str:
-    command = [sys.executable, "-m", "fer_edge", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.slow
-def test_a_folder_with_three_classes_of_ones_own_trains_exports_and_runs(tmp_path: Path) -> None:
+def test_a_folder_with_three_classes_of_ones_own_trains_exports_and_runs(fer_edge: FerEdge, tmp_path: Path) -> None:
     for name in CLASSES:
         for seed in range(80):
             write_picture(tmp_path / "own" / name / f"{name}{seed}.png", draw(name, seed))
 
     settings = ["--network", "legend-cnn", "--epochs", "10", "--batch", "16", "--lr", "0.001", "--no-augment"]
-    trained = json.loads(fer_edge("train", "--data", "own", *settings, "--ema", "0", "--json", cwd=tmp_path))
-    fer_edge("export", "runs/train/exp", cwd=tmp_path)
+    trained = json.loads(
+        fer_edge("train", "--data", "own", *settings, "--ema", "0", "--json", cwd=tmp_path, code=0).stdout
+    )
+    fer_edge("export", "runs/train/exp", cwd=tmp_path, code=0)
 
     assert list(trained["testing"]["per_class"]) == list(CLASSES)
     assert trained["testing"]["accuracy"] > 0.6  # by chance: 0.33
@@ -46,7 +38,7 @@ def test_a_folder_with_three_classes_of_ones_own_trains_exports_and_runs(tmp_pat
     for name in CLASSES:
         write_picture(tmp_path / "new.png", draw(name, 1000))
         command = ["run", "--model", model, "--source", "new.png", "--detector", "none", "--json"]
-        told = json.loads(fer_edge(*command, cwd=tmp_path))
+        told = json.loads(fer_edge(*command, cwd=tmp_path, code=0).stdout)
         [face] = told["faces"]
         assert face["label"] in CLASSES
         assert list(face["probs"]) == list(CLASSES)

@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from tiny_data_sets import class_folders, expressions, expw, ferplus, legend, picture
-from typer.testing import CliRunner
 
 import fer_edge_train.crops
-from fer_edge.cli import app
 from fer_edge.errors import DataError, FerEdgeError, UsageError
 from fer_edge.faceset import FaceSet
 from fer_edge.files import sha256
@@ -20,6 +18,7 @@ from fer_edge_train.crops import face_box
 from fer_edge_train.data_settings import DataSettings
 from fer_edge_train.prepare import load_faces, prepare
 from fer_edge_train.table import Framing
+from finished import FerEdge
 
 
 def manifest(out: Path) -> list[dict[str, str]]:
@@ -280,11 +279,11 @@ def test_splits_that_mislead_are_told(tmp_path: Path, out: str) -> None:
     assert "no testing face of disgust, fear: how well they are recognised cannot be told" in notes
 
 
-def test_command_warns_of_what_misleads(tmp_path: Path) -> None:
+def test_command_warns_of_what_misleads(fer_edge: FerEdge, tmp_path: Path) -> None:
     root = frames(tmp_path / "data", "holiday{}.jpg")
     arguments = ["prepare", "--data", str(root), "--out", str(tmp_path / "out"), "--group", "person"]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0
+    result = fer_edge(*arguments)
+    assert result.code == 0
     assert (
         "warning: --group person changed nothing: the file names tell no persons, as First_Last_0001.jpg"
         in result.stderr
@@ -404,18 +403,18 @@ def test_pictures_that_stand_in_a_table_become_files(tmp_path: Path) -> None:
     assert np.unique(read_picture(tmp_path / "out/training/neutral/fer0000000.png")).tolist() == [77]
 
 
-def test_command_prints_one_json_document_and_a_table_for_people(tmp_path: Path) -> None:
+def test_command_prints_one_json_document_and_a_table_for_people(fer_edge: FerEdge, tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", {"happy": 5, "sad": 5})
-    result = CliRunner().invoke(app, ["prepare", "--data", str(root), "--out", str(tmp_path / "out"), "--json"])
-    assert result.exit_code == 0, result.stderr
+    result = fer_edge("prepare", "--data", root, "--out", tmp_path / "out", "--json")
+    assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["total"] == 10
     assert "happiness" in result.stderr
     assert str(tmp_path / "out") in result.stderr.replace("\n", "")
 
 
-def test_command_turns_an_unknown_layout_into_one_line(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["prepare", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 1
+def test_command_turns_an_unknown_layout_into_one_line(fer_edge: FerEdge, tmp_path: Path) -> None:
+    result = fer_edge("prepare", "--data", tmp_path, "--out", tmp_path / "out")
+    assert result.code == 1
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
 

@@ -2,32 +2,22 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-from typer.testing import CliRunner, Result
 
-from fer_edge.cli import app
 from fer_edge_train.runs import alone_in, write_history
-
-Call = Callable[..., Result]
+from finished import FerEdge
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(fer_edge: FerEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FerEdge:
     """Types `fer-edge runs ...` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
 
-    def fer_edge_runs(*arguments: str, code: int = 0) -> Result:
-        done = CliRunner().invoke(app, ["runs", *arguments])
-        assert done.exit_code == code, done.output
-        return done
-
-    return fer_edge_runs
+    return lambda *arguments, code=0: fer_edge("runs", *arguments, code=code)
 
 
 def make_run(name: str, accuracies: list[float], *, finished: bool = True, age: int = 0, **settings: Any) -> Path:
@@ -50,7 +40,7 @@ def make_run(name: str, accuracies: list[float], *, finished: bool = True, age: 
     return run
 
 
-def test_the_newest_run_comes_first_with_all_that_tells_it_from_others(call: Call) -> None:
+def test_the_newest_run_comes_first_with_all_that_tells_it_from_others(call: FerEdge) -> None:
     make_run("old", [0.25], finished=False, age=60)
     make_run("new", [0.5, 0.75])
 
@@ -72,7 +62,7 @@ def test_the_newest_run_comes_first_with_all_that_tells_it_from_others(call: Cal
     assert document["runs"][1]["state"] == "stopped"
 
 
-def test_people_see_one_row_per_run(call: Call) -> None:
+def test_people_see_one_row_per_run(call: FerEdge) -> None:
     make_run("new", [0.5, 0.75])
 
     shown = " ".join(call().stderr.split())
@@ -80,7 +70,7 @@ def test_people_see_one_row_per_run(call: Call) -> None:
     assert "│ new │ ferplus │ edge │ 2/4 │ accuracy 75.00% │ 1:03:20 │ finished │" in shown
 
 
-def test_a_run_is_running_as_long_as_its_lock_is_held(call: Call) -> None:
+def test_a_run_is_running_as_long_as_its_lock_is_held(call: FerEdge) -> None:
     run = make_run("exp", [0.5], finished=False)
 
     with alone_in(run):
@@ -88,7 +78,7 @@ def test_a_run_is_running_as_long_as_its_lock_is_held(call: Call) -> None:
     assert json.loads(call("--json").stdout)["runs"][0]["state"] == "stopped"
 
 
-def test_a_run_without_a_whole_epoch_has_no_accuracy_yet(call: Call) -> None:
+def test_a_run_without_a_whole_epoch_has_no_accuracy_yet(call: FerEdge) -> None:
     make_run("exp", [], finished=False)
 
     [run] = json.loads(call("--json").stdout)["runs"]
@@ -96,7 +86,7 @@ def test_a_run_without_a_whole_epoch_has_no_accuracy_yet(call: Call) -> None:
     assert (run["epochs"], run["val_accuracy"], run["seconds"]) == (0, None, 0.0)
 
 
-def test_a_face_detectors_run_is_one_line_and_hides_no_other(call: Call) -> None:
+def test_a_face_detectors_run_is_one_line_and_hides_no_other(fer_edge: FerEdge, call: FerEdge) -> None:
     make_run("exp", [0.5])
     config = {"task": "detect", "settings": {"width": 320}, "network": {"name": "face"}, "source": {}}
     face = Path("runs/train/face")
@@ -110,8 +100,8 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(call: Call) -> None
     assert [run["run"] for run in document["runs"]] == ["runs/train/exp"]
     assert document["refused"] == [told]
     for command in (["runs", "compare", "exp", "face"], ["train", "--resume", str(face)]):
-        done = CliRunner().invoke(app, command)
-        assert (done.exit_code, done.stderr) == (1, f"error: {told}\n")
+        done = fer_edge(*command)
+        assert (done.code, done.stderr) == (1, f"error: {told}\n")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +117,7 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(call: Call) -> None
     ],
 )
 def test_a_damaged_or_foreign_folder_is_one_line_and_hides_no_other(
-    call: Call, file: str, content: str | None, told: str
+    call: FerEdge, file: str, content: str | None, told: str
 ) -> None:
     make_run("good", [0.5])
     bad = make_run("bad", [0.5])
@@ -144,19 +134,19 @@ def test_a_damaged_or_foreign_folder_is_one_line_and_hides_no_other(
     assert [line for line in call().stderr.splitlines() if line.startswith("warning: ")] == [f"warning: {line}"]
 
 
-def test_no_run_at_all_says_how_to_make_one(call: Call) -> None:
+def test_no_run_at_all_says_how_to_make_one(call: FerEdge) -> None:
     Path("runs/train").mkdir(parents=True)
 
     assert "no run in runs/train; make one: fer-edge train --data DIR" in call().stderr
 
 
-def test_a_missing_folder_is_one_clear_error(call: Call) -> None:
+def test_a_missing_folder_is_one_clear_error(call: FerEdge) -> None:
     told = call("--project", "nowhere", code=2).stderr
 
     assert told == "error: nowhere: no such folder; name that of your runs: --project DIR\n"
 
 
-def test_compare_says_what_differs_and_nothing_else(call: Call) -> None:
+def test_compare_says_what_differs_and_nothing_else(call: FerEdge) -> None:
     make_run("a", [0.5, 0.75])
     make_run("b", [0.25], finished=False, learning_rate=0.01, augmentation={"flip": False})
 
@@ -174,7 +164,7 @@ def test_compare_says_what_differs_and_nothing_else(call: Call) -> None:
     }
 
 
-def test_compare_draws_the_curves_together(call: Call) -> None:
+def test_compare_draws_the_curves_together(call: FerEdge) -> None:
     make_run("a", [0.5, 0.75])
     make_run("b", [0.25, 0.5, 0.5])
     make_run("started", [])
@@ -184,7 +174,7 @@ def test_compare_draws_the_curves_together(call: Call) -> None:
     assert cv2.imread("curves.png").std() > 10
 
 
-def test_runs_of_the_same_name_are_told_apart_by_their_paths(call: Call) -> None:
+def test_runs_of_the_same_name_are_told_apart_by_their_paths(call: FerEdge) -> None:
     make_run("a", [0.5])
     Path("runs/train").rename("runs/before")
     make_run("a", [0.5])
@@ -202,11 +192,11 @@ def test_runs_of_the_same_name_are_told_apart_by_their_paths(call: Call) -> None
         (["a", "a", "--out", "curves.pdf"], "--out curves.pdf: name a .png file"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(call: Call, arguments: list[str], told: str) -> None:
+def test_what_cannot_be_compared_is_one_line(call: FerEdge, arguments: list[str], told: str) -> None:
     make_run("a", [0.5])
 
-    done = CliRunner().invoke(app, ["runs", "compare", *arguments])
+    done = call("compare", *arguments, code=None)
 
-    assert done.exit_code in (1, 2)
+    assert done.code in (1, 2)
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -20,6 +20,7 @@ from fer_edge_train import meeting
 from fer_edge_train.cluster import Cluster, read_cluster
 from fer_edge_train.meeting import meet
 from fer_edge_train.mirrored import free_ports
+from finished import FerEdge
 
 Weights = dict[str, npt.NDArray[np.float32]]
 TOLERANCE = 1e-4
@@ -76,9 +77,9 @@ def plain(bars: Path) -> list[str | Path]:
 
 
 @pytest.fixture(scope="module")
-def alone(folder: Path, plain: list[str | Path]) -> Path:
+def alone(fer_edge: FerEdge, folder: Path, plain: list[str | Path]) -> Path:
     """The run of one process."""
-    subprocess.run(train(*plain, "--name", "alone"), cwd=folder, check=True, capture_output=True)
+    fer_edge(*train(*plain, "--name", "alone")[3:], cwd=folder, code=0)
     return folder / "runs/train/alone"
 
 
@@ -108,26 +109,22 @@ def test_only_the_leader_leaves_a_run_folder(alone: Path, together: Path) -> Non
     assert not list(together.parent.glob("together?*"))
 
 
-@pytest.mark.slow
-def test_batch_statistics_are_those_of_the_whole_batch(bars: Path, tmp_path: Path) -> None:
+def test_batch_statistics_are_those_of_the_whole_batch(fer_edge: FerEdge, bars: Path, tmp_path: Path) -> None:
     # without averaged weights, whose statistics are taken after the step, when Adam has blown up what rounds otherwise
     one_step = train("--data", bars, "--network", "edge", "--batch", "150", "--epochs", "1", "--ema", "0")
 
     run_two([*one_step, "--name", "together"], tmp_path)
-    subprocess.run([*one_step, "--name", "alone"], cwd=tmp_path, check=True, capture_output=True)
+    fer_edge(*one_step[3:], "--name", "alone", cwd=tmp_path, code=0)
 
     together, alone = (weights_in(tmp_path / "runs/train" / name / "last.keras") for name in ("together", "alone"))
     assert sum("moving_variance" in name for name in alone) == 14
     assert largest_difference(together, alone, "moving_") < TOLERANCE
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_ends_the_run_and_leaves_what_can_be_gone_on_with(
-    victim: int, plain: list[str | Path], tmp_path: Path
-) -> None:
-    run = tmp_path / "runs/train/exp"
-    workers = start_two(train(*plain[:-1], "300"), tmp_path)
+def killed(victim: int, plain: list[str | Path], folder: Path) -> Path:
+    """Kill one of two workers in the middle, and look at what the other says; gives the run."""
+    run = folder / "runs/train/exp"
+    workers = start_two(train(*plain[:-1], "300"), folder)
     deadline = time.monotonic() + 120
     while not (run / "last.keras").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -141,6 +138,18 @@ def test_a_killed_worker_ends_the_run_and_leaves_what_can_be_gone_on_with(
     assert line.startswith("error: another worker is gone; ")
     assert line.endswith(" holds every whole epoch: start all workers again, with --resume")
     assert "Traceback" not in told
+    return run
+
+
+def test_a_killed_leader_ends_the_run(plain: list[str | Path], tmp_path: Path) -> None:
+    killed(0, plain, tmp_path)
+
+
+def test_a_killed_worker_ends_the_run_and_leaves_what_can_be_gone_on_with(
+    plain: list[str | Path], tmp_path: Path
+) -> None:
+    run = killed(1, plain, tmp_path)
+
     shorten(run, epochs=3)
     run_two([sys.executable, "-m", "fer_edge", "train", "--resume", str(run)], tmp_path)
     assert (run / "metrics.json").exists()
@@ -215,35 +224,21 @@ def test_a_damaged_tf_config_says_how_it_should_look(text: str) -> None:
 TWO = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
 
 
-@pytest.mark.parametrize(
-    ("environment", "strategy", "told"),
-    [
-        ({}, "multiworker", "--strategy multiworker: TF_CONFIG names no other worker; it should look like"),
-        (
-            {"KERAS_BACKEND": "jax", "TF_CONFIG": TWO},
-            "multiworker",
-            "--strategy multiworker: not with KERAS_BACKEND=jax; leave that out",
-        ),
-    ],
-)
-def test_a_strategy_that_cannot_be_is_one_line(
-    environment: dict[str, str], strategy: str, told: str, tmp_path: Path
+def test_a_strategy_for_others_without_others_is_one_line(fer_edge: FerEdge, tmp_path: Path) -> None:
+    done = fer_edge("train", "--data", "nowhere", "--strategy", "multiworker", cwd=tmp_path, code=2)
+
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: --strategy multiworker: TF_CONFIG names no other worker; it should look like")
+
+
+def test_a_strategy_that_the_engine_lacks_is_one_line(
+    fer_edge: FerEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "KERAS_BACKEND" in environment:
-        pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
 
-    done = subprocess.run(
-        train("--data", "nowhere", "--strategy", strategy),
-        cwd=tmp_path,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = fer_edge("train", "--data", "nowhere", "--strategy", "multiworker", cwd=tmp_path, code=2, TF_CONFIG=TWO)
 
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr == "error: --strategy multiworker: not with KERAS_BACKEND=jax; leave that out\n"
 
 
 AS_IF_TWO_GPUS = """
@@ -286,15 +281,12 @@ def test_mirrored_tells_of_a_worker_that_ends(plain: list[str | Path], tmp_path:
     ]
 
 
-def test_mirrored_wants_several_gpus(tmp_path: Path) -> None:
-    command = train("--data", "nowhere", "--strategy", "mirrored")
+def test_mirrored_wants_several_gpus(fer_edge: FerEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge_train.mirrored.gpus", list)
 
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = fer_edge("train", "--data", "nowhere", "--strategy", "mirrored", cwd=tmp_path, code=2)
 
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
-    assert line == "error: --strategy mirrored is for several GPUs, TensorFlow sees no GPU; leave it out"
+    assert done.stderr == "error: --strategy mirrored is for several GPUs, TensorFlow sees no GPU; leave it out\n"
 
 
 @pytest.fixture
