@@ -21,7 +21,7 @@ def result(
     t: float, *boxes: tuple[int, int, int, int], fps: float | None = 25.0, frame_bgr: Pixels = NOISE, first: int = 0
 ) -> Result:
     """Faces numbered from `first` on."""
-    faces = [Face(box, "fear", 0.9, {"fear": 1.0}, 1.0, number) for number, box in enumerate(boxes, first)]
+    faces = [Face(box, "fear", 0.9, {"fear": 1.0}, 1.0, id=number) for number, box in enumerate(boxes, first)]
     return Result(Frame("camera 0", 0, t, frame_bgr, 0.0, 0.0, None, fps), faces)
 
 

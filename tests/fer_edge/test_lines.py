@@ -35,7 +35,7 @@ LANDMARKS = ((10.04, 15.06), (22, 16.0), (-0.5, 22.25), (11, 30), (21.9999, 31.2
 
 def face(label: str = "happiness", number: int | None = 7, landmarks: Landmarks | None = None) -> Face:
     probabilities = {"neutral": 0.2, "happiness": 0.8}
-    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, number, landmarks=landmarks)
+    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, landmarks=landmarks, id=number)
 
 
 def faults(value: Any, schema: dict[str, Any], place: str = "line") -> Iterator[str]:

@@ -19,7 +19,7 @@ LABELS = ("neutral", "happiness")
 
 
 def face(number: int | None, label: str, score: float = 0.8) -> Face:
-    return Face((1, 2, 30, 40), label, score, {"neutral": 0.2, "happiness": 0.8}, 0.9, number)
+    return Face((1, 2, 30, 40), label, score, {"neutral": 0.2, "happiness": 0.8}, 0.9, id=number)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ OnChanges = Callable[..., tuple[OnChange, list[str]]]
 
 def result(*events: Event) -> Result:
     frame = Frame("camera 0", 0, 0.0, np.zeros((4, 4, 3), np.uint8), 0.0, 0.0, None, 10)
-    faces = [Face((1, 2, 3, 4), one.after, 0.87654321, {}, 0.9, one.id) for one in events if one.after]
+    faces = [Face((1, 2, 3, 4), one.after, 0.87654321, {}, 0.9, id=one.id) for one in events if one.after]
     return Result(frame, faces, list(events))
 
 

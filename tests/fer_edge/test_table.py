@@ -20,7 +20,7 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 def face(label: str = "happiness", number: int | None = 7) -> Face:
     probabilities = {"neutral": 0.2, "happiness": 0.8}
-    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, number)
+    return Face((1, 2, 30, 40), label, 0.8, probabilities, 0.9, id=number)
 
 
 def result(*faces: Face, index: int = 0, name: str = "camera 0", dropped: int = 0) -> Result:

@@ -38,11 +38,16 @@ def test_photos_of_a_split_have_their_marks(tmp_path: Path) -> None:
 
 
 def test_labelled_photos_have_peoples_boxes_and_the_marks_in_pixels_of_the_original(tmp_path: Path) -> None:
-    write_picture(tmp_path / "expw" / "origin" / "b.png", np.zeros((60, 120, 3), np.uint8))
+    for name in "ab":
+        write_picture(tmp_path / "expw" / "origin" / f"{name}.png", np.zeros((60, 120, 3), np.uint8))
     (tmp_path / "expw" / "label.lst").write_text("b.png 0 4 10 50 44 80.5 3\na.png 0 1 2 3 4 50 3\n")
 
-    [(photo, frame, own, marked)] = marked_photos.read_labelled(tmp_path / "expw", folder(tmp_path / "faces"))
+    faces = folder(tmp_path / "faces")
+
+    [(photo, frame, own, marked)] = marked_photos.read_labelled(tmp_path / "expw", faces)
+    [(of_training, *_)] = marked_photos.read_labelled(tmp_path / "expw", faces, "train")
 
     assert (photo.name, frame.shape) == ("b.png", (60, 120, 3))
     assert own.tolist() == [[10, 4, 40, 40]]
     assert marked.tolist() == [[-2, 4, 40, 48], [60, 4, 20, 24]]
+    assert of_training.name == "a.png"
