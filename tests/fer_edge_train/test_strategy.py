@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ from finished import FerEdge
 Weights = dict[str, npt.NDArray[np.float32]]
 TOLERANCE = 1e-4
 """Of a weight: sums of halves round otherwise than sums of wholes. Seen: 2e-6 after three epochs."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def all_threads() -> Iterator[None]:
+    """TensorFlow takes its own number of threads here: with one, Adam makes 2e-4 of what rounds otherwise."""
+    with pytest.MonkeyPatch.context() as own:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            own.delenv(name, raising=False)
+        yield
 
 
 def train(*arguments: str | Path) -> list[str]:
