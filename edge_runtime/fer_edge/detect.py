@@ -137,8 +137,10 @@ class YuNet:
             engine.expect(shape, *((1, *one) for one in map_shapes(width, height)))
             while self._engines and width * height + sum(w * h for w, h in self._engines) > MOST_PIXELS:
                 del self._engines[next(iter(self._engines))]
-            self._engines[width, height] = engine
-        return self._engines[width, height]
+        else:
+            engine = self._engines.pop((width, height))
+        self._engines[width, height] = engine  # the last one used is the last to go
+        return engine
 
 
 class Whole:

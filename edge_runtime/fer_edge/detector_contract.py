@@ -129,7 +129,7 @@ def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[
     # Halving is quick; INTER_AREA to any other size takes as long as half the network. Not INTER_LINEAR, whose code for
     # Arm was seen 4 levels away from that for x86.
     half = frame_bgr
-    while half.shape[0] >= 2 * high and half.shape[1] >= 2 * wide and half.shape[:2] != (high, wide):
+    while half.shape[0] >= 2 * high and half.shape[1] >= 2 * wide:
         half_wh = half.shape[1] // 2, half.shape[0] // 2
         half = cast(Pixels, cv2.resize(half, half_wh, interpolation=cv2.INTER_AREA))
     cv2.resize(half, small_wh, dst=canvas[:high, :wide], interpolation=cv2.INTER_LINEAR_EXACT)

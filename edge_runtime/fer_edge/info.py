@@ -40,7 +40,7 @@ def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
         "bytes": model.path.stat().st_size,
         "flatbuffer": {"bytes": len(model.flatbuffer), "sha256": sha256(model.flatbuffer)},
         "task": "faces" if is_detector else "expressions",
-        **({"used_here": model.contract.recipe == detector_recipe()} if is_detector else {}),
+        **({"auto_takes": detector_recipe()} if is_detector else {}),
         **asdict(model.contract),
         "operators": operators(model.flatbuffer),
         "golden_frames" if is_detector else "golden_faces": len(model.golden.frames),
@@ -97,7 +97,7 @@ def _face_rows(contract: DetectorContract, size: str) -> Rows:
     facts: Any = contract.data.get("calibration")
     rows: Rows = {
         "finds": f"faces, their boxes and five landmarks, from a score of {contract.threshold:.3g} on",
-        "used here": _used(contract.recipe),
+        "auto takes": f"on this processor the bundled detector's {detector_recipe()} form",
         "file": size,
         "network": _network(contract.network),
         "input": f"{contract.width}x{contract.height} BGR, or any other multiples of {MULTIPLE}",
@@ -111,13 +111,6 @@ def _face_rows(contract: DetectorContract, size: str) -> Rows:
     if contract.recipe.startswith("int"):
         rows["calibrated"] = _told(lambda: f"{facts['pictures']:,} drawn pictures, seed {facts['seed']}")
     return rows
-
-
-def _used(recipe: str) -> str:
-    """Say whether --detector auto takes a form of the bundled detector on this processor."""
-    if recipe == detector_recipe():
-        return "yes, --detector auto takes this form on this processor"
-    return f"--detector auto takes {detector_recipe()} on this processor"
 
 
 def _accuracy(metrics: dict[str, Any], recipe: str) -> str:

@@ -238,18 +238,14 @@ def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge, recipe: str) -
         *("yunet", (3, 16)),
         (3, 16),
     )
-    assert document["used_here"] is (recipe == detector_recipe())
+    assert document["auto_takes"] == detector_recipe()
     assert document["bytes"] == path.stat().st_size
 
 
 def test_info_says_which_form_is_used_on_this_processor(fer_edge: FerEdge) -> None:
-    used = detector_recipe()
+    told = {shown(fer_edge("info", path))["auto takes"] for path in BUNDLED_DETECTORS.values()}
 
-    told = {recipe: shown(fer_edge("info", path))["used here"] for recipe, path in BUNDLED_DETECTORS.items()}
-
-    (other,) = set(told) - {used}
-    assert told[used] == "yes, --detector auto takes this form on this processor"
-    assert told[other] == f"--detector auto takes {used} on this processor"
+    assert told == {f"on this processor the bundled detector's {detector_recipe()} form"}
 
 
 def test_info_of_a_detector_says_what_its_contract_does_not_state(fer_edge: FerEdge, tmp_path: Path) -> None:
@@ -273,7 +269,7 @@ def test_info_without_a_model_shows_all_bundled_ones(fer_edge: FerEdge) -> None:
         ("yunet_float16.tflite", "faces"),
     ]
     assert all(f"{Path(one['model']).name}\n" in people.stderr for one in documents)
-    assert [one["used_here"] for one in documents[1:]].count(True) == 1
+    assert {one["auto_takes"] for one in documents[1:]} == {detector_recipe()}
 
 
 def test_selftest_without_a_model_repeats_all_bundled_ones(fer_edge: FerEdge) -> None:
