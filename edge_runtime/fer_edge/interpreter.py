@@ -11,6 +11,7 @@ from fer_edge.contract import ModelFile
 from fer_edge.errors import DataError, FerEdgeError, ModelError, one_line
 from fer_edge.images import CHANNELS, Pixels, with_channels
 from fer_edge.operators import of_first_versions
+from fer_edge.quantization import PIXELS, Quantization, dequantize, quantize, to_unit
 from fer_edge.quiet import quiet
 from fer_edge.trial import TrialError, try_out
 
@@ -151,17 +152,15 @@ class Engine:
         """Write pixels into the input tensor."""
         index = self._input["index"]
         if self._input["dtype"] == np.float32:  # in place: a copy of a detector's input takes as long as decoding
-            np.divide(pixels, np.float32(255), out=self._interpreter.tensor(index)())
+            to_unit(pixels, out=self._interpreter.tensor(index)())
         else:
             self._interpreter.set_tensor(index, self._encode(pixels))
 
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
-        scale, zero_point = self._input["quantization"]
-        if self._input["dtype"] == np.uint8 and zero_point == 0 and abs(scale * 255 - 1) < 1e-4:
+        dtype, quantization = self._input["dtype"], Quantization(*self._input["quantization"])
+        if dtype == np.uint8 and quantization.zero_point == 0 and abs(quantization.scale / PIXELS.scale - 1) < 1e-4:
             return pixels  # the camera's bytes are the quantised input
-        limits = np.iinfo(self._input["dtype"])
-        steps = np.round(pixels.astype(np.float32) / np.float32(255 * scale)) + zero_point
-        return np.asarray(np.clip(steps, limits.min, limits.max), self._input["dtype"])  # a bare cast would wrap
+        return quantize(to_unit(pixels), quantization, dtype)
 
 
 def _loaded(module: Any, flatbuffer: bytes, threads: int, resolver: Any, shape: tuple[int, ...] | None) -> Any:
@@ -249,5 +248,4 @@ class Network:
 def _decode(values: npt.NDArray[Any], output: dict[str, Any]) -> npt.NDArray[np.float32]:
     if values.dtype == np.float32:
         return np.asarray(values)
-    scale, zero_point = output["quantization"]
-    return np.asarray((values.astype(np.float32) - zero_point) * scale, np.float32)
+    return dequantize(values, Quantization(*output["quantization"]))

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from fer_edge.errors import DataError
 from fer_edge.faceset import FaceSet
 from fer_edge.images import Pixels, with_channels
+from fer_edge.quantization import to_unit
 from fer_edge_train.augment import augment
 from fer_edge_train.settings import Labels, TrainSettings
 
@@ -124,7 +125,7 @@ def mixed_up(
 
 def to_input(faces: Pixels) -> Floats:
     """Turn (n, size, size) uint8 grey or (n, size, size, 3) RGB into (n, size, size, 1 or 3) float32 in [0, 1]."""
-    return np.asarray(with_channels(faces) / np.float32(255), np.float32)
+    return to_unit(with_channels(faces))
 
 
 class Batches(keras.utils.PyDataset):
