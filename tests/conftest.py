@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from finished import FerEdge, Finished
+from support.command import FerEdge, Finished
 
 # Tests run side by side, one a core; and what is told looks the same wherever they run.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")

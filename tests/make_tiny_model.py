@@ -12,14 +12,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_edge.contract import Contract, Golden, ModelFile, write_model
-from fer_edge.crop import crop_face
-from fer_edge.images import Pixels
+from fer_edge.imaging.crop import crop_face
+from fer_edge.imaging.images import Pixels
+from fer_edge.inspection.selftest import make_golden
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.render import draw_face
-from fer_edge.selftest import make_golden
-from fer_edge_export.convert import convert
-from fer_edge_export.network import facts
+from fer_edge.model.contract import Contract, Golden, ModelFile, write_model
+from fer_edge.synthetic.render import draw_face
+from fer_edge_export.networks.load import facts
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 
 SIZE = 32

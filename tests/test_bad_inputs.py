@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.detect import BUNDLED_DETECTORS
-from fer_edge.images import encode_picture, write_picture
-from fer_edge.model_file import read_packed, write_packed
-from fer_edge.render import draw_face
-from finished import FerEdge, Finished
+from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.imaging.images import encode_picture, write_picture
+from fer_edge.model.package import read_packed, write_packed
+from fer_edge.synthetic.render import draw_face
+from support.command import FerEdge, Finished
 
 TINY = Path(__file__).parent / "data" / "tiny.tflite"
 

@@ -31,4 +31,4 @@ def test_examples_in_docstrings_hold(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_there_are_examples() -> None:
-    assert "fer_edge.crop" in modules_with_examples()
+    assert "fer_edge.imaging.crop" in modules_with_examples()

@@ -1,4 +1,4 @@
-"""A Raspberry Pi's userland under qemu: benchmarks/pi_userland.py, and how it compares answers."""
+"""A Raspberry Pi's userland under qemu: benchmarks/studies/pi/userland.py, and how it compares answers."""
 
 import importlib
 import json
@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.images import write_picture
-from fer_edge.render import draw_face
+from fer_edge.imaging.images import write_picture
+from fer_edge.synthetic.render import draw_face
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 pi_userland: Any = importlib.import_module("pi_userland")
 pi_answers: Any = importlib.import_module("pi_answers")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.classify import Classifier
-from fer_edge.crop import Box, overlap
-from fer_edge.detect import BUNDLED_DETECTORS
-from fer_edge_train.data_settings import DataSettings
-from fer_edge_train.prepare import load_faces
-from fer_edge_train.readers import read_table
+from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.imaging.crop import Box, overlap
+from fer_edge.recognition.classifier import Classifier
+from fer_edge_train.data.readers import read_table
+from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.prepare.prepare import load_faces
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.boxes import Floats, overlaps
-from fer_edge.detect import BUNDLED_DETECTORS, SIDE, YuNet
-from fer_edge.detector_contract import fitted
-from fer_edge.images import Pixels, read_picture
-from fer_edge.render import clip
-from fer_edge.yunet import OVERLAP, Faces, candidates
+from fer_edge.detection.detector import BUNDLED_DETECTORS, SIDE, YuNet
+from fer_edge.detection.detector_contract import fitted
+from fer_edge.detection.yunet import OVERLAP, Faces, candidates
+from fer_edge.imaging.boxes import Floats, overlaps
+from fer_edge.imaging.images import Pixels, read_picture
+from fer_edge.synthetic.render import clip
 from fer_edge_export.detector.weights import SOURCE
 
 SCORE = 0.6

@@ -8,17 +8,17 @@ from typing import Any
 
 import cv2
 
-from fer_edge.classify import BUNDLED, Classifier
 from fer_edge.console import progress
-from fer_edge.contract import ModelFile, read_model
-from fer_edge.detect import BUNDLED_DETECTORS, Choice, Detection, Detector, YuNet, make_detector
+from fer_edge.detection.detector import BUNDLED_DETECTORS, Choice, Detection, Detector, YuNet, make_detector
+from fer_edge.device.machine import Throttle
 from fer_edge.errors import BenchmarkError, DataError, ModelError
 from fer_edge.files import sha256
-from fer_edge.images import Pixels
-from fer_edge.machine_facts import Throttle
-from fer_edge.recognizer import Recognizer
-from fer_edge.render import clip
+from fer_edge.imaging.images import Pixels
+from fer_edge.model.contract import ModelFile, read_model
+from fer_edge.recognition.classifier import BUNDLED, Classifier
+from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.sources import open_source
+from fer_edge.synthetic.render import clip
 from fer_edge_bench.figures import OTHERS, STAGES, Assertion, paired_ratio, spread
 from fer_edge_bench.latency import Stages, Timings, measure
 from fer_edge_bench.machine import describe, peak_memory_mb

@@ -39,8 +39,8 @@ def benchmark_command(
     Example: fer-edge benchmark --model edge.tflite --detector none --assert 'total.p90<50'
     """
     from fer_edge.console import console, print_json
+    from fer_edge.device.processor import parsed_threads
     from fer_edge.files import write_json
-    from fer_edge.processor import parsed_threads
     from fer_edge_bench.benchmark import BenchmarkSettings, benchmark, check
     from fer_edge_bench.figures import parse_assertion
     from fer_edge_bench.report import as_table, ratio_lines

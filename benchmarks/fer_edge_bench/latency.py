@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from fer_edge.images import Pixels
+from fer_edge.imaging.images import Pixels
 
 Found = TypeVar("Found")
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from fer_edge.machine_facts import SYSTEM, board, cpu, governor, os_name, temperature_c
+from fer_edge.device.machine import SYSTEM, board, cpu, governor, os_name, temperature_c
 from fer_edge.versions import RUNTIME, installed
 
 

@@ -19,9 +19,9 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
-    from fer_edge.recognizer import Face, Recognizer
-    from fer_edge.run import stream
-    from fer_edge.watch import Result
+    from fer_edge.app.run import stream
+    from fer_edge.recognition.recognizer import Face, Recognizer
+    from fer_edge.tracking.pipeline import Result
 
 __version__ = "0.1.0"
 __all__ = ["Face", "Recognizer", "Result", "__version__", "stream"]

@@ -15,7 +15,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import fer_edge
-from fer_edge import commands, device_commands
+from fer_edge.commands import machine, run
 from fer_edge.console import console
 from fer_edge.demo import cli as demo
 from fer_edge.errors import FerEdgeError
@@ -84,8 +84,8 @@ def main(
     """Hold the options that stand before the command."""
 
 
-app.add_typer(commands.app)
-app.add_typer(device_commands.app)
+app.add_typer(run.app)
+app.add_typer(machine.app)
 app.add_typer(demo.app)
 for _entry in sorted(importlib.metadata.entry_points(group="fer_edge.commands"), key=lambda entry: entry.name):
     app.add_typer(_entry.load())

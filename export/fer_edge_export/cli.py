@@ -75,10 +75,10 @@ def export_command(
     Of others: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
     """
     from fer_edge.console import console, print_json
+    from fer_edge_export.accuracy.gate import check
     from fer_edge_export.export import export
-    from fer_edge_export.foreign import parse_labels
-    from fer_edge_export.gate import check
-    from fer_edge_export.report import as_table
+    from fer_edge_export.networks.foreign import parse_labels
+    from fer_edge_export.report.text import as_table
     from fer_edge_export.settings import ExportSettings, Stated
 
     if (int8 or auto) and recipe != "int8":

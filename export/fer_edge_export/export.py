@@ -6,30 +6,30 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.classify import Classifier
 from fer_edge.console import console
-from fer_edge.contract import Contract, ModelFile, write_model
+from fer_edge.data.faceset import FaceSet, Protocol
+from fer_edge.data.metrics import fit_temperature
+from fer_edge.data.provenance import write_seen
 from fer_edge.errors import DataError
-from fer_edge.faceset import FaceSet, Protocol
 from fer_edge.files import sha256, write_bytes, write_json, write_text
-from fer_edge.metrics import fit_temperature
-from fer_edge.seen import write_seen
-from fer_edge.selftest import make_golden
+from fer_edge.inspection.selftest import make_golden
+from fer_edge.model.contract import Contract, ModelFile, write_model
+from fer_edge.recognition.classifier import Classifier
 from fer_edge.versions import installed
-from fer_edge_export.c_array import c_header
-from fer_edge_export.calibrate import apart_from
-from fer_edge_export.convert import convert
-from fer_edge_export.foreign import adopt, near_chance
 from fer_edge_export.inputs import Inputs, read_inputs
-from fer_edge_export.ladder import Rung, climb
-from fer_edge_export.layers import FACES, layer_errors
-from fer_edge_export.layers_advice import advice, verdict
-from fer_edge_export.network import facts, load_network
-from fer_edge_export.page import as_page
+from fer_edge_export.layer_errors.advice import advice, verdict
+from fer_edge_export.layer_errors.measure import FACES, layer_errors
+from fer_edge_export.microcontroller.c_array import c_header
+from fer_edge_export.networks.foreign import adopt, near_chance
+from fer_edge_export.networks.load import facts, load_network
+from fer_edge_export.quantize.calibrate import apart_from
+from fer_edge_export.quantize.candidates import Subject, converted
+from fer_edge_export.quantize.convert import convert
+from fer_edge_export.quantize.ladder import Rung, climb
 from fer_edge_export.recipes import RECIPES
-from fer_edge_export.report import as_markdown
+from fer_edge_export.report.html import as_page
+from fer_edge_export.report.text import as_markdown
 from fer_edge_export.settings import PACKAGES, ExportSettings
-from fer_edge_export.subject import Subject, converted
 from fer_edge_export.targets import untaken
 
 
@@ -42,7 +42,7 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         out: Folder for the files; by default `export` in the run folder.
 
     Returns:
-        The folder and the report; `fer_edge_export.gate.check` judges it.
+        The folder and the report; `fer_edge_export.accuracy.gate.check` judges it.
 
     Raises:
         FerEdgeError: A file cannot be read, converted or written.

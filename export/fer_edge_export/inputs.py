@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fer_edge.console import console, warn
+from fer_edge.data.faceset import FaceSet
+from fer_edge.data.provenance import Seen, read_seen, seen_in
 from fer_edge.errors import DataError, ModelError, UsageError
-from fer_edge.faceset import FaceSet
 from fer_edge.files import read_json
-from fer_edge.seen import Seen, read_seen, seen_in
-from fer_edge_export.network import to_keras
+from fer_edge_export.networks.load import to_keras
 from fer_edge_export.settings import Stated, Weights
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fer_edge.faceset import Protocol
+from fer_edge.data.faceset import Protocol
 from fer_edge.versions import RUNTIME
-from fer_edge_export.calibrate import RangeRule
-from fer_edge_export.gate import Rule
+from fer_edge_export.accuracy.gate import Rule
+from fer_edge_export.quantize.calibrate import RangeRule
 from fer_edge_export.recipes import RecipeName
 
 Weights = Literal["best", "last"]

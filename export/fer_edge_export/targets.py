@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fer_edge_export.graph import Operator, read_graphs
+from fer_edge_export.microcontroller.graph import Operator, read_graphs
 
 EIGHT_BIT = ("INT8", "UINT8")
 

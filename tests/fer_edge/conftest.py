@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import pytest
 
-from fer_edge.images import write_picture
-from fer_edge.interpreter import load_runtime
+from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.render import clip, draw_face
+from fer_edge.model.interpreter import load_runtime
+from fer_edge.synthetic.render import clip, draw_face
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def live(tiny: Path) -> Iterator[Callable[..., Running]]:
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Any]:
     """A broker that can be started and stopped; needs the extra [mqtt]."""
-    from mosquitto import Mosquitto
+    from support.mosquitto import Mosquitto
 
     broker = Mosquitto(tmp_path)
     yield broker
@@ -135,7 +135,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def listen() -> Iterator[Callable[..., Any]]:
     """Begins to hear all that is said to a broker."""
-    from mosquitto import Listener
+    from support.mosquitto import Listener
 
     listeners: list[Any] = []
 
@@ -151,9 +151,8 @@ def listen() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
     """Makes sinks, and with each what it tells people."""
-    from mosquitto import LABELS, TOPIC, Told
-
     from fer_edge.sinks.mqtt import Mqtt
+    from support.mosquitto import LABELS, TOPIC, Told
 
     sinks: list[Mqtt] = []
 
@@ -219,4 +218,4 @@ def without_elu(monkeypatch: pytest.MonkeyPatch) -> None:
         return module.Interpreter(experimental_op_resolver_type=experimental_op_resolver_type, **named)
 
     lacking = SimpleNamespace(Interpreter=interpreter, OpResolverType=module.OpResolverType)
-    monkeypatch.setattr("fer_edge.interpreter.load_runtime", lambda: (name, lacking))
+    monkeypatch.setattr("fer_edge.model.interpreter.load_runtime", lambda: (name, lacking))

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTORS, LANDMARK_NAMES
-from fer_edge.detector_contract import read_detector, write_detector
-from fer_edge.images import read_picture, write_picture
+from fer_edge.detection.detector import BUNDLED_DETECTORS, LANDMARK_NAMES
+from fer_edge.detection.detector_contract import read_detector, write_detector
+from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.model_file import read_packed, write_packed
-from fer_edge.render import draw_face
-from finished import FerEdge
+from fer_edge.model.contract import read_model, write_model
+from fer_edge.model.package import read_packed, write_packed
+from fer_edge.synthetic.render import draw_face
+from support.command import FerEdge
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
@@ -288,9 +288,9 @@ def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
     program = (
         "import atexit, os, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
-        "import fer_edge.any_model\n"
+        "import fer_edge.inspection.any_model\n"
         "from fer_edge.cli import app\n"
-        "fer_edge.any_model.read_any = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
+        "fer_edge.inspection.any_model.read_any = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
         "app(['info'])"
     )

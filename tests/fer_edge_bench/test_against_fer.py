@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import BenchmarkError
-from fer_edge.render import clip
+from fer_edge.synthetic.render import clip
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 against_fer: Any = importlib.import_module("against_fer")
 fer_worker: Any = importlib.import_module("fer_worker")
 

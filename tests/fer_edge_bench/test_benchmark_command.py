@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.contract import read_model, write_model
-from fer_edge.detect import BUNDLED_DETECTORS
-from fer_edge.detector_contract import read_detector, write_detector
+from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.detection.detector_contract import read_detector, write_detector
 from fer_edge.errors import BenchmarkError, ModelError
-from fer_edge.images import write_picture
-from fer_edge.render import draw_face
+from fer_edge.imaging.images import write_picture
+from fer_edge.model.contract import read_model, write_model
+from fer_edge.synthetic.render import draw_face
 from fer_edge_bench.benchmark import check, find_float
-from finished import FerEdge
+from support.command import FerEdge
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
 SHORT = ("--detector", "none", "--warmup-runs", "1", "--num-runs", "4")

@@ -1,16 +1,13 @@
 """Hits, false alarms, and what a threshold makes of them."""
 
 import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fer_edge.boxes import Floats
+from fer_edge.imaging.boxes import Floats
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 metrics: Any = importlib.import_module("detection_metrics")
 Judged, curve, judge = metrics.Judged, metrics.curve, metrics.judge
 

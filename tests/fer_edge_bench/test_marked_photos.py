@@ -1,15 +1,13 @@
 """Reading photos with marked faces."""
 
 import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_edge.images import write_picture
+from fer_edge.imaging.images import write_picture
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 marked_photos: Any = importlib.import_module("marked_photos")
 
 TABLE = """picture,split,x,y,w,h,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,score

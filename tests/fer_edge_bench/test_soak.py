@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import BenchmarkError
-from fer_edge.sinks.saver import new_video
+from fer_edge.sinks.video import new_video
 
 pytest.importorskip("matplotlib", reason="needs the extra [train]: pip install '.[train]'")
 if not sys.platform.startswith("linux"):
     pytest.skip("needs /proc, so Linux", allow_module_level=True)
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 soak: Any = importlib.import_module("soak")
 
 LEAKING = """
 import sys
 from fer_edge.cli import app
-from fer_edge.sinks.lines import Lines
+from fer_edge.sinks.stdout import Lines
 
 kept, opened, write = [], [], Lines.write
 

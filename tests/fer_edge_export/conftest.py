@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.faceset import FaceSet
-from fer_edge.seen import Seen, write_seen
-from fer_edge_export.convert import convert
+from fer_edge.data.faceset import FaceSet
+from fer_edge.data.provenance import Seen, write_seen
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 
 SIZE = 16

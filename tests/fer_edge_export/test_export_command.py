@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.contract import read_model
-from fer_edge.faceset import FaceSet
-from fer_edge_export.calibrate import choose_two
+from fer_edge.data.faceset import FaceSet
+from fer_edge.model.contract import read_model
 from fer_edge_export.export import held_out
-from finished import FerEdge, Finished
+from fer_edge_export.quantize.calibrate import choose_two
+from support.command import FerEdge, Finished
 
 FILES = [
     "export_report.html",

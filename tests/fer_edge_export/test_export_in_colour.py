@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.contract import Contract, Golden, ModelFile, read_model
+from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
-from fer_edge.faceset import FaceSet
-from fer_edge.images import Pixels
-from fer_edge.interpreter import load_runtime
-from fer_edge_export.c_array import c_header
-from fer_edge_export.calibrate import choose_two, doubts
-from fer_edge_export.compare import disagreements
-from fer_edge_export.convert import convert
-from fer_edge_export.layers import layer_errors
-from fer_edge_export.page import _faces
+from fer_edge.imaging.images import Pixels
+from fer_edge.model.contract import Contract, Golden, ModelFile, read_model
+from fer_edge.model.interpreter import load_runtime
+from fer_edge_export.accuracy.compare import disagreements
+from fer_edge_export.layer_errors.measure import layer_errors
+from fer_edge_export.microcontroller.c_array import c_header
+from fer_edge_export.quantize.calibrate import choose_two, doubts
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
+from fer_edge_export.report.html import _faces
 
 SIZE = 16
 CLASSES = ("red", "green", "blue")

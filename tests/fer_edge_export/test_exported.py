@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.contract import read_model
-from finished import FerEdge, Finished
+from fer_edge.model.contract import read_model
+from support.command import FerEdge, Finished
 
 FILES = [
     "export_report.html",

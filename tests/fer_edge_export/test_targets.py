@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.classify import BUNDLED
-from fer_edge.detect import BUNDLED_DETECTORS
-from fer_edge.model_file import read_packed
-from fer_edge.operators import BUILTIN, operators
-from fer_edge_export.graph import Operator, Tensor, read_graphs
+from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.model.operators import BUILTIN, operators
+from fer_edge.model.package import read_packed
+from fer_edge.recognition.classifier import BUNDLED
+from fer_edge_export.microcontroller.graph import Operator, Tensor, read_graphs
 from fer_edge_export.targets import TARGETS, Untaken, untaken, why_not
 
 EDGE_TPU, HEXAGON = TARGETS

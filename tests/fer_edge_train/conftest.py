@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.faceset import FaceSet
+from fer_edge.data.faceset import FaceSet
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,11 @@ import typer
 
 from fer_edge.cli import app
 from fer_edge.errors import UsageError
-from fer_edge_train import fit
 from fer_edge_train.config_file import filled, read_config_file, write_config_file
-from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
-from finished import FerEdge
+from fer_edge_train.training import fit
+from support.command import FerEdge
 
 SHIPPED = Path(__file__).parents[2] / "train" / "configs"
 Train = Callable[..., TrainSettings]
@@ -230,7 +230,7 @@ def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, ba
 
 
 def figures(run: Path) -> list[dict[str, Any]]:
-    from fer_edge_train.runs import SCORE, read_history
+    from fer_edge_train.runs.folder import SCORE, read_history
 
     timed = ("seconds", "faces_per_s")
     return [

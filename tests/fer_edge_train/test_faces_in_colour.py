@@ -11,25 +11,25 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from tiny_data_sets import class_folders, legend
 
-from fer_edge.contract import Contract, Golden, ModelFile, write_model
-from fer_edge.crop import crop_face, whole
+from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, UsageError
-from fer_edge.faceset import FaceSet
-from fer_edge.images import read_picture, write_picture
-from fer_edge.selftest import make_golden
-from fer_edge_export.convert import convert
+from fer_edge.imaging.crop import crop_face, whole
+from fer_edge.imaging.images import read_picture, write_picture
+from fer_edge.inspection.selftest import make_golden
+from fer_edge.model.contract import Contract, Golden, ModelFile, write_model
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
-from fer_edge_train.check import check
-from fer_edge_train.data_settings import DataSettings
-from fer_edge_train.evaluate import Judged, evaluate, load_faces_for, load_judged
-from fer_edge_train.kept import Kept
-from fer_edge_train.leaks import leak_warning
-from fer_edge_train.looks import look_at
-from fer_edge_train.prepare import load_faces, prepare
-from fer_edge_train.teachers import load_teachers
-from finished import FerEdge
+from fer_edge_train.data.fingerprints import look_at
+from fer_edge_train.data.leaks import leak_warning
+from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.evaluation.evaluate import Judged, evaluate, load_faces_for, load_judged
+from fer_edge_train.prepare.check import check
+from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.prepare import load_faces, prepare
+from fer_edge_train.training.distillation import load_teachers
+from support.command import FerEdge
+from support.tiny_data_sets import class_folders, legend
 
 SIZE = 16
 PLAIN = {"blue": (200, 40, 60), "green": (60, 200, 40), "red": (40, 60, 200)}

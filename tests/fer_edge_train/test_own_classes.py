@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 
-from fer_edge.images import Pixels, write_picture
-from fer_edge.render import draw_face
-from finished import FerEdge
+from fer_edge.imaging.images import Pixels, write_picture
+from fer_edge.synthetic.render import draw_face
+from support.command import FerEdge
 
 CLASSES = ("frown", "smile", "tongue")
 

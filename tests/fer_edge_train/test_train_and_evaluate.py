@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finished import FerEdge
+from support.command import FerEdge
 
 FER_EDGE = [sys.executable, "-m", "fer_edge"]
 
@@ -49,7 +49,7 @@ def test_bars_are_learnt(run: Path) -> None:
 
 
 def test_the_run_keeps_training_faces_apart_from_those_held_out(run: Path) -> None:
-    from fer_edge.faceset import FaceSet
+    from fer_edge.data.faceset import FaceSet
 
     calibration, heldout = FaceSet.load(run / "calibration.npz"), FaceSet.load(run / "heldout.npz")
     assert set(calibration.split) == {"training"}
@@ -112,7 +112,7 @@ def test_what_cannot_be_done_is_one_line(
 def test_faces_without_validation_are_refused_before_there_is_a_run(
     fer_edge: FerEdge, bars: Path, tmp_path: Path
 ) -> None:
-    from fer_edge.faceset import FaceSet
+    from fer_edge.data.faceset import FaceSet
 
     FaceSet.load(bars).part("training").save(tmp_path / "part.npz")
 
@@ -125,7 +125,7 @@ def test_faces_without_validation_are_refused_before_there_is_a_run(
 def test_faces_without_a_training_split_are_refused_with_what_to_type(
     fer_edge: FerEdge, bars: Path, tmp_path: Path
 ) -> None:
-    from fer_edge.faceset import FaceSet
+    from fer_edge.data.faceset import FaceSet
 
     FaceSet.load(bars).part("testing").save(tmp_path / "part.npz")
 
@@ -153,9 +153,9 @@ def test_a_number_that_no_training_can_use_is_refused_at_once(
 
 
 def test_the_highest_seed_trains(bars: Path, tmp_path: Path) -> None:
-    from fer_edge_train import fit
-    from fer_edge_train.runs import SCORE, read_history
+    from fer_edge_train.runs.folder import SCORE, read_history
     from fer_edge_train.settings import TrainSettings
+    from fer_edge_train.training import fit
 
     settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=1000, size=24, seed=2**32 - 1)
     [row] = read_history(fit.train(settings, tmp_path, "exp") / "history.csv", SCORE)
@@ -165,10 +165,10 @@ def test_the_highest_seed_trains(bars: Path, tmp_path: Path) -> None:
 def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
     bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fer_edge.data.faceset import FaceSet
     from fer_edge.errors import DataError
-    from fer_edge.faceset import FaceSet
-    from fer_edge_train import fit
     from fer_edge_train.settings import TrainSettings
+    from fer_edge_train.training import fit
 
     settings, save = TrainSettings((str(bars),), network="expw-cnn", epochs=1, size=24), FaceSet.save
 
@@ -189,7 +189,7 @@ def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
 
 def test_a_history_shorter_than_the_weights_is_one_clear_error(run: Path, tmp_path: Path) -> None:
     from fer_edge.errors import DataError
-    from fer_edge_train import fit
+    from fer_edge_train.training import fit
 
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     (copy / "history.csv").unlink()

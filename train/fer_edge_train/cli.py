@@ -9,14 +9,14 @@ import typer
 
 from fer_edge.console import print_json
 from fer_edge.errors import UsageError, needs
-from fer_edge.quiet import quiet
-from fer_edge_train import runs_cli
+from fer_edge.native_logs import quiet
 from fer_edge_train.config_file import limits, read_config_file, with_flags
-from fer_edge_train.data_settings import DataSettings, Grouping
+from fer_edge_train.data.settings import DataSettings, Grouping
+from fer_edge_train.runs import cli
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, Labels, Network, Optimizer, TrainSettings
 
 app = typer.Typer()
-app.add_typer(runs_cli.app, name="runs")
+app.add_typer(cli.app, name="runs")
 
 
 def _flag(settings: Any, name: str, text: str) -> Any:
@@ -74,9 +74,9 @@ def prepare(
     if not check and out is None:
         raise UsageError("give --out DIR or --out SET.npz, or --check to look at the data only")
     with needs("train"):
-        from fer_edge_train.check import check as look
-        from fer_edge_train.prepare import prepare as make
-        from fer_edge_train.report import show
+        from fer_edge_train.prepare.check import check as look
+        from fer_edge_train.prepare.prepare import prepare as make
+        from fer_edge_train.prepare.report import show
     settings = DataSettings(data_format, min_confidence, group, split, seed=seed)
     if check or out is None:
         report = look(data, out, settings)
@@ -197,8 +197,8 @@ def train(
     if "TF_CONFIG" in os.environ or strategy == "mirrored":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a lost worker TensorFlow has a page to say
     with needs("train"), quiet():
-        from fer_edge_train import fit
         from fer_edge_train.strategy import taking_part
+        from fer_edge_train.training import fit
     with taking_part(strategy) as place, place.folders(project, resume) as (project, resume):
         run = fit.resume(resume) if resume else fit.train(_settings(ctx), project, name, exist_ok=exist_ok)
         if place.leads:
@@ -270,7 +270,7 @@ def evaluate(
     Example: fer-edge evaluate --model runs/train/ferplus --data ferplus --split validation --protocol all
     """
     with needs("train"), quiet():
-        from fer_edge_train import evaluate as judge
+        from fer_edge_train.evaluation import evaluate as judge
 
         judged = judge.load_judged(model)
     with judge.evaluation_folder(project, name) as folder:

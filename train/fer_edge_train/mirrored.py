@@ -12,7 +12,7 @@ from typing import IO
 
 from fer_edge.console import console
 from fer_edge.errors import UsageError
-from fer_edge.quiet import quiet
+from fer_edge.native_logs import quiet
 
 END_S = 60
 """How long the other workers may still take once the first is done."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from fer_edge.errors import UsageError
 from fer_edge_train.config_file import Share, Within
-from fer_edge_train.data_settings import DataSettings
+from fer_edge_train.data.settings import DataSettings
 
 Labels = Literal["soft", "majority"]
 Network = Literal["edge", "legend-cnn", "expw-cnn"]
@@ -17,8 +17,8 @@ class Augmentation:
     """How far a training face may be changed; each change is drawn anew for every face and epoch.
 
     `zoom` and `shift` together are what another margin around the face, or another detector's box, does to a crop:
-    `fer_edge.crop` cuts a square about the box's centre, so only its side and its place can change. A wider crop needs
-    pixels that a ready crop lacks; its border is repeated, as `fer_edge.crop` does beyond a frame.
+    `fer_edge.imaging.crop` cuts a square about the box's centre, so only its side and its place can change. A wider crop needs
+    pixels that a ready crop lacks; its border is repeated, as `fer_edge.imaging.crop` does beyond a frame.
     """
 
     flip: bool = True

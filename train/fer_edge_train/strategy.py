@@ -22,11 +22,11 @@ import keras
 from fer_edge.console import console
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.files import TEMPORARY
-from fer_edge.quiet import quiet
-from fer_edge_train.batches import Batches
+from fer_edge.native_logs import quiet
 from fer_edge_train.cluster import EXAMPLE, Cluster, read_cluster
 from fer_edge_train.meeting import meet
 from fer_edge_train.mirrored import one_worker_per_gpu
+from fer_edge_train.training.batches import Batches
 
 Strategy = Literal["auto", "mirrored", "multiworker"]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.console import console
-from fer_edge.demo.drawings import write_clip, write_faces
+from fer_edge.demo.dataset import write_clip, write_faces
 from fer_edge.demo.pictures import write_readme_picture
 from fer_edge.demo.report import write_report
 from fer_edge.demo.steps import DemoSettings, run_step, steps
 from fer_edge.errors import FerEdgeError, SourceError, needs
-from fer_edge.images import read_picture
+from fer_edge.imaging.images import read_picture
 
 TRAINING_PACKAGES = ("tensorflow", "keras", "pandas", "matplotlib")
 

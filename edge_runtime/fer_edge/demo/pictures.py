@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels, is_picture, no_wider_than, read_picture, write_picture
+from fer_edge.imaging.images import Pixels, is_picture, no_wider_than, read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")

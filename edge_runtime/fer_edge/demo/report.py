@@ -12,9 +12,9 @@ from fer_edge.demo.results import judge_film, read_lines
 from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_text
-from fer_edge.images import Pixels, no_wider_than
+from fer_edge.html.page import as_jpeg, command_line, data_address, style, table, tiles
+from fer_edge.imaging.images import Pixels, no_wider_than
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.page import as_jpeg, command_line, data_address, style, table, tiles
 
 AGAIN = "start the demo again: fer-edge demo"
 TEMPLATE = Path(__file__).with_name("report.html")

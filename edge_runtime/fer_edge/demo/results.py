@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_edge.crop import Box, overlap
 from fer_edge.errors import DataError
+from fer_edge.imaging.crop import Box, overlap
 
 SAME_FACE = 0.4
 """Overlap from which a found box counts as the drawn face."""

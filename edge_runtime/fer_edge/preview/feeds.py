@@ -11,10 +11,10 @@ from typing import Any
 
 import cv2
 
-from fer_edge.draw import annotated
-from fer_edge.images import encode_picture, no_wider_than
+from fer_edge.imaging.images import encode_picture, no_wider_than
 from fer_edge.preview.state import About, Snapshot, State
-from fer_edge.sinks.lines import as_json, event_as_json
+from fer_edge.sinks.annotate import annotated
+from fer_edge.sinks.stdout import as_json, event_as_json
 
 PICTURE_EVERY_S = 0.03
 """A camera's 30 pictures a second pass; of a video that is gone through faster, some."""

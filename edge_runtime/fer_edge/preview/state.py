@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from fer_edge.contract import ModelFile
-from fer_edge.draw import PALETTE, UNCERTAIN_COLOUR, Colour
-from fer_edge.machine_facts import board, cpu
+from fer_edge.device.machine import board, cpu
+from fer_edge.model.contract import ModelFile
+from fer_edge.sinks.annotate import PALETTE, UNCERTAIN_COLOUR, Colour
+from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
-from fer_edge.watch import Event, Result
 
 WINDOW_S = 3.0
 """Frame rate, frame age and milliseconds per stage are those of the last seconds."""

@@ -9,11 +9,11 @@ From Python, with `closing` of contextlib:
 
 from typing import Protocol
 
-from fer_edge.watch import Result
+from fer_edge.tracking.pipeline import Result
 
 
 class Sink(Protocol):
-    """Takes results. Called from one thread; what may be slow stands behind `fer_edge.sinks.background`."""
+    """Takes results. Called from one thread; what may be slow stands behind `fer_edge.sinks.threaded`."""
 
     def write(self, result: Result) -> None:
         """Take one result.

@@ -22,12 +22,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fer_edge.classify import UNCERTAIN
 from fer_edge.errors import FerEdgeError, one_line
-from fer_edge.recognizer import Face
-from fer_edge.sinks.broker import Broker, checked_topic
+from fer_edge.recognition.classifier import UNCERTAIN
+from fer_edge.recognition.recognizer import Face
+from fer_edge.sinks.mqtt_broker import Broker, checked_topic
+from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
-from fer_edge.watch import Event, Result
 
 DISCOVERY = "homeassistant"
 """Where Home Assistant looks, unless somebody changed it there."""

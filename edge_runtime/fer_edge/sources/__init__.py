@@ -1,6 +1,6 @@
 """Where frames come from. What is not there at all is a SourceError; what is there but cannot be read is a DataError.
 
-`frame` says what a frame and a source are; every other file is a kind of source, or a part of one. `fer_edge.live`
+`frame` says what a frame and a source are; every other file is a kind of source, or a part of one. `fer_edge.sources.reader`
 reads any of them.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_edge.errors import SourceError, UsageError
-from fer_edge.images import is_picture
+from fer_edge.imaging.images import is_picture
 from fer_edge.sources import capture, drawn, pace, picam, piped, stills
 from fer_edge.sources.address import checked, is_address, masked
 from fer_edge.sources.frame import Frame, Source, Tell, View

@@ -10,9 +10,9 @@ from typing import cast
 
 import cv2
 
-from fer_edge.cameras import JOIN_VIDEO, Node, video_nodes
+from fer_edge.device.cameras import JOIN_VIDEO, Node, video_nodes
 from fer_edge.errors import DataError, SourceError
-from fer_edge.images import Pixels
+from fer_edge.imaging.images import Pixels
 from fer_edge.sources.address import checked, masked, why_silent
 from fer_edge.sources.frame import Frame, View, believable_fps
 
@@ -99,7 +99,7 @@ def camera_name(device: Path) -> str:
 
 
 def why_closed(number: int, nodes: tuple[Node, ...]) -> str:
-    """Tell why a camera gives no pictures, and what to type, from what `fer_edge.cameras.video_nodes` found."""
+    """Tell why a camera gives no pictures, and what to type, from what `fer_edge.device.cameras.video_nodes` found."""
     if not nodes:
         return "this machine has no /dev/video*: plug one in, or type: --source FILE, or --source fake for drawn faces"
     node = next((node for node in nodes if node.number == number), None)

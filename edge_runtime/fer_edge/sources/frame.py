@@ -9,7 +9,7 @@ from typing import Literal, cast
 import cv2
 
 from fer_edge.errors import UsageError
-from fer_edge.images import Pixels
+from fer_edge.imaging.images import Pixels
 
 Tell = Callable[[str], None]
 """Is given a line for people."""
@@ -92,7 +92,7 @@ class Source:
     name: str
     """For people and logs; holds no password."""
     live: bool
-    """Frames come by themselves, and an old one is worth nothing. Read it through `fer_edge.live`."""
+    """Frames come by themselves, and an old one is worth nothing. Read it through `fer_edge.sources.reader`."""
     open: Callable[[], Iterator[Frame]]
     """Opens it at once, anew each time, and gives its frames; closing the iterator closes the source.
 

@@ -5,8 +5,8 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from fer_edge.images import Pixels
-from fer_edge.render import clip
+from fer_edge.imaging.images import Pixels
+from fer_edge.synthetic.render import clip
 
 FRAMES = 4
 """Of the film that a picture is one of: somebody else, and another expression, in each."""

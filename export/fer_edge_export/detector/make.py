@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 
 from fer_edge.console import console
-from fer_edge.detector_contract import DetectorContract, DetectorFile, DetectorGolden, write_detector
-from fer_edge.detector_selftest import make_golden
+from fer_edge.detection.detector_contract import DetectorContract, DetectorFile, DetectorGolden, write_detector
 from fer_edge.errors import needs
-from fer_edge.images import Pixels
-from fer_edge.quiet import quiet
+from fer_edge.imaging.images import Pixels
+from fer_edge.inspection.detector_selftest import make_golden
+from fer_edge.native_logs import quiet
 from fer_edge.versions import installed
-from fer_edge_export.convert import convert
 from fer_edge_export.detector.drawings import drawn_pictures
 from fer_edge_export.detector.weights import DIGEST, SOURCE, read_weights
-from fer_edge_export.network import facts
+from fer_edge_export.networks.load import facts
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import PACKAGES
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from fer_edge_export.detector.weights import HEADS, Pair, Weights
-from fer_edge_export.enlarge import Enlarge
+from fer_edge_export.networks.upsampling import Enlarge
 
 
 class Clip(layers.Layer):
@@ -32,7 +32,7 @@ def make_network(
         clip: Keep its maps within -1..1.
 
     Returns:
-        keras.Model; (n, height, width, 3) BGR in 0..1 in, the three maps of `fer_edge.yunet` out.
+        keras.Model; (n, height, width, 3) BGR in 0..1 in, the three maps of `fer_edge.detection.yunet` out.
     """
     frames = keras.Input((*size_hw, 3), name="bgr")
     stem = layers.Conv2D(16, 3, strides=2, activation="relu", name="stem")

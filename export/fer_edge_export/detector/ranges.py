@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.images import Pixels
+from fer_edge.imaging.images import Pixels
 from fer_edge_export.detector.network import make_network
 from fer_edge_export.detector.weights import HEADS, Floats, Weights
 

@@ -21,7 +21,7 @@ HEADS = ("head8", "head16", "head32")
 HEAD_PARTS = ("classification", "box", "objectness", "landmarks")
 """In the order of the file."""
 CHANNEL_ORDER = ("classification", "objectness", "box", "landmarks")
-"""In which `fer_edge.yunet` reads them from one map."""
+"""In which `fer_edge.detection.yunet` reads them from one map."""
 
 Floats = npt.NDArray[np.float64]
 

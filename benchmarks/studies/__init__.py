@@ -1,0 +1,1 @@
+"""Measurements behind the figures in the docs, one script each: `python -m studies.accuracy.detectors`."""

@@ -1,0 +1,1 @@
+"""How right: detectors, crops, quantisation, tracking."""

@@ -1,0 +1,1 @@
+"""Kills, damaged model files, days of running."""

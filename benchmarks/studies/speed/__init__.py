@@ -1,0 +1,1 @@
+"""How fast, beside other packages and beside itself."""

@@ -1,0 +1,204 @@
+"""How fast `fer-edge prepare` reads a data set of the size of ExpW, beside merely decoding its photos.
+
+python -m studies.speed.prepare --data expw --photos 100000 > prepare.json
+
+The photos of `--data` (a folder with label.lst and origin/) are repeated under new names until there are enough; the
+names are symbolic links, so that a hundred thousand of them take no room. Small photos leave less to decode, so all
+else counts for more: `--side 768` first enlarges them to what they were before somebody made them smaller. Each step
+runs in a process of its own, with as many threads as cores: `cv2.imread` of every photo, which is the floor, before
+and after the others; reading as `train` and `evaluate` do it; `prepare` to a prepared set; and `prepare` to class
+folders, which also encodes and writes every crop. Everything comes from the page cache: what is compared is work, not
+disks.
+"""
+
+import multiprocessing
+import os
+import resource
+import shutil
+import time
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NamedTuple
+
+import cv2
+import typer
+from rich.table import Table
+
+from fer_edge.console import console, print_json
+from fer_edge.errors import DataError
+from fer_edge.files import make_folder
+from fer_edge_bench.machine import describe, peak_memory_mb
+
+JOBS = os.cpu_count() or 1
+SIZE = 48
+
+
+class Measured(NamedTuple):
+    """What a step took."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of all threads together; less than seconds times threads where some waited."""
+    start_mb: float
+    """Largest memory once everything is imported."""
+    peak_mb: float
+    """Largest memory at the end."""
+
+
+def enlarge_expw(source: Path, target: Path, side: int) -> None:
+    """Make an ExpW in `target` whose photos' longest side is `side` pixels; the boxes grow with them."""
+    make_folder(target / "origin")
+    scales: dict[str, float] = {}
+    lines = []
+    for line in (source / "label.lst").read_text().splitlines():
+        name, face, *box, confidence, label = line.rsplit(None, 7)
+        if name not in scales and (photo := cv2.imread(str(source / "origin" / name))) is not None:
+            scales[name] = side / max(photo.shape[:2])
+            larger = cv2.resize(photo, None, fx=scales[name], fy=scales[name], interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(target / "origin" / name), larger)
+        if name in scales:
+            lines.append(" ".join([name, face, *(str(round(float(v) * scales[name])) for v in box), confidence, label]))
+    (target / "label.lst").write_text("\n".join(lines) + "\n")
+
+
+def repeat_expw(source: Path, target: Path, photos: int) -> int:
+    """Make an ExpW of `photos` photos in `target` out of those in `source`; return the number of its faces."""
+    faces: dict[str, list[str]] = defaultdict(list)
+    for line in (source / "label.lst").read_text().splitlines():
+        name, rest = line.rsplit(None, 7)[0], line.rsplit(None, 7)[1:]
+        if (source / "origin" / name).is_file():
+            faces[name].append(" ".join(rest))
+    if not faces:
+        raise DataError(f"{source / 'label.lst'} names no photo in {source / 'origin'}")
+    make_folder(target / "origin")
+    names, lines = list(faces), []
+    for number in range(photos):
+        name = names[number % len(names)]
+        copy = f"{Path(name).stem}_{number:06}{Path(name).suffix}"
+        (target / "origin" / copy).symlink_to((source / "origin" / name).resolve())
+        lines += [f"{copy} {face}" for face in faces[name]]
+    (target / "label.lst").write_text("\n".join(lines) + "\n")
+    return len(lines)
+
+
+def imread(data: Path, _: Path) -> None:
+    """Decode every photo, and do nothing else."""
+    paths = [str(path) for path in sorted((data / "origin").iterdir())]
+
+    def decode(part: list[str]) -> None:
+        for path in part:
+            cv2.imread(path)
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(decode, [paths[first::JOBS] for first in range(JOBS)]))
+
+
+def read(data: Path, _: Path) -> None:
+    """Read as `train` and `evaluate` do."""
+    from fer_edge_train.prepare.prepare import load_faces
+
+    load_faces(data, size=SIZE)
+
+
+def prepare_set(data: Path, out: Path) -> None:
+    """Write a prepared set."""
+    from fer_edge_train.prepare.prepare import prepare
+
+    prepare(data, out / "set.npz", size=SIZE)
+
+
+def prepare_folders(data: Path, out: Path) -> None:
+    """Write class folders with the crops as they are."""
+    from fer_edge_train.prepare.prepare import prepare
+
+    prepare(data, out / "folders")
+
+
+STEPS = {
+    "cv2.imread of every photo": imread,
+    "train, evaluate: read": read,
+    "prepare --out SET.npz": prepare_set,
+    "prepare --out DIR": prepare_folders,
+    "cv2.imread once more": imread,
+}
+
+
+def measure(step: str, data: Path, out: Path) -> Measured:
+    """Do one step; runs in a process of its own, which its peak memory is then that of."""
+    import fer_edge_train.prepare.prepare  # noqa: F401  what everybody pays for, whatever the size of the data set
+
+    start_mb, before = peak_memory_mb(), resource.getrusage(resource.RUSAGE_SELF)
+    begun = time.perf_counter()
+    STEPS[step](data, out)
+    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(round(seconds, 2), round(cpu, 2), start_mb, peak_memory_mb())
+
+
+def measured_alone(step: str, data: Path, out: Path) -> Measured:
+    """Do one step in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, step, data, out).result()
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with label.lst and origin/, as ExpW lies on disk.")],
+    photos: Annotated[int, typer.Option(min=1, help="Photos of the data set that is made of them.")] = 100_000,
+    side: Annotated[int | None, typer.Option(min=1, help="Longest side of a photo; default: as they are.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where it is made; default: a folder below /tmp.")] = None,
+) -> None:
+    """Time reading and preparing against decoding alone; the JSON is for programs, the table for people."""
+    with TemporaryDirectory(prefix="prepare-", dir=out) as made:
+        root = Path(made)
+        if side:
+            enlarge_expw(data, root / "enlarged", side)
+        faces = repeat_expw(root / "enlarged" if side else data, root / "expw", photos)
+        results = {}
+        for step in STEPS:
+            console.print(f"{step} ...")
+            results[step] = measured_alone(step, root / "expw", root)
+            if (root / "folders").exists():
+                shutil.rmtree(root / "folders")
+    first, *_, last = results.values()
+    floor = (first.seconds + last.seconds) / 2
+    report: dict[str, Any] = {
+        "photos": photos,
+        "side": side,
+        "faces": faces,
+        "size": SIZE,
+        "threads": JOBS,
+        "result_mb": round(faces * SIZE**2 / 1024**2, 1),
+        "steps": {
+            step: {
+                **result._asdict(),
+                "photos_per_s": round(photos / result.seconds, 1),
+                "faces_per_s": round(faces / result.seconds, 1),
+                "times_the_floor": round(result.seconds / floor, 3),
+            }
+            for step, result in results.items()
+        },
+        "machine": describe(),
+    }
+    console.print(as_table(report))
+    print_json(report)
+
+
+def as_table(report: dict[str, Any]) -> Table:
+    """One row per step."""
+    title = (
+        f"{report['photos']:,} photos, {report['faces']:,} faces of {report['size']} px, {report['threads']} threads"
+    )
+    memory = f"the faces alone take {report['result_mb']:,} MB; start: everything imported, nothing read"
+    table = Table(title=title, title_justify="left", caption=memory, caption_justify="left")
+    for name in ("", "seconds", "CPU seconds", "faces/s", "times the floor", "start MB", "peak MB"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=not name)
+    for step, row in report["steps"].items():
+        numbers = (row["seconds"], row["cpu_seconds"], row["faces_per_s"], row["times_the_floor"])
+        table.add_row(step, *(f"{number:,g}" for number in (*numbers, row["start_mb"], row["peak_mb"])))
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

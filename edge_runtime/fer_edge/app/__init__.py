@@ -1,0 +1,1 @@
+"""`fer-edge run`: what connects a source, the pipeline and the sinks."""

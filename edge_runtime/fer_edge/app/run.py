@@ -1,0 +1,313 @@
+"""source -> faces -> expressions -> sinks: `fer-edge run`, and the same loop for Python, `fer_edge.stream`."""
+
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+import cv2
+
+from fer_edge.console import console, warn
+from fer_edge.detection.detector import Choice, make_detector
+from fer_edge.errors import UsageError, needs
+from fer_edge.model.contract import ModelFile, read_model
+from fer_edge.preview import PORT
+from fer_edge.recognition.classifier import BUNDLED
+from fer_edge.recognition.recognizer import Recognizer
+from fer_edge.sinks import Sink
+from fer_edge.sinks.annotate import legend
+from fer_edge.sinks.blur import Blur
+from fer_edge.sinks.csv_file import Table
+from fer_edge.sinks.fan_out import Several
+from fer_edge.sinks.mqtt_broker import parsed_broker, usual_topic
+from fer_edge.sinks.on_change import OnChange
+from fer_edge.sinks.stdout import Lines
+from fer_edge.sinks.threaded import Background
+from fer_edge.sinks.video import Saver
+from fer_edge.sources import Source, View, find_source, logged, masked
+from fer_edge.sources.frame import Tell
+from fer_edge.sources.playback import paced
+from fer_edge.sources.reader import Direct, Live, frames
+from fer_edge.tracking.pipeline import USUAL, FollowSettings, Result, Watcher
+from fer_edge.tracking.smoothing import CALM, SmoothSettings
+
+
+@dataclass(frozen=True)
+class PreviewSettings:
+    """What the live page may be told."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    """0 for any that is free."""
+    token: str | None = None
+    """What viewers have to bring; where one is needed and None is given, one is made."""
+    show: bool = False
+    """Open it in this machine's browser."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What `fer-edge run` may be told."""
+
+    model: Path | None = None
+    """None for the model that comes with fer-edge."""
+    source: str = "0"
+    view: View = field(default_factory=View)
+    """How frames are asked for."""
+    detector: Choice = "auto"
+    detector_model: Path | None = None
+    """None for the detector that comes with fer-edge."""
+    conf: float | None = None
+    """Score, 0 to 1, from which on something counts as a face; None for the detector's own."""
+    threads: int = 1
+    """For detector, classifier and OpenCV."""
+    follow: FollowSettings = USUAL
+    """With `blur`, faces are looked for in every frame unless it says otherwise."""
+    smooth: SmoothSettings | None = CALM
+    """None for each frame by itself."""
+    blur: bool = False
+    """Hide faces in all that is shown or saved."""
+    save: Path | None = None
+    """Folder for annotated pictures or video."""
+    csv: Path | None = None
+    on_change: str | None = None
+    """Command to run when an expression changes."""
+    mqtt: str | None = None
+    """Address of a broker."""
+    mqtt_topic: str | None = None
+    """None for fer-edge/HOSTNAME."""
+    preview: PreviewSettings | None = None
+    """None for no live page."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would show somebody's face.
+
+        Raises:
+            UsageError: Some faces are to be hidden, and some not to be looked for.
+        """
+        if self.blur and (self.follow.max_faces is not None or self.follow.min_face):
+            raise UsageError(
+                "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
+                "shown: leave these two out, or --blur"
+            )
+
+
+def run(settings: RunSettings, *, json: bool = False) -> bool:
+    """Go through a source, and print a line per frame on stdout: for people, or JSON. SIGTERM ends it well.
+
+    With a live page, a film comes at its own pace, every frame of it, and when a file has ended, and everything is
+    written, the page stays until SIGTERM or Ctrl-C.
+
+    Returns:
+        Whether every sink got everything; what went wrong has been told.
+
+    Raises:
+        FerEdgeError: Model, detector or source cannot be had, or nothing can be written.
+    """
+    cv2.setNumThreads(settings.threads)
+    source = _found(settings)
+    model = read_model(settings.model or BUNDLED)
+    detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
+    follow = settings.follow
+    if settings.blur and follow.detect_every is None:  # who comes between two detections would be shown
+        follow = replace(follow, detect_every=1)
+    watcher = Watcher(Recognizer(model, detector, settings.threads), follow, settings.smooth)
+    if watcher.chosen:
+        console.print(watcher.chosen)
+    sinks = Several(warn, live=source.live)
+    tally = Tally()
+    saver = None
+    with ended_by_sigterm(), ExitStack() as page:
+        try:
+            with frames(source, console.print) as reading, closing(sinks):
+                saver = _open_sinks(settings, source, model, sinks, page, json=json)
+                blur = Blur() if settings.blur else None
+                for result in results(reading, watcher):
+                    sinks.write(blur.step(result) if blur else result)
+                    tally.add(result)
+        except (KeyboardInterrupt, _Terminated):
+            tally.tell(watcher, saver, sinks)
+            raise
+        tally.tell(watcher, saver, sinks)
+        if settings.preview and (settings.view.realtime or not source.live):
+            console.print("the source has ended; the live page stays until Ctrl-C")
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    return not sinks.failed
+
+
+def _found(settings: RunSettings) -> Source:
+    """Find the source that is asked for.
+
+    Raises:
+        FerEdgeError: There is no such thing, or something asked for is nothing for it.
+    """
+    source = find_source(settings.source, settings.view, console.print)
+    if settings.on_change is not None and source.still:
+        raise UsageError("--on-change is nothing for pictures, which do not change; leave it out, and read --json")
+    if settings.preview and not source.live:  # nobody could look at a film that rushes by
+        return replace(source, open=lambda: paced(source.open()))
+    return source
+
+
+def stream(
+    source: str | Source = "0",
+    recognizer: Recognizer | None = None,
+    *,
+    view: View | None = None,
+    follow: FollowSettings = USUAL,
+    smooth: SmoothSettings | None = CALM,
+    tell: Tell = logged,
+) -> Generator[Result, None, None]:
+    """Watch a source: what `fer-edge run` does, as a generator. Closing it, or leaving its loop, closes the source.
+
+    A live source is read in a thread of its own, the newest frame wins, and one that is lost is opened again for as
+    long as the loop lasts. The generator belongs to one thread; for several sources, each thread has a stream and a
+    recognizer of its own. Results never change and may be handed to any thread.
+
+    >>> recognizer = Recognizer("tests/data/tiny.tflite", detector="none")  # a real one: Recognizer()
+    >>> for result in stream("fake", recognizer):
+    ...     print(result.frame.index, len(result.faces), result.dropped)
+    ...     if result.frame.index == 2:
+    ...         break
+    0 1 0
+    1 1 0
+    2 1 0
+
+    Args:
+        source: As --source of `fer-edge run`, or a `fer_edge.sources.Source` of your own.
+        recognizer: That nobody else uses meanwhile; None for one with the bundled models.
+        view: How frames are asked for: size, rate, rotation ...
+        follow: Which faces are followed, and how often they are looked for.
+        smooth: How calm an expression is; None for each frame by itself.
+        tell: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
+            latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
+
+    Raises:
+        FerEdgeError: At once, where there is no such source or a setting makes no sense; from the generator, where it
+            cannot be opened or read on.
+    """
+    found = find_source(source, view, tell) if isinstance(source, str) else source
+    return _streamed(found, Watcher(recognizer or Recognizer(), follow, smooth), tell)
+
+
+def _streamed(source: Source, watcher: Watcher, tell: Tell) -> Generator[Result, None, None]:
+    with frames(source, tell) as reading:
+        yield from results(reading, watcher)
+
+
+def results(reading: Live | Direct, watcher: Watcher) -> Iterator[Result]:
+    """Look at every frame that is read."""
+    for frame in reading:
+        yield watcher.step(frame, reading.dropped)
+
+
+class Tally:
+    """What a run came to. Pictures are not counted: each has its line."""
+
+    def __init__(self) -> None:
+        self._first = self._last = 0.0
+        self._frames = self._faces = self._dropped = 0
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        if result.frame.fps is None:
+            return
+        self._last = time.perf_counter()
+        self._first = self._first or self._last
+        self._frames += 1
+        self._faces += sum(event.before is None and event.after is not None for event in result.events)
+        self._dropped = result.dropped
+
+    def tell(self, watcher: Watcher, saver: Saver | None, sinks: Several) -> None:
+        """Say it in a line, what a budget came to in another, and what was saved in a third."""
+        if self._frames:
+            rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
+            console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
+            if watcher.pace:
+                console.print(watcher.pace.text)
+        if saver and "--save" not in sinks.failed:
+            count = len(saver.written)
+            console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {saver.folder}")
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt, it is nobody's to catch."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C would, but as something that was asked for. For the main thread only.
+
+    So does SIGHUP, which comes when the connection to a Pi is lost, unless somebody had it ignored (nohup).
+    """
+
+    def end(number: int, stack: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a second one must not disturb what is being finished
+        raise _Terminated
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no HUP
+    before = {one: signal.getsignal(one) for one in numbers if signal.getsignal(one) != signal.SIG_IGN}
+    try:
+        for one in before:
+            signal.signal(one, end)
+        yield
+    except _Terminated:
+        console.print("stopped")
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler or signal.SIG_DFL)
+
+
+def _open_sinks(
+    settings: RunSettings, source: Source, model: ModelFile, sinks: Several, page: ExitStack, *, json: bool
+) -> Saver | None:
+    """Open what was asked for; `page` closes the live page, and the Saver that is returned knows what was saved."""
+    labels, saver = model.contract.labels, None
+
+    def add_slow(name: str, sink: Sink) -> None:
+        sinks.add(name, Background(sink) if source.live else sink)  # what is no camera can wait
+
+    if (settings.save or settings.preview) and (told := legend(labels)):
+        console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
+    add_slow("stdout", Lines(json=json))
+    if settings.save:
+        saver = Saver(settings.save, settings.view.stride)
+        add_slow("--save", saver)
+    if settings.csv:
+        add_slow("--csv", Table(settings.csv, labels))
+    if settings.on_change is not None:
+        sinks.add("--on-change", OnChange(settings.on_change, warn))
+    if settings.mqtt is not None:
+        sinks.add("--mqtt", _open_mqtt(settings.mqtt, settings.mqtt_topic, source, model))
+    if settings.preview:
+        sinks.add("--preview", _open_preview(settings.preview, source, model, page))
+    return saver
+
+
+def _open_mqtt(address: str, topic: str | None, source: Source, model: ModelFile) -> Sink:
+    with needs("mqtt"):
+        from fer_edge.sinks.mqtt import Mqtt
+    name = model.contract.network.get("name", model.path.stem)
+    mqtt = Mqtt(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
+    if not source.live:
+        mqtt.wait()
+    return mqtt
+
+
+def _open_preview(settings: PreviewSettings, source: Source, model: ModelFile, page: ExitStack) -> Sink:
+    with needs("preview"):
+        from fer_edge.preview.server import Preview, show
+        from fer_edge.preview.state import about
+    preview = Preview(about(source.name, model), settings.host, settings.port, settings.token)
+    page.callback(preview.close)
+    # A token of the user's is known to them, and stays out of logs; one that was made must be told.
+    console.print(f"live page: {masked(preview.address) if settings.token else preview.address}")
+    if settings.show and not show(preview.address):
+        console.print("there is no browser on this machine; open the page on another one, or through ssh -L")
+    return preview.state

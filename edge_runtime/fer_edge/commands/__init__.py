@@ -1,0 +1,1 @@
+"""The commands of the runtime, one file a group: flags and nothing else."""

@@ -1,0 +1,1 @@
+"""Faces with labels, where they came from, and figures of merit."""

@@ -1,0 +1,374 @@
+"""What is wrong with this machine, and the one command that mends it.
+
+Facts are collected by `fer_edge.device.doctor_facts`; here they are judged, and nothing is asked, so that every board can be
+judged anywhere.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fer_edge.device.cameras import JOIN_VIDEO, Cameras, Node, trouble_with, what_to_do
+from fer_edge.device.machine import CAPPED, NOW, SLOWED, SOFT_LIMIT, UNDER_VOLTAGE
+
+Verdict = Literal["ok", "note", "fault"]
+
+LITTLE_MEMORY_MB, TOO_LITTLE_MEMORY_MB = 250, 100
+"""`fer-edge run` itself takes about 100 MB."""
+LITTLE_DISK_MB, TOO_LITTLE_DISK_MB = 500, 50
+HOT_C = 80.0
+"""A Raspberry Pi slows down from here on (`temp_limit` is 85, the steps down begin at 80)."""
+OWN_GOVERNORS = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
+"""Drivers under which "powersave" follows the load; under others it is the lowest frequency, always."""
+LITERT = "'ai-edge-litert<2.2'"
+
+
+@dataclass(frozen=True)
+class Import:
+    """What came of importing a package, in a process of its own: a broken wheel may end it."""
+
+    version: str | None
+    trouble: str | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether it can be used."""
+        return self.trouble is None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is judged."""
+
+    board: str | None
+    """As "Raspberry Pi 5 Model B Rev 1.0"; None on a PC."""
+    system: str
+    kernel: str
+    """Its processor: aarch64, armv7l, x86_64 ..."""
+    python: tuple[int, int, int]
+    bits: int
+    """Of Python: 32 or 64."""
+    prefix: str
+    """Folder of the environment that fer-edge is installed in."""
+    pip: str
+    """What calls its pip."""
+    base: str
+    """Folder of the Python that the environment was made with; /usr for the system's own."""
+    system_python: str | None
+    """Name of what /usr/bin/python3 is, as "python3.11": what Debian's packages are made for."""
+    packages: dict[str, str]
+    """Versions of what a prediction depends on."""
+    numpy: Import
+    opencv: Import
+    opencv_has: dict[str, bool]
+    """Whether OpenCV was built with v4l, ffmpeg and windows; empty where it cannot be imported."""
+    runtime: Import
+    """TFLite runtime: LiteRT or tflite-runtime."""
+    models: dict[str, str | None]
+    """What is wrong with each bundled model here; None where it answers as on the workstation. Empty: not tried."""
+    detector: str
+    """Which form of the bundled face detector this processor computes fastest, and why."""
+    cameras: Cameras
+    picamera2: Import | None
+    """None where this Python does not see it."""
+    picamera2_in_system: bool
+    user: str
+    is_root: bool
+    in_video: bool
+    """This process has the rights of group video."""
+    listed_in_video: bool
+    """The user is in group video, since this login or after it."""
+    throttled: int | None
+    """Flags of `vcgencmd get_throttled`; None where it cannot be asked."""
+    temperature_c: float | None
+    governor: str | None
+    governor_driver: str | None
+    memory_mb: float | None
+    memory_free_mb: float | None
+    limits_memory: bool | None
+    """The kernel can limit a service's memory; None without cgroups."""
+    folder: str
+    """Current folder."""
+    folder_free_mb: float
+    temporary: str | None
+    """Folder for temporary files; None where none can be written to."""
+    extras: dict[str, bool]
+    """Whether the packages of each extra of the runtime are there."""
+
+    @property
+    def is_pi(self) -> bool:
+        """Whether the board is a Raspberry Pi."""
+        return "Raspberry Pi" in (self.board or "")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line."""
+
+    name: str
+    verdict: Verdict
+    text: str
+    command: str | None = None
+    """What to type; every fault has one."""
+
+
+def judge(facts: Facts) -> list[Finding]:
+    """Judge everything, in the order in which it should be mended."""
+    topics = (_python, _packages, _runtime, _models, _cameras, _picamera, _group, _power, _resources, _extras)
+    return [finding for topic in topics for finding in topic(facts)]
+
+
+def is_healthy(findings: list[Finding]) -> bool:
+    """Tell whether nothing is a fault."""
+    return all(finding.verdict != "fault" for finding in findings)
+
+
+def as_json(facts: Facts, findings: list[Finding]) -> dict[str, Any]:
+    """Lay out for programs: the findings, and the facts they came from."""
+    return {
+        "passed": is_healthy(findings),
+        "findings": [asdict(finding) for finding in findings],
+        "facts": asdict(facts),
+    }
+
+
+def as_line(finding: Finding) -> str:
+    """Lay one finding out for people."""
+    command = f"; type: {finding.command}" if finding.command else ""
+    return f"{finding.name}: {finding.text}{command}"
+
+
+def _python(facts: Facts) -> Iterator[Finding]:
+    version = ".".join(map(str, facts.python))
+    yield Finding("machine", "ok", f"{facts.board or facts.kernel}, {facts.system}")
+    if facts.python >= (3, 14):
+        yield Finding("python", "note", f"Python {version} is newer than what fer-edge was tested with (3.10 to 3.13)")
+    else:
+        yield Finding("python", "ok", f"Python {version}, {facts.bits} bits, in {facts.prefix}")
+    if facts.bits == 32 and facts.runtime.works:
+        yield Finding("system", "note", "32-bit Python: LiteRT has no wheel for it, tflite-runtime serves")
+
+
+def _packages(facts: Facts) -> Iterator[Finding]:
+    yield _imported("numpy", facts.numpy, _install(facts, "'numpy>=1.26'", facts.numpy))
+    found, headless = facts.opencv, "opencv-python-headless"
+    if not found.works:
+        # The full wheel needs libraries of a desktop, and its files are those of the headless one.
+        swap = f"{facts.pip} uninstall -y opencv-python; " if "opencv-python" in facts.packages else ""
+        yield _imported("opencv", found, swap + _install(facts, headless, found))
+        return
+    windows = "with windows" if facts.opencv_has.get("windows") else "headless"
+    yield Finding("opencv", "ok", f"OpenCV {found.version}, {windows}")
+    both = {"opencv-python", "opencv-python-headless"}
+    if both <= facts.packages.keys():
+        command = f"{facts.pip} uninstall -y {' '.join(sorted(both))}; {facts.pip} install {headless}"
+        yield Finding("opencv", "note", "opencv-python and opencv-python-headless write over each other", command)
+    reinstall = f"{facts.pip} install --force-reinstall --no-deps {headless}"
+    if not facts.opencv_has.get("v4l"):
+        verdict: Verdict = "fault" if facts.cameras.usable else "note"
+        yield Finding("opencv", verdict, "this OpenCV was built without V4L2 and reads no camera", reinstall)
+    if not facts.opencv_has.get("ffmpeg"):
+        yield Finding("opencv", "note", "this OpenCV was built without FFmpeg and opens few videos", reinstall)
+
+
+def _install(facts: Facts, package: str, found: Import) -> str:
+    """Say what installs a package; what is broken is replaced alone, for a newer numpy would break the next one."""
+    missing = "No module named" in (found.trouble or "")
+    return f"{facts.pip} install {package if missing else f'--force-reinstall --no-deps {package}'}"
+
+
+def _imported(name: str, found: Import, otherwise: str) -> Finding:
+    """Judge a package that is needed; `otherwise` mends it unless its trouble says better."""
+    if found.works:
+        return Finding(name, "ok", f"{name} {found.version}")
+    trouble = found.trouble or ""
+    library = next((package for part, package in MISSING_LIBRARIES.items() if part in trouble), None)
+    return Finding(
+        name, "fault", f"it cannot be imported: {trouble}", f"sudo apt install -y {library}" if library else otherwise
+    )
+
+
+MISSING_LIBRARIES = {"libopenblas": "libopenblas0", "libatlas": "libatlas3-base", "libgfortran": "libgfortran5"}
+"""What a wheel of piwheels leaves to Debian."""
+WRONG_NUMPY = ("numpy.dtype size changed", "_ARRAY_API not found", "compiled using NumPy 1", "numpy.core.multiarray")
+"""What a package says that was built for numpy 1 and meets numpy 2."""
+
+
+def _needs_numpy_1(facts: Facts) -> bool:
+    """Tell whether the runtime is tflite-runtime, and numpy newer than it knows: it loads, and fails when it runs."""
+    return facts.runtime.version == "tflite_runtime" and not (facts.numpy.version or "").startswith("1.")
+
+
+def _runtime(facts: Facts) -> Iterator[Finding]:
+    if not facts.numpy.works:
+        return  # it needs numpy; what else is wrong with it shows when numpy is there
+    if _needs_numpy_1(facts):
+        text = f"tflite-runtime runs with numpy 1 only, and numpy is {facts.numpy.version}"
+        yield Finding("runtime", "fault", text, f"{facts.pip} install 'numpy<2'")
+        return
+    if facts.runtime.works:
+        name = facts.runtime.version or ""
+        number = facts.packages.get(name.replace("_", "-"))
+        yield Finding("runtime", "ok", f"{name} {number or ''}".strip())
+        return
+    trouble = facts.runtime.trouble or ""
+    if any(part in trouble for part in WRONG_NUMPY):
+        yield Finding("runtime", "fault", f"built for numpy 1: {trouble}", f"{facts.pip} install 'numpy<2'")
+    elif facts.bits == 32:
+        kernel = " on a 64-bit kernel" if "64" in facts.kernel else ""
+        text = f"32-bit Python{kernel}: LiteRT has no wheel for it"
+        if facts.python[:2] <= (3, 11) and not facts.kernel.startswith("armv6"):
+            yield Finding(
+                "runtime", "fault", f"{text}, tflite-runtime has", f"{facts.pip} install tflite-runtime 'numpy<2'"
+            )
+        else:
+            advice = f"{text}, tflite-runtime neither; write Raspberry Pi OS (64-bit) onto the card, on any computer"
+            yield Finding("runtime", "fault", advice, "rpi-imager")
+    else:
+        yield Finding("runtime", "fault", trouble, _install(facts, LITERT, facts.runtime))
+
+
+def _models(facts: Facts) -> Iterator[Finding]:
+    if facts.models:
+        yield Finding("detector", "ok", f"--detector auto takes {facts.detector}")
+    for name, trouble in () if _needs_numpy_1(facts) else facts.models.items():
+        if trouble is None:
+            yield Finding("model", "ok", f"{name} answers here as on the workstation")
+        else:
+            again = f"{facts.pip} install --force-reinstall --no-deps ."
+            yield Finding("model", "fault", f"{name}: {trouble}; in your clone of fer-edge", again)
+
+
+def _cameras(facts: Facts) -> Iterator[Finding]:
+    for node in facts.cameras.usable:
+        if node.readable:  # else _group says it, once for all
+            ok = f"{node.answer.name} ({node.path}) is free: --source {node.source}"
+            yield _taken(node, f"{node.answer.name}: ") or Finding("camera", "ok", ok)
+    for module in facts.cameras.modules[:1]:
+        what = f"camera module {module.name}: "
+        # Only while it streams: a desktop's wireplumber has its nodes open all day, and disturbs nobody.
+        taken = [_taken(node, what) for node in facts.cameras.sensors if node.readable and node.answer.busy][:1]
+        yield from filter(None, taken or [Finding("camera", "ok", f"{what}--source picam, never a number")])
+    if not facts.cameras.usable and not _has_module(facts):
+        yield Finding("camera", "note", f"none; {what_to_do(facts.cameras, facts.board)}")
+
+
+def _taken(node: Node, what: str) -> Finding | None:
+    """Judge who has a camera, None where nobody has: a fault while it streams, else it may still be had."""
+    trouble = trouble_with(node)
+    if trouble is None:
+        return None
+    if any(holder.unit == "fer-edge.service" for holder in node.holders):
+        return Finding("camera", "note", f"{what}{node.path} is in use by the service", "fer-edge service status")
+    return Finding("camera", "fault" if node.answer.busy else "note", f"{what}{trouble[0]}", trouble[1])
+
+
+def _has_module(facts: Facts) -> bool:
+    """Tell whether a camera module is there; without libcamera's word the sensor's node must do."""
+    suspected = facts.is_pi and facts.cameras.sensors and facts.cameras.libcamera is None
+    return bool(facts.cameras.modules or suspected)
+
+
+def _picamera(facts: Facts) -> Iterator[Finding]:
+    needed = _has_module(facts)
+    verdict: Verdict = "fault" if needed else "note"
+    if facts.picamera2 is None and facts.picamera2_in_system:
+        text = f"the system has picamera2, but {facts.prefix} does not see it"
+        same_python = facts.base == "/usr" and facts.system_python == f"python{facts.python[0]}.{facts.python[1]}"
+        if same_python and facts.prefix != facts.base:
+            settings = shlex.quote(f"{facts.prefix}/pyvenv.cfg")
+            command = f"sed -i '/^include-system-site-packages/s/false/true/' {settings}"
+            yield Finding("picamera2", verdict, text, command)
+        else:
+            text += f", and it is made for {facts.system_python or 'another Python'}; then install fer-edge there"
+            yield Finding("picamera2", verdict, text, "/usr/bin/python3 -m venv --system-site-packages ~/fer-edge")
+    elif facts.picamera2 is None and needed:
+        text = "a camera module needs picamera2, from the system and never from pip"
+        yield Finding("picamera2", "fault", text, "sudo apt install -y python3-picamera2")
+    elif facts.picamera2 and not facts.picamera2.works:
+        trouble = facts.picamera2.trouble or ""
+        old = any(part in trouble for part in WRONG_NUMPY)
+        command = f"{facts.pip} install 'numpy<2'" if old else "sudo apt install -y --reinstall python3-picamera2"
+        yield Finding("picamera2", verdict, f"it cannot be imported: {trouble}", command)
+    elif facts.picamera2:
+        yield Finding("picamera2", "ok", "picamera2 can be imported")
+
+
+def _group(facts: Facts) -> Iterator[Finding]:
+    locked: list[Node] = [node for node in (*facts.cameras.usable, *facts.cameras.sensors) if not node.readable]
+    if facts.is_root:
+        return
+    if locked and facts.in_video:
+        path = locked[0].path
+        text = f"{facts.user} is in group video and may not open {path} all the same"
+        yield Finding("group", "fault", text, f"sudo chgrp video {path} && sudo chmod g+rw {path}")
+    elif facts.in_video:
+        yield Finding("group", "ok", f"{facts.user} is in group video")
+    elif facts.listed_in_video:
+        text = f"{facts.user} is in group video from the next login on; log out and in again, or for this terminal only"
+        yield Finding("group", "fault" if locked else "note", text, "newgrp video")
+    elif locked:
+        text = f"{facts.user} may not open {locked[0].path}; then log out and in again"
+        yield Finding("group", "fault", text, JOIN_VIDEO)
+    else:
+        text = f"{facts.user} is not in group video; over ssh, cameras would be out of reach"
+        yield Finding("group", "note", text, JOIN_VIDEO)
+
+
+def _power(facts: Facts) -> Iterator[Finding]:
+    if facts.throttled is None:
+        if facts.is_pi:
+            yield Finding(
+                "power", "note", "the board cannot be asked for its voltage", "sudo apt install -y raspi-utils"
+            )
+    elif now := facts.throttled & NOW:
+        if now & UNDER_VOLTAGE:
+            text = "under-voltage now: use the board's own power supply and a short cable; then look again"
+            yield Finding("power", "fault", text, "vcgencmd get_throttled")
+        if now & (CAPPED | SLOWED | SOFT_LIMIT) and not now & UNDER_VOLTAGE:
+            text = "slowed down by heat now: give it a heat sink, a fan or air; then look again"
+            yield Finding("heat", "fault", text, "vcgencmd measure_temp")
+    elif before := facts.throttled >> 16 & NOW:
+        what = "too little voltage" if before & UNDER_VOLTAGE else "heat"
+        yield Finding("power", "note", f"slowed down since boot, for {what}; not now", "vcgencmd get_throttled")
+    else:
+        yield Finding("power", "ok", "neither under-voltage nor slowed down since boot")
+    if facts.temperature_c is not None:
+        hot = facts.temperature_c >= HOT_C
+        yield Finding("heat", "note" if hot else "ok", f"the processor has {facts.temperature_c:.0f} degrees Celsius")
+    if facts.governor == "powersave" and facts.governor_driver not in OWN_GOVERNORS:
+        command = "echo ondemand | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+        yield Finding("governor", "note", "powersave holds the processor at its lowest frequency", command)
+
+
+def _resources(facts: Facts) -> Iterator[Finding]:
+    if facts.memory_free_mb is not None:
+        verdict = _enough(facts.memory_free_mb, LITTLE_MEMORY_MB, TOO_LITTLE_MEMORY_MB)
+        text = f"{facts.memory_free_mb:,.0f} of {facts.memory_mb or 0:,.0f} MB are free"
+        command = "ps -eo rss,pid,comm --sort=-rss | head" if verdict != "ok" else None
+        yield Finding("memory", verdict, text + ("; end what takes most" if command else ""), command)
+    if facts.limits_memory is False:
+        text = "this kernel cannot limit the memory of a service, which runs without its limit"
+        command = "sudo sed -i '1 s/$/ cgroup_enable=memory/' /boot/firmware/cmdline.txt && sudo reboot"
+        yield Finding("memory", "note", text, command if facts.is_pi else None)
+    verdict = _enough(facts.folder_free_mb, LITTLE_DISK_MB, TOO_LITTLE_DISK_MB)
+    command = "sudo apt clean && sudo journalctl --vacuum-size=50M" if verdict != "ok" else None
+    yield Finding("disk", verdict, f"{facts.folder_free_mb:,.0f} MB are free in {facts.folder}", command)
+    if facts.temporary is None:
+        yield Finding("temporary", "fault", "no folder for temporary files can be written to", "export TMPDIR=$HOME")
+
+
+def _enough(free: float, little: float, too_little: float) -> Verdict:
+    if free < too_little:
+        return "fault"
+    return "note" if free < little else "ok"
+
+
+def _extras(facts: Facts) -> Iterator[Finding]:
+    for extra, there in facts.extras.items():
+        if there:
+            yield Finding("extra", "ok", f"{extra} is installed")
+        else:
+            text = f"{extra} is not installed (run --{extra}); in your clone of fer-edge"
+            yield Finding("extra", "note", text, f"{facts.pip} install '.[{extra}]'")

@@ -1,0 +1,201 @@
+"""Collecting what `fer_edge.device.doctor` judges. Packages are tried in processes of their own: a broken wheel ends one."""
+
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fer_edge.device.cameras import find_cameras
+from fer_edge.device.doctor import Facts, Import
+from fer_edge.device.machine import (
+    SYSTEM,
+    Throttle,
+    board,
+    governor,
+    limits_memory,
+    memory_mb,
+    os_name,
+    temperature_c,
+    text_of,
+)
+from fer_edge.device.processor import detector_reason
+from fer_edge.errors import one_line
+from fer_edge.versions import RUNTIME, installed
+
+EXTRAS = {"preview": ("starlette", "uvicorn"), "mqtt": ("paho",)}
+"""Modules of the runtime's extras in pyproject.toml."""
+SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
+PATIENCE_S = 120
+"""A slow card takes half a minute to load OpenCV for the first time."""
+TRY = """
+import json
+try:
+    import {module}
+    found = {found}
+except Exception as error:
+    while error.__cause__ is not None:
+        error = error.__cause__  # numpy hides in it which library is missing
+    found = {{"trouble": " ".join(str(error).split())[:200] or type(error).__name__}}
+print(json.dumps(found))
+"""
+OPENCV = """{"version": cv2.__version__, "build": cv2.getBuildInformation()}"""
+
+
+def collect() -> Facts:
+    """Look at this machine. Takes some seconds, and changes nothing."""
+    numpy, _ = try_import("numpy", '{"version": numpy.__version__}')
+    opencv, about = try_import("cv2", OPENCV)
+    runtime, _ = try_import("fer_edge.model.interpreter", '{"version": fer_edge.model.interpreter.load_runtime()[0]}')
+    try_models = numpy.works and opencv.works and runtime.works
+    sees_picamera2 = importlib.util.find_spec("picamera2") is not None
+    memory = memory_mb()
+    in_video, listed_in_video = _video_group()
+    return Facts(
+        board=board(),
+        system=os_name(),
+        kernel=platform.machine(),
+        python=(sys.version_info.major, sys.version_info.minor, sys.version_info.micro),
+        bits=8 * struct.calcsize("P"),
+        prefix=sys.prefix,
+        pip=f"{shlex.quote(sys.executable)} -m pip",
+        base=sys.base_prefix,
+        system_python=_name_of(Path("/usr/bin/python3")),
+        packages=installed(RUNTIME),
+        numpy=numpy,
+        opencv=opencv,
+        opencv_has=built_with(about["build"]) if "build" in about else {},
+        runtime=runtime,
+        models=_models() if try_models else {},
+        detector=detector_reason(),
+        cameras=find_cameras(),
+        picamera2=try_import("picamera2", '{"version": "there"}')[0] if sees_picamera2 else None,
+        picamera2_in_system=(SYSTEM_PACKAGES / "picamera2").is_dir(),
+        user=_user(),
+        is_root=os.geteuid() == 0,
+        in_video=in_video,
+        listed_in_video=listed_in_video,
+        throttled=Throttle.read().flags,
+        temperature_c=temperature_c(),
+        governor=governor(),
+        governor_driver=text_of(SYSTEM / "devices/system/cpu/cpu0/cpufreq/scaling_driver"),
+        memory_mb=memory.get("MemTotal"),
+        memory_free_mb=memory.get("MemAvailable"),
+        limits_memory=limits_memory(),
+        folder=str(Path.cwd()),
+        folder_free_mb=shutil.disk_usage(Path.cwd()).free / 1e6,
+        temporary=_temporary(),
+        extras={extra: all(map(importlib.util.find_spec, modules)) for extra, modules in EXTRAS.items()},
+    )
+
+
+def try_import(module: str, found: str) -> tuple[Import, dict[str, Any]]:
+    """Import `module` in a fresh Python.
+
+    Args:
+        module: Its name.
+        found: Python source of a dictionary with its "version", and what else is wanted.
+
+    Returns:
+        What came of it, and that dictionary; empty where it failed.
+    """
+    answer = call_python("-c", TRY.format(module=module, found=found))
+    try:
+        document = json.loads(answer.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        return Import(None, _last_words(answer)), {}
+    if "trouble" in document:
+        return Import(None, document["trouble"]), {}
+    return Import(document["version"]), document
+
+
+def call_python(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run this Python, away from the current folder, whose files could stand in for modules."""
+    command = [sys.executable, *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S, cwd="/")
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {PATIENCE_S} seconds")
+
+
+def _last_words(answer: "subprocess.CompletedProcess[str]") -> str:
+    """Say how a process ended that gave no answer."""
+    if answer.returncode < 0:
+        return f"Python was ended by {signal.Signals(-answer.returncode).name} (a wheel for another processor?)"
+    return one_line(Exception((answer.stderr.strip().splitlines() or ["no answer"])[-1]))
+
+
+def built_with(information: str) -> dict[str, bool]:
+    r"""Read what OpenCV says of its own build.
+
+    >>> built_with("  GUI:   NONE\n  FFMPEG:  YES\n  v4l/v4l2:  YES (linux/videodev2.h)")
+    {'v4l': True, 'ffmpeg': True, 'windows': False}
+    """
+    said = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in information.splitlines())
+    }
+    return {
+        "v4l": said.get("v4l/v4l2", "").startswith("YES"),
+        "ffmpeg": said.get("FFMPEG", "").startswith("YES"),
+        "windows": said.get("GUI", "NONE") != "NONE",
+    }
+
+
+def _models() -> dict[str, str | None]:
+    """Let `fer-edge selftest` judge the bundled models."""
+    answer = call_python("-m", "fer_edge", "selftest", "--json")
+    try:
+        models = json.loads(answer.stdout)["models"]
+    except (ValueError, KeyError, TypeError):
+        return {"bundled models": _last_words(answer).removeprefix("error: ")}
+    return {Path(model["model"]).name: None if model["passed"] else _wrong_stages(model["stages"]) for model in models}
+
+
+def _wrong_stages(stages: list[dict[str, Any]]) -> str:
+    return f"not as on the workstation: {', '.join(stage['name'] for stage in stages if not stage['passed'])}"
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's user without a name
+        return str(os.geteuid())
+
+
+def _video_group() -> tuple[bool, bool]:
+    """Tell whether this process has the rights of group video, and whether the user will have them."""
+    import grp
+    import pwd
+
+    try:
+        group = grp.getgrnam("video")
+    except KeyError:
+        return False, False
+    now = group.gr_gid in (os.getegid(), *os.getgroups())
+    primary = False
+    with suppress(KeyError):
+        primary = pwd.getpwuid(os.geteuid()).pw_gid == group.gr_gid
+    return now, now or primary or _user() in group.gr_mem
+
+
+def _temporary() -> str | None:
+    try:
+        with tempfile.TemporaryFile():
+            return tempfile.gettempdir()
+    except OSError:
+        return None
+
+
+def _name_of(path: Path) -> str | None:
+    return path.resolve().name if path.exists() else None

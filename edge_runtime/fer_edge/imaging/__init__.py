@@ -1,0 +1,1 @@
+"""Pixels: reading, colours, boxes, and the one crop rule."""

@@ -1,0 +1,1 @@
+"""Looking into model files: `fer-edge info`, `fer-edge selftest`."""

@@ -1,0 +1,52 @@
+"""What bytes and integers stand for: pixels in [0, 1], and the real numbers of a quantised tensor."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.imaging.images import Pixels
+
+Floats = npt.NDArray[np.float32]
+
+
+class Quantization(NamedTuple):
+    """How integers encode reals, as TFLite does: real = scale * (integer - zero_point)."""
+
+    scale: float
+    """Distance between two neighbouring values; 0 says that the tensor is not quantised, as the runtimes do."""
+    zero_point: int
+
+
+PIXELS = Quantization(float(np.float32(1 / 255)), 0)
+"""Of a uint8 input whose quantised values are the camera's own bytes: byte b stands for b / 255."""
+
+
+def to_unit(pixels: Pixels, out: Floats | None = None) -> Floats:
+    """Scale uint8 pixels of any shape from 0..255 to float32 in [0, 1]; `out` is an array to write into.
+
+    >>> to_unit(np.array([0, 51, 255], np.uint8))
+    array([0. , 0.2, 1. ], dtype=float32)
+    """
+    return np.asarray(np.divide(pixels, np.float32(255), out=out, dtype=np.float32))
+
+
+def quantize(reals: Floats, quantization: Quantization, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Round `reals` of any shape to integers of `dtype`; what lies beyond its limits is cut off, not wrapped.
+
+    >>> quantize(np.array([-9, 0, 0.26], np.float32), Quantization(0.1, 3), np.int8)
+    array([-87,   3,   6], dtype=int8)
+    """
+    limits = np.iinfo(np.dtype(dtype))
+    steps = np.round(reals / np.float32(quantization.scale)) + quantization.zero_point
+    return np.asarray(np.clip(steps, limits.min, limits.max), dtype)
+
+
+def dequantize(integers: npt.NDArray[Any], quantization: Quantization) -> Floats:
+    """Give the float32 reals that `integers` of any shape and dtype stand for.
+
+    >>> dequantize(np.array([-87, 3, 6], np.int8), Quantization(0.1, 3))
+    array([-9. ,  0. ,  0.3], dtype=float32)
+    """
+    reals = (integers.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+    return np.asarray(reals, np.float32)

@@ -1,0 +1,167 @@
+"""Frame in, faces with their expressions out: detect, crop, classify."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.detection.detector import Choice, Detection, Detector, Landmarks, make_detector
+from fer_edge.errors import DataError
+from fer_edge.imaging.crop import Box, crop_face
+from fer_edge.imaging.images import Pixels
+from fer_edge.model.contract import ModelFile
+from fer_edge.recognition.classifier import UNCERTAIN, Classifier
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a frame."""
+
+    box: tuple[int, int, int, int]
+    """x, y, w, h in pixels, clipped to the frame."""
+    label: str
+    """Its expression, or "uncertain"."""
+    score: float
+    """Probability of `label`, 0 to 1; of the best class where that is "uncertain"."""
+    probabilities: dict[str, float]
+    """Class -> probability, in output order; they sum to 1."""
+    detection_score: float
+    """How sure the detector was, 0 to 1; 1 from a detector that does not say."""
+    id: int | None = None
+    """The same for the same face from frame to frame; None where faces are not followed."""
+    raw_label: str | None = None
+    """What this frame alone would say, where `label` is smoothed over time."""
+    landmarks: Landmarks | None = None
+    """Right eye, left eye, nose, right and left corner of the mouth (the person's own; `fer_edge.detection.detector`): x, y in
+    pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the best class is likely enough to be named."""
+        return self.label != UNCERTAIN
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What one frame gave, and how long it took."""
+
+    faces: list[Face]
+    ms: dict[str, float]
+    """Milliseconds for detect, crop and classify, and their total."""
+
+
+class Recognizer:
+    """Detector and classifier, loaded once. Not to be shared between threads.
+
+    >>> from fer_edge.synthetic.render import draw_face
+    >>> recognizer = Recognizer("tests/data/tiny.tflite", detector="none")  # a real one: Recognizer()
+    >>> [face.box for face in recognizer.predict(draw_face("happiness", seed=1)[0])]
+    [(0, 0, 96, 96)]
+    """
+
+    def __init__(
+        self,
+        model: Path | str | ModelFile | None = None,
+        detector: Choice | Detector = "auto",
+        threads: int = 1,
+    ) -> None:
+        """Load model and detector.
+
+        Args:
+            model: A .tflite of `fer-edge export`; None for the one that comes with fer-edge.
+            detector: auto (the bundled one in the form that this processor computes fastest), int8 or float16 (that
+                form of it), none (the whole frame is a face), or an object with a `detect` of its own.
+            threads: Threads of the detector and the classifier.
+
+        Raises:
+            FerEdgeError: Model or detector cannot be had.
+        """
+        self.classifier = Classifier(Path(model) if isinstance(model, str) else model, threads)
+        self.detector = make_detector(detector, threads=threads) if isinstance(detector, str) else detector
+
+    def predict(self, frame_bgr: Pixels) -> list[Face]:
+        """Find the faces of a (height, width, 3) uint8 BGR frame and name their expressions.
+
+        Raises:
+            DataError: `frame_bgr` is no such array.
+        """
+        return self.stages(frame_bgr).faces
+
+    def stages(self, frame_bgr: Pixels) -> Stages:
+        """Do what `predict` does, and say how long each stage took.
+
+        Raises:
+            DataError: `frame_bgr` is no (height, width, 3) uint8 array.
+        """
+        check_frame(frame_bgr)
+        begun = time.perf_counter()
+        detections = self.detector.detect(frame_bgr)
+        detect_ms = 1000 * (time.perf_counter() - begun)
+        known = self.classified(frame_bgr, detections)
+        return Stages(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + known.ms["total"]})
+
+    def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Stages:
+        """Name the expressions of faces that somebody else found in a (height, width, 3) uint8 BGR frame.
+
+        Returns:
+            A face for each detection, in their order, without detect among the milliseconds.
+        """
+        begun = time.perf_counter()
+        pixels = self.crop(frame_bgr, detections)
+        cropped = time.perf_counter()
+        probabilities = self.classifier.probabilities(pixels)
+        ended = time.perf_counter()
+        pairs = zip(detections, probabilities, strict=True)
+        faces = [self._face(detection, row, frame_bgr) for detection, row in pairs]
+        moments = {"crop": (begun, cropped), "classify": (cropped, ended), "total": (begun, ended)}
+        return Stages(faces, {stage: 1000 * (end - start) for stage, (start, end) in moments.items()})
+
+    def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
+        """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""
+        contract = self.classifier.contract
+        pixels = np.empty((len(detections), *contract.face_shape), np.uint8)
+        for row, detection in enumerate(detections):
+            pixels[row] = crop_face(
+                frame_bgr, detection.box, contract.size, contract.crop_scale, contract.colour, detection.roll
+            )
+        return pixels
+
+    def _face(self, detection: Detection, probabilities: npt.NDArray[np.float64], frame_bgr: Pixels) -> Face:
+        return Face(
+            box=_clipped(detection.box, frame_bgr),
+            label=self.classifier.label(probabilities),
+            score=float(probabilities.max()),
+            probabilities=dict(zip(self.classifier.contract.labels, probabilities.tolist(), strict=True)),
+            detection_score=detection.score,
+            landmarks=detection.landmarks,
+        )
+
+
+def check_frame(frame_bgr: Pixels) -> None:
+    """Make sure that a frame is what OpenCV gives for a colour picture.
+
+    Raises:
+        DataError: It is not (height, width, 3) uint8, or empty; says what to do.
+    """
+    if not isinstance(frame_bgr, np.ndarray):
+        raise DataError(f"a frame is a numpy array, not {type(frame_bgr).__name__}; read one: cv2.imread(path)")
+    found = f"a frame is (height, width, 3) uint8 BGR, not {frame_bgr.shape} {frame_bgr.dtype}"
+    if frame_bgr.size == 0:
+        raise DataError(f"{found}: it is empty")
+    if frame_bgr.dtype != np.uint8:
+        raise DataError(f"{found}; if it runs from 0 to 1: (255 * frame).round().astype(np.uint8)")
+    if frame_bgr.ndim == 2 or (frame_bgr.ndim == 3 and frame_bgr.shape[2] == 1):
+        raise DataError(f"{found}; if it is grey: cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)")
+    if frame_bgr.ndim == 3 and frame_bgr.shape[2] == 4:
+        raise DataError(f"{found}; if it is BGRA: cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)")
+    if frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
+        raise DataError(f"{found}; give one frame at a time")
+
+
+def _clipped(box: Box, frame_bgr: Pixels) -> tuple[int, int, int, int]:
+    height, width = frame_bgr.shape[:2]
+    x0, x1 = (min(max(round(x), 0), width) for x in (box.x, box.x + box.w))
+    y0, y1 = (min(max(round(y), 0), height) for y in (box.y, box.y + box.h))
+    return x0, y0, x1 - x0, y1 - y0

@@ -1,0 +1,1 @@
+"""`fer-edge service`: a systemd unit that runs `fer-edge run` from boot on."""

@@ -1,0 +1,308 @@
+"""`fer-edge service`: a systemd unit that runs `fer-edge run` from boot on."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from fer_edge.device.cameras import steady_names
+from fer_edge.device.machine import limits_memory, memory_mb
+from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.files import make_folder, write_text
+from fer_edge.service.unit import Unit, environment_text, read_flags, unit_text
+from fer_edge.sources.address import masked
+
+NAME = "fer-edge"
+UNIT = f"{NAME}.service"
+MEMORY_MB = 1024
+"""Most that a service may take, or half of what the machine has: twice what photos of 64 million pixels need."""
+STEPS_SINCE = 254
+"""Version of systemd from which the pauses between restarts can grow."""
+
+Systemctl = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose services are meant, and who is asked about them."""
+
+    folder: Path
+    """Where the unit is written."""
+    for_user: bool
+    """A service of this user (`systemctl --user`), not of the machine."""
+    systemctl: Systemctl
+
+    @property
+    def unit(self) -> Path:
+        """The unit."""
+        return self.folder / UNIT
+
+    @property
+    def secrets(self) -> Path:
+        """What may be read by its owner only."""
+        return self.folder / f"{NAME}.env"
+
+    @property
+    def flag(self) -> str:
+        """What `fer-edge service`, systemctl and journalctl want to be told."""
+        return " --user" if self.for_user else ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command did or saw."""
+
+    lines: list[str]
+    facts: dict[str, Any] = field(default_factory=dict)
+    passed: bool = True
+
+
+def place(*, user: bool) -> Place:
+    """Find out where the units of this user, or of the machine, are."""
+    if not user:
+        return Place(Path("/etc/systemd/system"), False, lambda words: _systemctl(words))
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Place(configuration / "systemd/user", True, lambda words: _systemctl(["--user", *words]))
+
+
+def plan(flags: Sequence[str], place: Place) -> Unit:
+    """Make the unit that runs `fer-edge run` with `flags` on this machine; nothing is written yet.
+
+    What FER_EDGE_... variables say here, they say there, too.
+
+    Raises:
+        UsageError: The flags make no sense in a service.
+    """
+    from typer.main import get_command
+
+    from fer_edge.commands import run
+
+    run = cast(Any, get_command(run.app)).commands["run"]
+    given = read_flags(flags, run, Path.cwd())
+    return Unit(
+        python=sys.executable,
+        given=replace(given, secrets=_variables(flags) | given.secrets),
+        user=None if place.for_user else service_user(),
+        group_video=_has_group("video"),
+        secrets_file=place.secrets,
+        memory_mb=memory_limit_mb(),
+        growing_pauses=pauses_can_grow(),
+    )
+
+
+def install(unit: Unit, place: Place, typed: Sequence[str] = ()) -> Report:
+    """Write the unit, and start it now and at each boot; what ran before ends.
+
+    Args:
+        unit: What to run.
+        place: Where.
+        typed: The flags as they were typed, for the message that says how to get the right to do so.
+
+    Raises:
+        FerEdgeError: There is no systemd, the right to it is missing, or it refuses.
+    """
+    require_systemd()
+    _require_right(place, "install", typed)
+    _must(place, "show", "--property=Version")  # before anything is written
+    for folder in unit.written:
+        _make_folder_of(folder, unit.user)
+    with _private():
+        if unit.secrets:
+            write_text(place.secrets, environment_text(unit.secrets))
+        else:
+            place.secrets.unlink(missing_ok=True)
+    write_text(place.unit, unit_text(unit))
+    _must(place, "daemon-reload")
+    _must(place, "enable", UNIT)
+    _must(place, "restart", UNIT)
+    return Report(_installed_lines(unit, place), {"unit": str(place.unit), "secrets": sorted(unit.secrets)})
+
+
+def _installed_lines(unit: Unit, place: Place) -> list[str]:
+    lines = [f"wrote {place.unit}"]
+    if unit.secrets:
+        reader = "you" if place.for_user else "root"
+        lines.append(f"wrote {place.secrets}, which only {reader} can read: {', '.join(sorted(unit.secrets))}")
+    lingers = place.for_user and Path("/var/lib/systemd/linger", _name(os.geteuid())).exists()
+    again = "each login" if place.for_user and not lingers else "boot"
+    lines.append(f"it runs now, and from {again} on; look: fer-edge service status{place.flag}")
+    if again != "boot":
+        lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {_name(os.geteuid())}")
+    number = re.search(r"--source ([0-9]+)(?: |$)", " ".join(unit.given.arguments))
+    if number and (link := steady_names().get(f"/dev/video{number[1]}")):
+        lines.append(f"a camera's number may change with the next boot; its name does not: --source {link}")
+    if unit.user == "root":
+        lines.append("it runs as root, because fer-edge is installed for root; a user's environment would be safer")
+    if limits_memory() is False:
+        lines.append(f"its limit of {unit.memory_mb} MB has no effect: this kernel limits none (fer-edge doctor)")
+    return lines
+
+
+def status(place: Place) -> Report:
+    """Ask systemd how the service is; passed while it runs.
+
+    Raises:
+        FerEdgeError: There is no systemd, or no such service.
+    """
+    require_systemd()
+    wanted = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,StateChangeTimestamp"
+    answer = _must(place, "show", UNIT, f"--property={wanted}")
+    said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    if said.get("LoadState") == "not-found":
+        raise FerEdgeError(f"no service is installed; type: fer-edge service install{place.flag} -- --source 0")
+    state, inner = said.get("ActiveState", "unknown"), said.get("SubState", "unknown")
+    parts = [f"{UNIT}: {state} ({inner}) since {said.get('StateChangeTimestamp') or 'boot'}"]
+    parts.append(said.get("UnitFileState") or "not enabled")
+    parts.append(f"started again {said.get('NRestarts', '0')} times")
+    if said.get("Result", "success") != "success":
+        parts.append(f"last time: {said['Result']}")
+    lines = [", ".join(parts), f"log: journalctl{place.flag} -u {NAME} -n 20 --no-pager"]
+    if place.secrets.exists():
+        lines.append(f"passwords and tokens: {place.secrets}; to change one, install again")
+    return Report(lines, {"unit": str(place.unit), **said}, state == "active")
+
+
+def remove(place: Place) -> Report:
+    """Stop the service and delete what `install` wrote; nothing happens where there is none.
+
+    Raises:
+        FerEdgeError: The right to it is missing, or systemd refuses.
+    """
+    files = [path for path in (place.unit, place.secrets) if path.exists()]
+    if not files:
+        return Report([f"nothing to remove: there is no {place.unit}"], {"removed": []})
+    require_systemd()
+    _require_right(place, "remove")
+    if place.unit in files:
+        _must(place, "disable", "--now", UNIT)
+    for path in files:
+        path.unlink()
+    _must(place, "daemon-reload")
+    place.systemctl(["reset-failed", UNIT])  # says no where it had not failed
+    return Report([f"stopped and removed {' and '.join(map(str, files))}"], {"removed": [str(path) for path in files]})
+
+
+def service_user() -> str:
+    """Name whose rights a service of the machine gets: who typed sudo, else the owner of the environment."""
+    return os.environ.get("SUDO_USER") or _name(Path(sys.prefix).stat().st_uid)
+
+
+def memory_limit_mb() -> int:
+    """Choose the service's limit of memory by that of the machine."""
+    return int(min(MEMORY_MB, memory_mb().get("MemTotal", 2 * MEMORY_MB) / 2))
+
+
+def pauses_can_grow() -> bool:
+    """Tell whether systemd is new enough to wait longer after each failure."""
+    if not shutil.which("systemctl"):
+        return False
+    words = _systemctl(["--version"]).stdout.split()
+    return len(words) > 1 and words[1].isdigit() and int(words[1]) >= STEPS_SINCE
+
+
+def require_systemd(booted: Path = Path("/run/systemd/system")) -> None:
+    """Make sure that systemd runs this machine; `booted` is there if it does.
+
+    Raises:
+        FerEdgeError: Something else does.
+    """
+    if not booted.is_dir() or not shutil.which("systemctl"):
+        raise FerEdgeError(
+            "systemd does not run this machine, so there are no services; look at the unit with --dry-run, or start "
+            "fer-edge by what runs here instead: fer-edge run"
+        )
+
+
+def _require_right(place: Place, action: str, flags: Sequence[str] = ()) -> None:
+    """Make sure that this user may write there.
+
+    Raises:
+        FerEdgeError: Root is needed, or is too much.
+    """
+    command = f"{action}{place.flag}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
+    if place.for_user and os.environ.get("SUDO_USER"):
+        raise UsageError(f"--user and sudo do not go together; type, without sudo: {_program()} service {command}")
+    if not place.for_user and os.geteuid() != 0:
+        around = ",".join(sorted(_variables(flags)))  # which sudo would leave behind
+        sudo = f"sudo --preserve-env={around}" if around and action == "install" else "sudo"
+        raise FerEdgeError(f"a service of this machine needs root; type: {sudo} {_program()} service {command}")
+
+
+def _variables(flags: Sequence[str]) -> dict[str, str]:
+    """What is told to fer-edge by the environment, and to TLS, which may have to trust one's own authority."""
+    secure = any("mqtts://" in text for text in (*flags, os.environ.get("FER_EDGE_MQTT", "")))
+    names = "FER_EDGE_|SSL_CERT_FILE$" if secure else "FER_EDGE_"
+    return {name: value for name, value in os.environ.items() if re.match(names, name)}
+
+
+def _program() -> str:
+    """What to type for fer-edge where sudo does not know this environment's folder."""
+    script = Path(sys.argv[0]).absolute()
+    return shlex.quote(str(script)) if script.name == NAME else f"{shlex.quote(sys.executable)} -m fer_edge"
+
+
+def _make_folder_of(folder: Path, user: str | None) -> None:
+    """Make a folder that the service writes into; what is new belongs to `user`."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder)
+    if user and new:
+        import pwd
+
+        owner = pwd.getpwnam(user)
+        for path in new:
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Let what is written inside be read by nobody else, from its first moment on."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _must(place: Place, *words: str) -> str:
+    """Let systemctl do something; returns what it says.
+
+    Raises:
+        FerEdgeError: It does not.
+    """
+    answer = place.systemctl(words)
+    if answer.returncode:
+        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+        if place.for_user and "connect to bus" in said:
+            said += "; log in as this user (ssh, not su), or type: export XDG_RUNTIME_DIR=/run/user/$(id -u)"
+        raise FerEdgeError(f"systemctl{place.flag} {' '.join(words)}: {said}")
+    return answer.stdout
+
+
+def _systemctl(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True, errors="replace")
+
+
+def _has_group(name: str) -> bool:
+    import grp
+
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _name(user_id: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)

@@ -1,0 +1,51 @@
+"""Pictures: one file, a folder of them, or a pattern."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_edge.errors import DataError
+from fer_edge.imaging.images import read_picture
+from fer_edge.sources.frame import Frame, Tell, View
+
+
+def picture(path: Path, view: View, index: int = 0) -> Frame:
+    """Read one picture.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    begun = time.perf_counter()
+    frame_bgr = view.turned(read_picture(path))
+    captured = time.perf_counter()
+    return Frame(path.name, index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
+
+
+def pictures(name: str, paths: list[Path], view: View, tell: Tell) -> Iterator[Frame]:
+    """Read pictures one after another; one that cannot be read is told, once, and left out.
+
+    Raises:
+        DataError: None of them can be read, or the only one cannot.
+    """
+    index, told = 0, set[Path]()
+    while True:
+        unreadable = 0
+        for path in paths:
+            try:
+                frame = picture(path, view, index)
+            except DataError as error:
+                if len(paths) == 1:
+                    raise
+                unreadable += 1
+                if path not in told:
+                    tell(f"left out: {error}")
+                told.add(path)
+            else:
+                yield frame
+            index += 1
+        if unreadable == len(paths):
+            raise DataError(f"{name}: none of its {len(paths)} pictures can be read")
+        if not view.loop:
+            break
+    if unreadable:
+        tell(f"{unreadable} of {len(paths)} pictures could not be read")

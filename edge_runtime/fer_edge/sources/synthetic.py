@@ -1,0 +1,27 @@
+"""Drawn faces, without end: a camera for whoever has none, the same film each time."""
+
+import itertools
+import time
+from collections.abc import Iterator
+
+from fer_edge.sources.frame import Frame, View
+from fer_edge.synthetic.render import clip
+
+FPS = 15.0
+SIZE_WH = (640, 480)
+CLIP_S = 16.0
+"""Seconds that one film of `render.clip` lasts: two for each expression; then come other people."""
+
+
+def drawn(view: View) -> Iterator[Frame]:
+    """Draw film after film."""
+    fps, size_wh = view.fps or FPS, view.size_wh or SIZE_WH
+    begun, index = time.perf_counter(), 0
+    for seed in itertools.count():
+        for frame_bgr, _ in clip(round(CLIP_S * fps), seed, size_wh):
+            if index % view.stride == 0:
+                pixels = view.turned(frame_bgr)
+                captured = time.perf_counter()
+                yield Frame("fake", index, index / fps, pixels, 1000 * (captured - begun), captured, None, fps)
+            index += 1
+            begun = time.perf_counter()

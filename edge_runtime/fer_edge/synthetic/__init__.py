@@ -1,0 +1,1 @@
+"""Drawn faces: pictures of nobody, for golden vectors, tests and the demo."""

@@ -1,0 +1,1 @@
+"""From frame to frame: which face is which, and what it expresses over time."""

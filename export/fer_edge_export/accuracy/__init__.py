@@ -1,0 +1,1 @@
+"""What quantisation cost, and whether that is allowed."""

@@ -1,0 +1,1 @@
+"""Which layers lose accuracy in int8."""

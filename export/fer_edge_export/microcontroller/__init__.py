@@ -1,0 +1,1 @@
+"""Models as C headers for TensorFlow Lite Micro."""

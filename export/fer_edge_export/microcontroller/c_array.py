@@ -1,0 +1,177 @@
+"""An expression model as one C header for TensorFlow Lite Micro: its bytes, and what a program must know about them.
+
+The array follows `xxd -i`, which TFLM's own examples are made with: aligned to 16 bytes, `..._len` beside it. A
+microcontroller gets no zip tail: labels, quantisation, temperature and crop scale stand in the header.
+"""
+
+from collections.abc import Iterable
+
+from fer_edge.errors import ModelError
+from fer_edge.files import sha256
+from fer_edge.imaging.images import Colour
+from fer_edge.model.contract import CROP_RULE, ModelFile
+from fer_edge.model.operators import operators
+from fer_edge_export.microcontroller.arena import Arena, arena_bytes
+from fer_edge_export.microcontroller.graph import Graph, Tensor, read_graphs
+
+_RESOLVER = """
+Abs Add AddN ArgMax ArgMin AssignVariable AveragePool2D BatchMatMul BatchToSpaceNd BroadcastArgs BroadcastTo CallOnce
+Cast Ceil Concatenation Conv2D Cos CumSum DepthToSpace DepthwiseConv2D Dequantize Div DynamicUpdateSlice Elu
+EmbeddingLookup Equal Exp ExpandDims Fill Floor FloorDiv FloorMod FullyConnected Gather GatherNd Greater GreaterEqual
+HardSwish If L2Normalization L2Pool2D LeakyRelu Less LessEqual Log LogicalAnd LogicalNot LogicalOr Logistic LogSoftmax
+MaxPool2D Maximum Mean Minimum MirrorPad Mul Neg NotEqual Pack Pad PadV2 Prelu Quantize ReadVariable ReduceMax Relu
+Relu6 Reshape ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt SelectV2 Shape Sin Slice Softmax
+SpaceToBatchNd SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StridedSlice Sub Sum Svdf Tanh
+Transpose TransposeConv UnidirectionalSequenceLSTM Unpack VarHandle While ZerosLike
+"""
+RESOLVER = {name.lower(): f"Add{name}" for name in _RESOLVER.split()}
+"""Methods of `tflite::MicroMutableOpResolver` by the operator's name without underscores, in small letters; from
+python/tflite_micro/python_ops_resolver.cc of tensorflow/tflite-micro (read in November 2026 at 03e16b2) and the kernels
+in tflite-micro 0.dev20261023182759."""
+
+BYTES_PER_LINE = 12
+"""As `xxd -i` has it."""
+
+INPUTS: dict[Colour, str] = {
+    "grey": "one grey byte each",
+    "rgb": "three bytes each in the order red, green, blue",
+}
+
+
+def c_header(model: ModelFile) -> str:
+    """Write a full int8 expression model as a header that C99 and C++11 compile.
+
+    Raises:
+        ModelError: It is of another recipe, or TensorFlow Lite Micro has not all of its operators.
+    """
+    graph = read_graphs(model.flatbuffer)[0]
+    pixels, logits = _ends(model, graph)
+    calls = _resolver_calls(model)
+    arena = arena_bytes(model.flatbuffer)
+    lines = [
+        *_introduction(model, graph, arena),
+        "",
+        "#ifndef FER_EDGE_MODEL_H_",
+        "#define FER_EDGE_MODEL_H_",
+        "",
+        *_facts(model, pixels, logits, arena),
+        "",
+        f"#define FER_EDGE_OPERATOR_COUNT {len(calls)}",
+        "#define FER_EDGE_ADD_OPERATORS(resolver) \\",
+        "  do { \\",
+        *(f"    (resolver).{call}(); \\" for call in calls),
+        "  } while (0)",
+        "",
+        "static const char *const fer_edge_labels[FER_EDGE_LABEL_COUNT] = {",
+        *(f"    {c_string(label)}," for label in model.contract.labels),
+        "};",
+        "",
+        *_array(model.flatbuffer),
+        "",
+        "#endif",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def c_string(text: str) -> str:
+    r"""Quote `text` for C as UTF-8: what is no plain character becomes three octal digits, which end by themselves.
+
+    >>> print(c_string('say "é"?'))
+    "say \042\303\251\042\077"
+    """
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # two question marks would begin a trigraph
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+
+def _ends(model: ModelFile, graph: Graph) -> tuple[Tensor, Tensor]:
+    """Input and output of a full int8 model."""
+    pixels, logits = graph.inputs[0], graph.outputs[0]
+    if model.contract.recipe != "int8" or (pixels.type, logits.type) != ("UINT8", "INT8"):
+        raise ModelError(
+            f"{model.path}: takes {pixels.type} and gives {logits.type} (recipe {model.contract.recipe}); a header "
+            "for microcontrollers is made of full int8 only: fer-edge export RUN --recipe int8 --c-array"
+        )
+    return pixels, logits
+
+
+def _resolver_calls(model: ModelFile) -> list[str]:
+    names = sorted(operators(model.flatbuffer))
+    missing = [name for name in names if name.replace("_", "").lower() not in RESOLVER]
+    if missing:
+        raise ModelError(
+            f"{model.path}: TensorFlow Lite Micro has no {', '.join(missing)}; leave --c-array out, or train a network "
+            "without: fer-edge train --network edge"
+        )
+    return [RESOLVER[name.replace("_", "").lower()] for name in names]
+
+
+def _introduction(model: ModelFile, graph: Graph, arena: Arena) -> Iterable[str]:
+    dense = [operator for operator in graph.operators if operator.name == "FULLY_CONNECTED"]
+    yield f"// {c_string(model.path.name)} for TensorFlow Lite Micro, made by fer-edge export."
+    yield f"// sha256 of the array: {sha256(model.flatbuffer)}"
+    yield "//"
+    yield "// Include it in one source file: every file that does gets its own copy of the array."
+    yield "//"
+    yield "//   alignas(16) static uint8_t arena[FER_EDGE_ARENA_BYTES];"
+    yield "//   static tflite::MicroMutableOpResolver<FER_EDGE_OPERATOR_COUNT> resolver;"
+    yield "//   FER_EDGE_ADD_OPERATORS(resolver);"
+    yield "//   static tflite::MicroInterpreter interpreter("
+    yield "//       tflite::GetModel(fer_edge_model), resolver, arena, FER_EDGE_ARENA_BYTES);"
+    yield "//   interpreter.AllocateTensors();"
+    yield "//"
+    yield f"// Input: uint8 pixels as the camera gives them, {INPUTS[model.contract.colour]}, of the face:"
+    yield f"//   {CROP_RULE[model.contract.colour]};"
+    yield "//   the square's side is FER_EDGE_CROP_SCALE x the longer side of the face box."
+    yield "// Output: logit[i] = (int8[i] - FER_EDGE_OUTPUT_ZERO_POINT) * FER_EDGE_OUTPUT_SCALE;"
+    yield "//   probabilities = softmax(logit / FER_EDGE_TEMPERATURE), in the order of fer_edge_labels;"
+    yield "//   a best one below FER_EDGE_UNCERTAIN_BELOW means: uncertain."
+    yield f"// Arena: {arena.how}."
+    yield "//   That is for TFLM's reference kernels; optimised ones (CMSIS-NN, ESP-NN) may want more: if"
+    yield "//   AllocateTensors() fails, enlarge it, then read interpreter.arena_used_bytes()."
+    if any(len(operator.inputs[1].scales) > 1 for operator in dense):
+        yield "// The fully connected layers have a scale per channel, which TFLM knows since autumn 2024."
+
+
+def _facts(model: ModelFile, pixels: Tensor, logits: Tensor, arena: Arena) -> list[str]:
+    _, height, width, channels = pixels.shape
+    contract = model.contract
+    facts = {
+        "ARENA_BYTES": str(arena.bytes),
+        "INPUT_HEIGHT": str(height),
+        "INPUT_WIDTH": str(width),
+        "INPUT_CHANNELS": str(channels),
+        "INPUT_SCALE": c_float(pixels.scales[0]),
+        "INPUT_ZERO_POINT": str(pixels.zero_point),
+        "OUTPUT_SCALE": c_float(logits.scales[0]),
+        "OUTPUT_ZERO_POINT": f"({logits.zero_point})",
+        "LABEL_COUNT": str(len(contract.labels)),
+        "TEMPERATURE": c_float(contract.temperature),
+        "UNCERTAIN_BELOW": c_float(contract.uncertain_below),
+        "CROP_SCALE": c_float(contract.crop_scale),
+    }
+    return [f"#define FER_EDGE_{name} {value}" for name, value in facts.items()]
+
+
+def c_float(value: float) -> str:
+    """Write a float for C so that reading it gives the same float32.
+
+    >>> c_float(1.0), c_float(0.4)
+    ('1.0f', '0.4f')
+    """
+    digits = f"{value:.9g}"
+    return f"{digits}f" if "." in digits or "e" in digits else f"{digits}.0f"
+
+
+def _array(content: bytes) -> Iterable[str]:
+    yield "#if defined(__cplusplus)"
+    yield "alignas(16)"
+    yield "#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L"
+    yield "_Alignas(16)"
+    yield "#else"
+    yield "__attribute__((aligned(16)))"
+    yield "#endif"
+    yield "static const unsigned char fer_edge_model[] = {"
+    for at in range(0, len(content), BYTES_PER_LINE):
+        yield "    " + " ".join(f"0x{byte:02x}," for byte in content[at : at + BYTES_PER_LINE])
+    yield "};"
+    yield f"static const unsigned int fer_edge_model_len = {len(content)};"

@@ -1,0 +1,1 @@
+"""Keras networks: loading, adapting those of others, folding batch normalisation."""

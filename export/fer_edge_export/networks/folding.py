@@ -1,0 +1,218 @@
+"""Rewrite a Keras network for quantisation: every layer in one flat network, batch normalisation inside the kernels.
+
+Imports Keras; import this module inside a function.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers
+
+from fer_edge.errors import ModelError, one_line
+from fer_edge_export.layer_errors.measure import PART
+
+KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+"""Layers that are a kernel and a bias; one behind another class's back may compute something else."""
+IDENTITIES = (
+    layers.Dropout,
+    layers.SpatialDropout2D,
+    layers.AlphaDropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.ActivityRegularization,
+    layers.Identity,
+)
+"""Layers that do nothing once a network is trained."""
+NOTHING = keras.Input((1,))
+CALLS = (keras.Sequential.call, type(keras.Model(NOTHING, NOTHING)).call)
+"""Of networks whose layers alone say what they compute; a subclass may do more in its own `call`."""
+REFUSED = "min-max calibration still works: leave out --qat-epochs, and no percentile"
+
+Visit = Callable[..., Any]
+
+
+def folded(network: Any) -> Any:
+    """Copy a network for inference, with fewer and simpler layers and the same answers but for rounding.
+
+    BatchNormalization goes into the convolution or dense layer before it if nothing stands between the two and nothing
+    else takes that layer's output, else it stays. SeparableConv2D becomes its two convolutions. An activation inside a
+    convolution or dense layer becomes a layer of its own. Networks inside the network are dissolved, and layers that do
+    nothing in inference left out.
+
+    Args:
+        network: keras.Model, functional or Sequential, with one input and one output.
+
+    Returns:
+        A flat functional keras.Model with weights of its own and the layers' names; a part of a layer is called LAYER,
+        two underscores and what it is.
+
+    Raises:
+        ModelError: A part of the network is subclassed, a layer is called twice or gives several tensors, or its
+            configuration does not say how to make another.
+    """
+    after = followers(network)
+    made: dict[int, Any] = {}
+    names: set[str] = set()
+
+    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_identity(layer):
+            return args[0]
+        if type(layer) is layers.BatchNormalization and id(args[0]) in made:
+            _fold(layer, made[id(args[0])])
+            return args[0]
+        first, *rest = _parts(layer, names)
+        x = first(*args, **kwargs)
+        if len(keras.tree.flatten(x)) != 1:
+            raise ModelError(f"the layer {layer.name!r} gives several tensors; {REFUSED}")
+        for part in rest:
+            x = part(x)
+        _set_weights(layer, [first, *rest])
+        follower = after[id(layer)]
+        kernel = (first, *rest)[-1]
+        if type(kernel) in KERNELS and len(follower) == 1 and type(follower[0]) is layers.BatchNormalization:
+            made[id(x)] = kernel
+        return x
+
+    grey = keras.Input(network.input_shape[1:], name=network.inputs[0].name)
+    return keras.Model(grey, walk(network, grey, visit), name=network.name)
+
+
+def walk(network: Any, value: Any, visit: Visit) -> Any:
+    """Pass `value` through a network and those inside it, calling `visit(layer, value...)` in place of each layer.
+
+    Args:
+        network: keras.Model.
+        value: What stands for the input: a keras.KerasTensor or anything else that `visit` takes.
+        visit: Gives what stands for the layer's output.
+
+    Returns:
+        What stands for the network's output.
+
+    Raises:
+        ModelError: The network, or one inside it, is subclassed, or has several inputs or outputs.
+    """
+    inputs, outputs = (getattr(network, ends, None) or [] for ends in ("inputs", "outputs"))
+    if len(inputs) != 1 or len(outputs) != 1 or type(network).call not in CALLS:
+        raise ModelError(
+            f"the network {network.name!r} is no graph of layers from one input to one output (it may be a subclass of "
+            f"keras.Model); {REFUSED}"
+        )
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return walk(layer, args[0], visit) if isinstance(layer, keras.Model) else visit(layer, *args, **kwargs)
+
+    graph = keras.Model(inputs[0], outputs[0])  # of a Sequential, too
+    return graph._run_through_graph(value, operation_fn=lambda layer: layer, call_fn=call)
+
+
+def followers(network: Any) -> dict[int, list[Any]]:
+    """The layers that take each layer's output, by the id of the latter; those that do nothing are looked through.
+
+    Raises:
+        ModelError: A layer is called twice.
+    """
+    after: dict[int, list[Any]] = {}
+
+    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_identity(layer):
+            return args[0]
+        if id(layer) in after:
+            raise ModelError(f"the layer {layer.name!r} is called more than once; {REFUSED}")
+        after[id(layer)] = []
+        for before in keras.tree.flatten((args, kwargs)):
+            if id(before) in after:
+                after[id(before)].append(layer)
+        return layer
+
+    walk(network, "input", visit)
+    return after
+
+
+def copied(layer: Any, **changed: Any) -> Any:
+    """Make a layer from the configuration of another, `changed` where told; it has no weights yet.
+
+    Raises:
+        ModelError: The configuration does not say how.
+    """
+    try:
+        return type(layer).from_config({**layer.get_config(), **changed})
+    except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+        raise ModelError(f"the layer {layer.name!r} cannot be made again ({one_line(error)}); {REFUSED}") from error
+
+
+def is_identity(layer: Any) -> bool:
+    """Tell whether a layer does nothing in inference."""
+    linear = type(layer) is layers.Activation and layer.activation is keras.activations.linear
+    augments = type(layer).__name__.startswith("Random")  # RandomFlip and the like
+    return type(layer) in IDENTITIES or linear or augments
+
+
+def _parts(layer: Any, names: set[str]) -> list[Any]:
+    """The layers that compute what `layer` does, in order, without weights; `names` are those already given."""
+    name, number = layer.name, 0
+    while name in names:  # two networks inside the network may use one name
+        number += 1
+        name = f"{layer.name}{PART}{number}"
+    names.add(name)
+    if type(layer) is layers.SeparableConv2D:
+        shared = {key: layer.get_config()[key] for key in ("strides", "padding", "dilation_rate", "data_format")}
+        wide = layers.DepthwiseConv2D(
+            layer.kernel_size,
+            depth_multiplier=layer.depth_multiplier,
+            use_bias=False,
+            name=f"{name}{PART}depthwise",
+            **shared,
+        )
+        return [wide, layers.Conv2D(layer.filters, 1, name=name), *_activation(layer, name)]
+    if type(layer) not in KERNELS:
+        return [copied(layer, name=name)]
+    config = layer.get_config()
+    dropped = [key for key in config if key.endswith(("_regularizer", "_constraint"))]
+    changed = dict.fromkeys(dropped) | {"name": name, "use_bias": True, "activation": None}
+    return [copied(layer, **changed), *_activation(layer, name)]
+
+
+def _activation(layer: Any, name: str) -> list[Any]:
+    """The activation inside a convolution or dense layer, as a layer; none if it does nothing."""
+    function, name = layer.activation, f"{name}{PART}activation"
+    if function is keras.activations.linear:
+        return []
+    if isinstance(function, keras.layers.Layer):
+        return [copied(function, name=name)]
+    return [layers.Activation(function, name=name)]
+
+
+def _set_weights(layer: Any, parts: list[Any]) -> None:
+    """Give the parts of a layer that have been called its weights; a bias that it lacks is zero."""
+    weights = layer.get_weights() if isinstance(layer, layers.Layer) else []
+    if type(layer) is layers.SeparableConv2D:
+        parts[0].set_weights(weights[:1])
+        parts, weights = parts[1:], weights[1:]
+    wanted = len(parts[0].weights) if isinstance(parts[0], layers.Layer) else 0
+    if len(weights) < wanted:
+        weights = [*weights, np.zeros(parts[0].bias.shape, np.float32)]
+    if wanted:
+        parts[0].set_weights(weights[:wanted])
+    if weights[wanted:]:  # of an activation with weights, such as PReLU
+        parts[1].set_weights(weights[wanted:])
+
+
+def _fold(norm: Any, kernel: Any) -> None:
+    """Put a BatchNormalization's inference, gamma (x - mean) / sqrt(variance + epsilon) + beta, into a kernel."""
+    if norm.axis not in (-1, len(kernel.output.shape) - 1):
+        raise ModelError(f"the layer {norm.name!r} normalises axis {norm.axis}, not the channels; {REFUSED}")
+    mean, variance = (np.asarray(moment, np.float64) for moment in (norm.moving_mean, norm.moving_variance))
+    gain = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        gain *= np.asarray(norm.gamma)
+    shift = np.asarray(norm.beta, np.float64) if norm.center else 0.0
+    weights, bias = (np.asarray(array, np.float64) for array in kernel.get_weights())
+    kernel.set_weights([weights * gain.reshape(_channels(weights, len(gain))), (bias - mean) * gain + shift])
+
+
+def _channels(kernel: npt.NDArray[np.float64], channels: int) -> tuple[int, ...]:
+    """The shape in which one number for each output channel spreads over a kernel."""
+    return (channels,) if kernel.shape[-1] == channels else (kernel.shape[-2], kernel.shape[-1])

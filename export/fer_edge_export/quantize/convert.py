@@ -1,0 +1,125 @@
+"""From a Keras network to TFLite flatbuffers, by recipe; the input of an int8 one is the camera's own bytes.
+
+TensorFlow's `convert()` leaks some memory each time and is loud: a command converts a few times and ends; `quiet` hides
+the noise.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fer_edge.errors import DataError, ModelError, needs
+from fer_edge.imaging.images import Pixels, with_channels
+from fer_edge.model.interpreter import load_runtime
+from fer_edge.model.operators import refuse_custom
+from fer_edge.native_logs import quiet
+from fer_edge_export.recipes import Recipe
+
+INPUT_SCALE = float(np.float32(1 / 255))
+"""Quantisation step of the int8 model's input, with zero point 0: byte b stands for the grey value b / 255."""
+
+
+def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> bytes:
+    """Convert a Keras network to a TFLite flatbuffer.
+
+    Args:
+        network: keras.Model; (n, height, width, 1) grey or (n, height, width, 3) RGB in [0, 1] in.
+        recipe: How. int8 takes uint8 pixels at exactly scale 1/255 and gives int8, int16x8 takes and gives int16, the
+            others floats.
+        calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 training pictures, by which a calibrated
+            recipe chooses the range of every tensor. An all-black and an all-white one are added, so that the input's
+            range is exactly 0 to 1.
+
+    Raises:
+        DataError: The recipe wants pictures and there are none, or of another size or colour than the network's input.
+        ModelError: The network has layers that TFLite's built-in operations do not cover, cannot be quantised, or the
+            input of int8 did not come out at 1/255.
+    """
+    if recipe.calibrated:
+        if calibration is None or len(calibration) == 0:
+            raise DataError("no faces to calibrate with; give training faces: fer-edge export RUN --data SET.npz")
+        _check_shape(with_channels(calibration).shape, network.input_shape)
+    flatbuffer = _convert(network, recipe, calibration)
+    refuse_custom(f"the network {network.name!r}", flatbuffer)
+    if recipe.name == "int8":
+        check_input(flatbuffer)
+    return flatbuffer
+
+
+def check_input(flatbuffer: bytes) -> None:
+    """Make sure that the int8 model runs and takes pixels as they are.
+
+    Raises:
+        ModelError: The runtime refuses the model, or its input is no uint8 tensor at scale 1/255, zero point 0.
+    """
+    _, runtime = load_runtime()
+    try:
+        with quiet():
+            interpreter = runtime.Interpreter(model_content=flatbuffer)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:  # so it ends where a tensor was the same for every calibration face
+        raise ModelError(
+            f"the int8 model does not run ({error}); are all calibration faces alike? Give others: --data SET.npz"
+        ) from error
+    tensor = interpreter.get_input_details()[0]
+    scale, zero_point = tensor["quantization"]
+    if tensor["dtype"] != np.uint8 or scale != INPUT_SCALE or zero_point != 0:
+        raise ModelError(
+            f"the int8 input is {np.dtype(tensor['dtype']).name} at scale {scale:.8g}, zero point {zero_point}; "
+            "needed is uint8 at 1/255, 0: the network must take pixels in [0, 1] and not rescale it in a first layer"
+        )
+
+
+def _check_shape(faces: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Make sure that faces (n, height, width, channels) fit an input (None, height, width, channels)."""
+    if faces[1:] != tuple(wanted[1:]):
+        told = [
+            f"{width}x{height} {'RGB' if channels == 3 else 'grey'}" for _, height, width, channels in (faces, wanted)
+        ]
+        colour = "rgb" if wanted[3] == 3 else "grey"
+        raise DataError(
+            f"calibration faces are {told[0]} pixels, the network's input is {told[1]}; "
+            f"prepare them again with --size {wanted[2]} --colour {colour}"
+        )
+
+
+def _representative(calibration: Pixels) -> Iterator[list[Any]]:
+    """Yield single (1, height, width, channels) float32 pictures in [0, 1]: black, white, then the others."""
+    extremes = np.stack([np.zeros_like(calibration[0]), np.full_like(calibration[0], 255)])
+    for pixels in np.concatenate([extremes, calibration]):
+        yield [with_channels(pixels[None]).astype(np.float32) / np.float32(255)]
+
+
+def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:
+    with needs("train"), quiet():
+        import keras
+        import tensorflow as tf
+
+        one = keras.Input(batch_shape=(1, *network.input_shape[1:]), name="one")  # an open batch costs operators
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, network(one), name=network.name))
+        if recipe.name != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if calibration is not None and recipe.calibrated:
+            converter.representative_dataset = lambda: _representative(calibration)
+        kernels = tf.lite.OpsSet.TFLITE_BUILTINS
+        if recipe.name == "int8":
+            kernels = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+        elif recipe.name == "int16x8":
+            kernels = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            converter.inference_input_type = converter.inference_output_type = tf.int16
+        elif recipe.name == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        converter.target_spec.supported_ops = [kernels]
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # ConverterError is a plain Exception in a module that cannot be imported by name
+            reason = str(error).split("<unknown>")[0].strip().split("\n")[0] or type(error).__name__
+            foreign = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error))))
+            if foreign:
+                reason = f"TFLite has no operator for TensorFlow's {', '.join(foreign)}"
+            raise ModelError(
+                f"TFLite cannot convert the network {network.name!r}: {reason[:200]}; use standard Keras layers only"
+            ) from error

@@ -1,0 +1,229 @@
+"""Ranges of one's own choice for int8: measured over faces by minimum and maximum or by percentile, or learned.
+
+A `FakeQuant` behind a layer rounds its output to 256 steps between two ends, and TFLite's converter takes those ends as
+the tensor's range. What no `FakeQuant` covers, such as tensors inside of a layer, the converter calibrates with faces
+as ever. Imports Keras; import this module inside a function.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers
+
+from fer_edge.imaging.images import Pixels, with_channels
+from fer_edge_export.layer_errors.measure import PART
+from fer_edge_export.networks.folding import KERNELS, copied, folded, followers, is_identity, walk
+from fer_edge_export.quantize.calibrate import RangeRule
+
+Ranges = dict[str, tuple[float, float]]
+"""Lowest and highest value of a layer's output, by the name of the layer in the folded network."""
+
+PERCENTILE = 99.99
+"""Of a tensor's values over all faces; as many are cut off at either end."""
+STEPS = 255
+"""Between the 256 values of int8."""
+BATCH = 16
+"""Faces whose tensors are in memory at a time."""
+SAME_RANGE = (
+    layers.AveragePooling2D,
+    layers.Concatenate,
+    layers.Cropping2D,
+    layers.Flatten,
+    layers.GlobalMaxPooling2D,
+    layers.MaxPooling2D,
+    layers.Permute,
+    layers.Reshape,
+    layers.UpSampling2D,
+    layers.ZeroPadding2D,
+)
+"""Layers whose output TFLite gives the range of their input: one of their own would cost an operator."""
+INWARD = (layers.Rescaling, layers.Normalization)
+"""Layers that TFLite may compute within the kernel that follows; faces calibrate what is left of them."""
+FUSING = (*KERNELS, layers.Add, layers.Subtract, layers.Multiply, layers.BatchNormalization)
+"""Layers that TFLite computes together with a ReLU or ReLU6 that alone follows: the values between have no range."""
+FIXED = {
+    keras.activations.sigmoid: (0.0, 255 / 256),
+    keras.activations.softmax: (0.0, 255 / 256),
+    keras.activations.tanh: (-1.0, 127 / 128),
+}
+"""Ranges that TFLite's quantisation specification prescribes."""
+
+
+@keras.saving.register_keras_serializable(package="fer_edge")
+class FakeQuant(layers.Layer):
+    """Round to the 256 values that int8 has between `lowest` and `highest`, which hold 0.
+
+    As a learning layer it moves each end by a factor, so that an end keeps its sign and one at 0 stays there; the
+    gradient passes a rounding unchanged (Esser et al. 2020, Learned Step Size Quantization), and so tells a range that
+    clips too much from one whose steps are too large.
+    """
+
+    def __init__(self, lowest: float, highest: float, learning: bool = False, **others: Any) -> None:
+        super().__init__(**others)
+        self.lowest, self.highest, self.learning = lowest, highest, learning
+
+    def build(self, _: Any) -> None:
+        """Make the weight: the natural logarithm of both ends' factors."""
+        if self.learning:
+            self.growth = self.add_weight(shape=(2,), initializer="zeros", name="growth")
+
+    def call(self, values: Any) -> Any:
+        """Give `values`, of any shape, as int8 would have them."""
+        if not self.learning:
+            return keras.quantizers.fake_quant_with_min_max_vars(values, self.lowest, self.highest)
+        factors = keras.ops.exp(self.growth)
+        lowest, highest = self.lowest * factors[0], self.highest * factors[1]
+        step = (highest - lowest) / STEPS
+        zero = rounded(-lowest / step)
+        return (keras.ops.clip(rounded(values / step) + zero, 0, STEPS) - zero) * step
+
+    def ends(self) -> tuple[float, float]:
+        """Both ends, as learned."""
+        factors = np.exp(np.asarray(self.growth, np.float64)) if self.learning else np.ones(2)
+        return float(self.lowest * factors[0]), float(self.highest * factors[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """What another such layer is made from."""
+        ends = {"lowest": self.lowest, "highest": self.highest, "learning": self.learning}
+        return {**super().get_config(), **ends}
+
+
+def rounded(values: Any) -> Any:
+    """Round, with a gradient as if nothing had been done."""
+    return values + keras.ops.stop_gradient(keras.ops.round(values) - values)
+
+
+def ranges(network: Any, faces: Pixels, rule: RangeRule) -> Ranges:
+    """Measure the range of the input, which is 0 to 1, and of every layer that int8 gives one.
+
+    Every value of a tensor over all faces counts. Of a percentile only the values beyond it are kept in memory, so that
+    it is exact, as numpy.percentile has it, not put together from batches.
+
+    Args:
+        network: keras.Model.
+        faces: (n, height, width) grey or (n, height, width, 3) RGB uint8; at least one.
+        rule: minmax, or percentile: `PERCENTILE` at either end. Every range is widened to hold 0.
+
+    Raises:
+        ModelError: As `fer_edge_export.networks.folding.folded`.
+    """
+    network = folded(network)
+    measured = [layer for layer in _places(network) if fixed_range(layer) is None]
+    tensors = keras.Model(network.inputs[0], [layer.output for layer in measured])
+    sizes = [int(np.prod(layer.output.shape[1:])) * len(faces) for layer in measured]
+    tails = [_Tails(size, PERCENTILE if rule == "percentile" else 100.0) for size in sizes]
+    pixels = with_channels(faces)
+    for first in range(0, len(pixels), BATCH):
+        batch = pixels[first : first + BATCH].astype(np.float32) / np.float32(255)
+        for tail, values in zip(tails, keras.tree.flatten(tensors(batch, training=False)), strict=True):
+            tail.look(np.asarray(values))
+    found = {layer.name: tail.ends() for layer, tail in zip(measured, tails, strict=True)}
+    fixed = {layer.name: fixed_range(layer) or found[layer.name] for layer in _places(network)}
+    return {network.inputs[0].name: (0.0, 1.0), **fixed}
+
+
+def quantised(network: Any, ranges: Mapping[str, tuple[float, float]], learning: bool = False) -> Any:
+    """Put a `FakeQuant` behind the input and every layer in `ranges`, to be converted or to be trained.
+
+    Args:
+        network: keras.Model.
+        ranges: As `ranges` found them, or a part of them.
+        learning: Whether the ends can be learned, but for those that are prescribed.
+
+    Returns:
+        keras.Model, folded, with weights of its own.
+
+    Raises:
+        ModelError: As `fer_edge_export.networks.folding.folded`.
+    """
+    network = folded(network)
+
+    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        copy = copied(layer)
+        x = copy(*args, **kwargs)
+        if layer.name in ranges:
+            x = _behind(layer.name, ranges, learning and fixed_range(layer) is None)(x)
+        return x
+
+    grey = keras.Input(network.input_shape[1:], name=network.inputs[0].name)
+    x = _behind(grey.name, ranges, False)(grey) if grey.name in ranges else grey
+    result = keras.Model(grey, walk(network, x, visit), name=network.name)
+    for layer in network.layers:
+        result.get_layer(layer.name).set_weights(layer.get_weights())
+    return result
+
+
+def learned(network: Any) -> Ranges:
+    """Read the ranges of a network that `quantised` made."""
+    found = [layer for layer in network.layers if isinstance(layer, FakeQuant)]
+    return {layer.name.removesuffix(f"{PART}range"): layer.ends() for layer in found}
+
+
+def _behind(name: str, ranges: Mapping[str, tuple[float, float]], learning: bool) -> FakeQuant:
+    lowest, highest = ranges[name]
+    return FakeQuant(lowest, highest, learning, name=f"{name}{PART}range")
+
+
+def fixed_range(layer: Any) -> tuple[float, float] | None:
+    """The range that TFLite prescribes for a layer's output; None where faces set it."""
+    if type(layer) is layers.Softmax:
+        return FIXED[keras.activations.softmax]
+    return FIXED.get(layer.activation) if type(layer) is layers.Activation else None
+
+
+def _places(network: Any) -> list[Any]:
+    """Layers of a folded network whose output int8 gives a range of its own."""
+    after = followers(network)
+    found = []
+
+    def visit(layer: Any, *_: Any, **__: Any) -> Any:
+        following = after[id(layer)]
+        fused = type(layer) in FUSING and len(following) == 1 and _is_relu(following[0])
+        if not fused and type(layer) not in (*SAME_RANGE, *INWARD) and not is_identity(layer):
+            found.append(layer)
+        return layer
+
+    walk(network, "input", visit)
+    return found
+
+
+def _is_relu(layer: Any) -> bool:
+    """Tell whether TFLite computes a layer together with the one before it."""
+    if type(layer) is layers.ReLU:
+        return layer.max_value in (None, 6) and not layer.negative_slope and not layer.threshold
+    fused: tuple[Callable[..., Any], ...] = (
+        keras.activations.relu,
+        keras.activations.relu6,
+        keras.activations.hard_sigmoid,
+    )
+    return type(layer) is layers.Activation and layer.activation in fused
+
+
+class _Tails:
+    """The lowest and highest values of a tensor, as many as a percentile needs."""
+
+    def __init__(self, size: int, percentile: float) -> None:
+        """Prepare for `size` values in all."""
+        self._above = (size - 1) * (1 - percentile / 100)
+        """Place of the percentile among the sorted values, counted from either end; between two it is interpolated."""
+        self._kept = int(self._above) + 2
+        self._low = self._high = np.zeros(0, np.float32)
+
+    def look(self, values: npt.NDArray[np.float32]) -> None:
+        """Take some of the values."""
+        low, high = (np.concatenate([tail, values.ravel()]) for tail in (self._low, self._high))
+        if len(low) > self._kept:
+            low = np.partition(low, self._kept)[: self._kept]
+            high = np.partition(high, -self._kept)[-self._kept :]
+        self._low, self._high = low, high
+
+    def ends(self) -> tuple[float, float]:
+        """The range: both percentiles, and 0 within; 0 to 1 where every value was 0."""
+        places = np.arange(min(self._kept, len(self._low)))
+        lowest = float(np.interp(self._above, places, np.sort(self._low)))
+        highest = float(np.interp(self._above, places, np.sort(self._high)[::-1]))
+        lowest, highest = min(lowest, 0.0), max(highest, 0.0)
+        return (lowest, highest) if highest > lowest else (0.0, 1.0)

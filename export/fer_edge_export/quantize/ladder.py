@@ -1,0 +1,147 @@
+"""Make what is asked for, or walk down the ladder until the gate holds; every attempt is judged on the same faces."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fer_edge.console import console, warn
+from fer_edge.data.faceset import FaceSet
+from fer_edge.model.contract import ModelFile
+from fer_edge_export.accuracy.compare import Logits, compare, disagreements
+from fer_edge_export.accuracy.gate import judge
+from fer_edge_export.quantize.calibrate import LEAST, SAMPLES, RangeRule, choose_two, doubts
+from fer_edge_export.quantize.calibration_choice import Calibration, choose_calibration
+from fer_edge_export.quantize.candidates import Subject, answers
+from fer_edge_export.recipes import LADDER, RECIPES, Attempt, Recipe
+from fer_edge_export.settings import ExportSettings
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One attempt: a model, what it was calibrated with, and how it was judged."""
+
+    attempt: Attempt
+    model: ModelFile
+    calibration: dict[str, Any] | None
+    """As the report has it; None where the recipe needs none."""
+    network: Any
+    """The float keras.Model that it was made of, if that is another than the subject's."""
+    comparison: dict[str, Any]
+    disagreements: list[dict[str, Any]]
+    gate: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Sum it up for the report."""
+        figures = {name: self.comparison[name] for name in ("drop", "drop_interval", "agreement")}
+        return {
+            "tried": str(self.attempt),
+            "recipe": self.attempt.recipe,
+            "bytes": len(self.model.flatbuffer),
+            "accuracy": self.comparison[self.attempt.recipe]["accuracy"],
+            **figures,
+            "passed": self.gate["passed"],
+            "failures": self.gate["failures"],
+        }
+
+
+def climb(subject: Subject, settings: ExportSettings) -> list[Rung]:
+    """Make what `settings` ask for, or walk down the ladder until the gate holds; the last rung is delivered."""
+    float_logits = answers(subject.float_model, subject.judged.faces, "judging float32")
+    rungs: list[Rung] = []
+    for attempt, (model, logits, network), calibration in _attempts(subject, settings, float_logits):
+        name, judged = attempt.recipe, subject.judged
+        comparison = compare(float_logits, logits, judged.labels, judged.classes, subject.temperature, name)
+        gate = judge(comparison, name, settings.gate, settings.max_drop)
+        differ = disagreements(float_logits, logits, judged, subject.temperature, name)
+        rungs.append(Rung(attempt, model, calibration, network, comparison, differ, gate))
+        if gate["passed"] and settings.recipe is None:
+            break
+    return rungs
+
+
+class Made(NamedTuple):
+    """A model and its answers to the faces that judge."""
+
+    model: ModelFile
+    logits: Logits
+    network: Any = None
+    """As in `Rung`."""
+
+
+def _attempts(
+    subject: Subject, settings: ExportSettings, float_logits: Logits
+) -> Iterator[tuple[Attempt, Made, dict[str, Any] | None]]:
+    """Make one model after the other, as they are asked for, each with the facts of its calibration.
+
+    With int8, a model is made from other faces, too, of which the first one's calibration has none: how differently it
+    answers says how much hangs on the choice of faces. On the ladder it is the second rung.
+    """
+    other: tuple[Made, FaceSet, Calibration] | None = None
+    for attempt in LADDER if settings.recipe is None else (Attempt(settings.recipe),):
+        recipe = RECIPES[attempt.recipe]
+        if attempt.other_faces:
+            if other:
+                yield attempt, other[0], _facts(subject, *other[1:], settings.seed)
+        elif recipe.name == "float32":
+            yield attempt, Made(subject.float_model, float_logits), None
+        elif not recipe.calibrated:
+            yield attempt, _make(subject, recipe), None
+        else:
+            how = Calibration(settings.calib_samples or SAMPLES, "minmax")
+            if recipe.name == "int8":  # 16 bits have steps to spare, and their kernels are too slow to try things
+                how = choose_calibration(subject, settings)
+            first, second = choose_two(subject.training, how.samples, settings.seed)
+            made, facts = _make(subject, recipe, first, how.rule), _facts(subject, first, how, settings.seed)
+            if recipe.name == "int8" and len(second) >= LEAST:
+                other = _make(subject, recipe, second, how.rule), second, how
+                facts["other_faces"] = _stability(subject.judged, made.logits, other[0].logits, len(second))
+            yield attempt, made, facts
+            if settings.qat_epochs:
+                made, learning = _learn(subject, first, how.rule, settings)
+                yield Attempt("int8", learned=True), made, {**facts, "other_faces": None, "learning": learning}
+
+
+def _make(subject: Subject, recipe: Recipe, faces: FaceSet | None = None, rule: RangeRule = "minmax") -> Made:
+    told = f"; {len(faces)} faces, {rule}" if faces else ""
+    console.print(f"making {recipe.name}: {recipe}{told}")
+    model, network = subject.make(recipe, faces, rule), None
+    if rule == "percentile":
+        from fer_edge_export.networks.folding import folded
+
+        network = folded(subject.network)
+    return Made(model, answers(model, subject.judged.faces, f"judging {recipe.name}"), network)
+
+
+def _learn(
+    subject: Subject, calibration: FaceSet, rule: RangeRule, settings: ExportSettings
+) -> tuple[Made, dict[str, Any]]:
+    console.print(f"fine-tuning for int8: {settings.qat_epochs} epochs")
+    model, network, facts = subject.fine_tune(calibration, rule, settings.qat_epochs, settings.seed)
+    return Made(model, answers(model, subject.judged.faces, "judging int8, learned ranges"), network), facts
+
+
+def _facts(subject: Subject, faces: FaceSet, how: Calibration, seed: int) -> dict[str, Any]:
+    found = doubts(faces, subject.judged)
+    for line in found:
+        warn(line)
+    return {
+        "faces": len(faces),
+        "seed": seed,
+        "rule": how.rule,
+        "per_class": faces.counts(),
+        "doubts": found,
+        "source": faces.source,
+        "choice": how.choice,
+        "other_faces": None,
+        "learning": None,
+    }
+
+
+def _stability(judged: FaceSet, logits: Logits, other: Logits, n: int) -> dict[str, Any]:
+    """How a model calibrated with `n` other faces answers, beside the first one."""
+    said, otherwise = logits.argmax(axis=1), other.argmax(axis=1)
+    return {
+        "faces": n,
+        "accuracy": round(float((otherwise == judged.labels).mean()), 6),
+        "same_answer": round(float((said == otherwise).mean()), 6),
+    }

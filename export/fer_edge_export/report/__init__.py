@@ -1,0 +1,1 @@
+"""The report of an export: text, Markdown and HTML."""

@@ -1,0 +1,381 @@
+"""`fer-edge info` and `fer-edge selftest`, as a user types them, on models of either task."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_operators import with_custom
+
+from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.detection.detector_contract import read_detector, write_detector
+from fer_edge.device.processor import detector_recipe
+from fer_edge.files import sha256
+from fer_edge.imaging.images import write_picture
+from fer_edge.labels import EXPRESSIONS
+from fer_edge.model.contract import read_model, write_model
+from fer_edge.model.package import read_packed, write_packed
+from fer_edge.synthetic.render import draw_face
+from support.command import FerEdge, Finished
+
+
+def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:
+    people, programs = fer_edge("info", tiny), fer_edge("info", tiny, "--json")
+
+    assert "32x32 grey" in people.stderr
+    assert "tiny, 5,624 parameters, 131,072 multiply-accumulates" in people.stderr
+    assert re.search(r"trained on +drawn faces +\n", people.stderr)
+    document = json.loads(programs.stdout)
+    assert (document["labels"], document["size"], document["recipe"]) == (list(EXPRESSIONS), 32, "int8")
+    assert document["bytes"] == tiny.stat().st_size
+    assert document["flatbuffer"] == {"bytes": 11184, "sha256": sha256(read_model(tiny).flatbuffer)}
+    assert "1 QUANTIZE, 3 CONV_2D, 1 SHAPE" in people.stderr
+    assert (document["operators"]["CONV_2D"], len(document["operators"])) == (3, 7)
+
+
+FIGURES: dict[str, Any] = {
+    "n": 1200,
+    "drop": 0.0041,
+    "drop_interval": [-0.0012, 0.0094],
+    "lost": 12,
+    "gained": 7,
+    "mcnemar_p": 0.359283,
+    "agreement": 0.983,
+    "per_class": {
+        "neutral": {"n": 1190, "float32": 0.9, "float16": 0.88, "change": -0.02, "interval": [-0.031, -0.009]},
+        **{
+            name: {"n": 0, "float32": None, "float16": None, "change": None, "interval": None}
+            for name in EXPRESSIONS[1:]
+        },
+    },
+    "float32": {"accuracy": 0.85, "balanced_accuracy": 0.7, "macro_f1": 0.71, "calibration_error": 0.01},
+    "float16": {"accuracy": 0.8459, "balanced_accuracy": 0.69, "macro_f1": None, "calibration_error": 0.02},
+    "gate": {"rule": "bound", "max_drop": 0.01, "passed": True, "failures": [], "findings": ["1,200 are few"]},
+}
+"""As fer-edge export writes them, with a recipe that is not the default."""
+DATA: dict[str, Any] = {
+    "training": {
+        "name": "ours",
+        "licence": "CC0",
+        "split": 0.2,
+        "seed": 3,
+        "settings": {"group": "person"},
+        "digest": "5" * 64,
+    },
+    "heldout": {"name": "theirs", "licence": "MIT", "digest": "7" * 64},
+    "judged_on": {"split": "testing", "protocol": "majority"},
+    "calibration": {"faces": 2, "seed": 1, "per_class": {"neutral": 2}, "doubts": ["only 2 faces"]},
+}
+
+
+@pytest.fixture
+def altered(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes the tiny model with another contract."""
+
+    def write(**changed: Any) -> Path:
+        model = read_model(tiny)
+        write_model(tmp_path / "other.tflite", model.flatbuffer, replace(model.contract, **changed), model.golden)
+        return tmp_path / "other.tflite"
+
+    return write
+
+
+def shown(finished: Finished) -> dict[str, str]:
+    """What `info` says, by the name of the row; the recalls' lines are joined to one."""
+    assert finished.code == 0, finished.stderr
+    rows: dict[str, list[str]] = {}
+    for line in finished.stderr.splitlines()[1:]:
+        name, value = line[:15].strip(), line[15:].strip()
+        rows.setdefault(name or list(rows)[-1], []).append(value)
+    return {name: " | ".join(values) for name, values in rows.items()}
+
+
+def test_info_tells_what_the_models_own_recipe_cost(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    rows = shown(fer_edge("info", altered(recipe="float16", metrics=FIGURES, data=DATA)))
+
+    assert rows["accuracy"] == "84.59%; balanced 69.00%"
+    assert rows["drop"] == "0.41 points against float32 (85.00%); 95 % interval -0.12 to 0.94"
+    assert rows["same answer"] == "98.3%; 12 faces lost and 7 gained (McNemar p 0.36)"
+    assert rows["gate"] == "passed: 1.00 points may be lost; judged by the interval's end; 1,200 are few"
+    head, neutral, happiness, *_ = rows["recall"].split(" | ")
+    assert head.split() == ["n", "float16", "points", "95", "%"]
+    assert neutral.split() == ["neutral", "1,190", "88.0%", "-2.0", "-3.1", "to", "-0.9"]
+    assert happiness.split() == ["happiness", "0", "-", "-", "-"]
+    assert "calibrated" not in rows  # float16 has no ranges
+
+
+def test_info_of_a_float32_model_names_no_drop(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    rows = shown(fer_edge("info", altered(recipe="float32", metrics=FIGURES, data=DATA)))
+
+    assert rows["accuracy"] == "85.00%; balanced 70.00%; macro-F1 71.00%"
+    assert rows["recall"].split(" | ")[1].split() == ["neutral", "1,190", "90.0%"]
+    assert {"drop", "same answer", "gate", "calibrated"}.isdisjoint(rows)
+
+
+def test_info_names_the_data_with_terms_and_digest(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    rows = shown(fer_edge("info", altered(metrics=FIGURES, data=DATA)))
+
+    assert rows["trained on"] == "ours; CC0; 20% held out by person, seed 3; sha256 555555555555"
+    assert rows["judged on"] == "1,200 testing faces, protocol: majority; theirs; MIT; sha256 777777777777"
+    assert rows["calibrated"] == "2 training faces, seed 1; neutral 2; only 2 faces"
+
+
+def test_info_tells_how_the_ranges_were_found(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    more = {"rule": "percentile", "learning": {"epochs": 5}, "other_faces": {"faces": 40, "same_answer": 0.991}}
+
+    rows = shown(fer_edge("info", altered(data={"calibration": {"faces": 50, "seed": 0, **more}})))
+
+    found = "ranges by percentile; then learnt for 5 epochs; 99.1% same answer with 40 others"
+    assert rows["calibrated"] == f"50 training faces, seed 0; {found}"
+
+
+def test_info_says_that_a_gate_failed(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    gate = {"rule": "point", "max_drop": 0.003, "passed": False, "failures": ["fear collapsed"], "findings": []}
+
+    rows = shown(fer_edge("info", altered(metrics={"gate": gate})))
+
+    assert rows["gate"] == "FAILED: 0.30 points may be lost; fear collapsed"
+
+
+def test_info_of_a_model_that_states_nothing(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    rows = shown(fer_edge("info", altered(data={}, metrics={}, network={}, made_with={})))
+
+    empty = ["accuracy", "drop", "same answer", "gate", "judged on", "recall", "network", "trained on", "calibrated"]
+    assert [name for name, told in rows.items() if told == "not stated"] == [*empty, "made with"]
+
+
+def test_info_holds_the_whole_contract_as_json(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    path = altered(recipe="float16", metrics=FIGURES, data=DATA)
+
+    document = json.loads(fer_edge("info", path, "--json").stdout)
+
+    assert json.loads(json.dumps(asdict(read_model(path).contract))).items() <= document.items()
+    assert document["golden_faces"] == 16
+    assert document["here"]["numpy"] == np.__version__
+
+
+def test_info_shows_no_escape_sequence_of_a_contract(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    data = {"training": {"name": "\u202eetihw [bold]x[/red]\x9b2J", "licence": ":warning:\r\n\x1b]0;owned\x07"}}
+    path = altered(made_with={"[/red]": "\x1b[2J1.0", "huge": "9" * 400}, data=data)
+
+    finished = fer_edge("info", path)
+
+    assert "[/red]  [2J1.0" in finished.stderr
+    assert shown(finished)["trained on"] == "etihw [bold]x[/red] 2J; :warning:   ]0;owned"
+    assert all(sign.isprintable() or sign == "\n" for sign in finished.stderr)
+
+
+def test_info_cuts_what_has_no_end(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+    labels = tuple(f"class {number}" for number in range(5000))
+    per_class = {label: {"n": 1, "int8": 1.0} for label in labels}
+    path = altered(labels=labels, metrics={"per_class": per_class}, data={"training": {"name": "x" * 300_000}})
+
+    finished = fer_edge("info", path)
+
+    assert len(finished.stderr) < 20_000
+    assert shown(finished)["trained on"].endswith("x...")
+    assert "class 39 " in finished.stderr
+    assert "class 40 " not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"int8": {"accuracy": 10**400}, "drop": 0},
+        {"int8": [], "drop": [], "per_class": 7, "gate": "passed", "agreement": {}},
+        {"int8": {"accuracy": "86 %"}, "drop_interval": [1], "per_class": {"neutral": {"n": "x"}}},
+    ],
+)
+def test_info_shows_figures_that_are_none_as_not_stated(
+    fer_edge: FerEdge, altered: Callable[..., Path], metrics: dict[str, Any]
+) -> None:
+    rows = shown(fer_edge("info", altered(metrics=metrics)))
+
+    assert {rows[name] for name in ("accuracy", "recall", "gate", "same answer")} == {"not stated"}
+
+
+@pytest.mark.parametrize("command", ["info", "selftest", "run"])
+def test_an_operator_that_no_device_has_is_refused_by_name(
+    fer_edge: FerEdge, tiny: Path, tmp_path: Path, command: str
+) -> None:
+    model = read_model(tiny)
+    path = tmp_path / "flex.tflite"
+    write_model(path, with_custom(model.flatbuffer, b"FlexErf"), model.contract, model.golden)
+    given = ["--model", path, "--source", tmp_path] if command == "run" else [path]
+    write_picture(tmp_path / "face.png", draw_face("happiness", seed=1)[0])
+
+    finished = fer_edge(command, *given)
+
+    assert finished.code == 1
+    assert finished.stdout == ""
+    assert finished.stderr.splitlines()[-1].startswith(
+        f"error: {path}: operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; "
+    )
+
+
+@pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
+def test_info_shows_the_contract_of_a_detector(fer_edge: FerEdge, recipe: str) -> None:
+    path = BUNDLED_DETECTORS[recipe]
+
+    people, programs = fer_edge("info", path), fer_edge("info", path, "--json")
+
+    rows = shown(people)
+    assert rows["finds"] == "faces, their boxes and five landmarks, from a score of 0.6 on"
+    assert rows["input"] == "320x256 BGR, or any other multiples of 32"
+    assert rows["network"] == "yunet, 53,104 parameters, 68,844,800 multiply-accumulates"
+    assert rows["file"].startswith(f"{path.stat().st_size / 1e3:,.0f} KB, {recipe}; ")
+    assert rows["weights"].startswith("face_detection_yunet_2023mar.onnx (OpenCV Zoo, models/face_detection_yunet); ")
+    assert "sha256 8f2383e4dd3c; MIT, Copyright (c) 2020 Shiqi Yu; trained on WIDER FACE" in rows["weights"]
+    assert rows.get("calibrated") == ("160 drawn pictures, seed 0" if recipe == "int8" else None)
+    assert "not stated" not in rows.values()
+    document = json.loads(programs.stdout)
+    assert (document["task"], document["width"], document["height"]) == ("faces", 320, 256)
+    assert (document["decoding"], np.shape(document["scale"]), np.shape(document["offset"])) == (
+        *("yunet", (3, 16)),
+        (3, 16),
+    )
+    assert document["auto_takes"] == detector_recipe()
+    assert document["bytes"] == path.stat().st_size
+
+
+def test_info_says_which_form_is_used_on_this_processor(fer_edge: FerEdge) -> None:
+    told = {shown(fer_edge("info", path))["auto takes"] for path in BUNDLED_DETECTORS.values()}
+
+    assert told == {f"on this processor the bundled detector's {detector_recipe()} form"}
+
+
+def test_info_of_a_detector_says_what_its_contract_does_not_state(fer_edge: FerEdge, tmp_path: Path) -> None:
+    model = read_detector(BUNDLED_DETECTORS["int8"])
+    contract = replace(model.contract, data={"calibration": "well"}, network={}, made_with={})
+    write_detector(tmp_path / "other.tflite", model.flatbuffer, contract, model.golden)
+
+    told = fer_edge("info", tmp_path / "other.tflite").stderr
+
+    assert re.findall(r"(\S.*\S) +not stated", told) == ["network", "weights", "calibrated", "made with"]
+
+
+def test_info_without_a_model_shows_all_bundled_ones(fer_edge: FerEdge) -> None:
+    people, programs = fer_edge("info"), fer_edge("info", "--json")
+
+    assert people.code == 0
+    documents = json.loads(programs.stdout)["models"]
+    assert [(Path(one["model"]).name, one["task"]) for one in documents] == [
+        ("edge.tflite", "expressions"),
+        ("yunet_int8.tflite", "faces"),
+        ("yunet_float16.tflite", "faces"),
+    ]
+    assert all(f"{Path(one['model']).name}\n" in people.stderr for one in documents)
+    assert {one["auto_takes"] for one in documents[1:]} == {detector_recipe()}
+
+
+def test_selftest_without_a_model_repeats_all_bundled_ones(fer_edge: FerEdge) -> None:
+    finished = fer_edge("selftest", "--json")
+
+    assert finished.code == 0
+    documents = json.loads(finished.stdout)["models"]
+    assert [(Path(one["model"]).name, one["passed"]) for one in documents] == [
+        ("edge.tflite", True),
+        ("yunet_int8.tflite", True),
+        ("yunet_float16.tflite", True),
+    ]
+
+
+def test_selftest_of_a_detector_that_answers_otherwise_exits_1(fer_edge: FerEdge, tmp_path: Path) -> None:
+    model = read_detector(BUNDLED_DETECTORS["int8"])
+    golden = replace(model.golden, maps=tuple(one + 10 for one in model.golden.maps))  # and so other faces, too
+    write_detector(tmp_path / "other.tflite", model.flatbuffer, model.contract, golden)
+
+    finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
+
+    assert finished.code == 1
+    assert json.loads(finished.stdout)["passed"] is False
+    assert "not as on the workstation: network, fast kernels, faces" in finished.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["info", "selftest"])
+def test_a_detector_of_another_fer_edge_is_one_clear_line(fer_edge: FerEdge, tmp_path: Path, command: str) -> None:
+    packed = read_packed(BUNDLED_DETECTORS["int8"])
+    document = {name: value for name, value in packed.document.items() if name != "decoding"}
+    write_packed(tmp_path / "old.tflite", packed.flatbuffer, "faces", document, packed.golden)
+
+    finished = fer_edge(command, tmp_path / "old.tflite", "--json")
+
+    assert (finished.code, finished.stdout) == (1, "")
+    [line] = finished.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'old.tflite'}: a face detector of another fer-edge; ")
+
+
+def test_selftest_passes_and_says_so(fer_edge: FerEdge, tiny: Path) -> None:
+    finished = fer_edge("selftest", tiny, "--json")
+
+    assert finished.code == 0
+    assert json.loads(finished.stdout)["passed"] is True
+    first, *stages = finished.stderr.splitlines()
+    assert first == f"{tiny}:"
+    assert [line.strip().split(":")[0] for line in stages] == ["crop", "network", "fast kernels"]
+
+
+def test_selftest_of_a_model_that_answers_otherwise_exits_1(fer_edge: FerEdge, tiny: Path, tmp_path: Path) -> None:
+    model = read_model(tiny)
+    golden = replace(model.golden, logits=model.golden.logits + 1)
+    write_model(tmp_path / "other.tflite", model.flatbuffer, model.contract, golden)
+
+    finished = fer_edge("selftest", tmp_path / "other.tflite", "--json")
+
+    assert finished.code == 1
+    assert json.loads(finished.stdout)["passed"] is False
+    assert "not as on the workstation: network, fast kernels" in finished.stderr.splitlines()[-1]
+
+
+def test_selftest_of_a_crop_that_is_cut_otherwise_names_the_crop_alone(
+    fer_edge: FerEdge, altered: Callable[..., Path]
+) -> None:
+    finished = fer_edge("selftest", altered(crop_scale=1.1))
+
+    assert finished.code == 1
+    assert "not as on the workstation: crop;" in finished.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["info", "selftest"])
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda content, _: content[:-40], "no fer-edge contract in it, or cut short; make one: fer-edge export RUN"),
+        (lambda content, size: content[:size], "no fer-edge contract in it, or cut short; "),
+        (lambda content, size: content[: size + 60] + b"????" + content[size + 64 :], "its contract is damaged ("),
+        (lambda content, _: content[:5000] + b"????" + content[5004:], "the model is damaged (its sha256 differs); "),
+        (lambda content, size: content[: size - 64] + content[size:], "the model is damaged (its sha256 differs); "),
+    ],
+    ids=["cut tail", "no tail", "damaged tail", "damaged network", "shortened network"],
+)
+def test_a_damaged_file_is_one_clear_line(
+    fer_edge: FerEdge, tiny: Path, tmp_path: Path, command: str, damage: Callable[[bytes, int], bytes], told: str
+) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(damage(tiny.read_bytes(), len(read_model(tiny).flatbuffer)))
+
+    finished = fer_edge(command, path, "--json")
+
+    assert (finished.code, finished.stdout) == (1, "")
+    [line] = finished.stderr.splitlines()
+    assert line.startswith(f"error: {path}: {told}")
+
+
+@pytest.mark.parametrize("command", ["info", "selftest"])
+def test_a_newer_contract_asks_for_a_newer_fer_edge(
+    fer_edge: FerEdge, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    model = read_model(tiny)
+    with monkeypatch.context() as newer:
+        newer.setattr("fer_edge.model.package.VERSION", 2)
+        write_model(tmp_path / "newer.tflite", model.flatbuffer, model.contract, model.golden)
+
+    finished = fer_edge(command, tmp_path / "newer.tflite")
+
+    assert (finished.code, finished.stdout) == (1, "")
+    [line] = finished.stderr.splitlines()
+    assert line.endswith("contract version 2, this fer-edge reads 1; update fer-edge, or export the model again")

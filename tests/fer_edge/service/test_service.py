@@ -1,0 +1,284 @@
+import json
+import re
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import FerEdgeError, UsageError
+from fer_edge.service import install
+from fer_edge.service.install import Place, install, remove, status
+from fer_edge.service.unit import Given, Unit, unit_text
+from support.command import FerEdge
+
+
+@pytest.mark.parametrize("flags", [["--speed", "9"], ["--conf", "7"], ["0"], ["--detector", "best"]])
+def test_what_run_would_refuse_is_refused_at_once(fer_edge: FerEdge, flags: list[str]) -> None:
+    finished = fer_edge("service", "install", "--dry-run", "--", *flags)
+
+    assert (finished.code, finished.stdout) == (2, "")
+    assert "Usage: fer-edge run" in finished.stderr
+
+
+class Systemd:
+    """Remembers what systemctl was told."""
+
+    def __init__(self, answer: str = "", refuses: str | None = None) -> None:
+        self.told: list[str] = []
+        self.answer, self.refuses = answer, refuses
+
+    def __call__(self, words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        self.told.append(" ".join(words))
+        if words[0] == self.refuses:
+            return subprocess.CompletedProcess(words, 1, "", "Failed to connect to bus:\nNo medium found\n")
+        return subprocess.CompletedProcess(words, 0, self.answer, "")
+
+
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if systemd ran this machine, and this user were root."""
+    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+
+
+PLAIN = Unit(
+    python="/home/ana/fer/bin/python",
+    given=Given(("--source", "0"), {}, (), ()),
+    user=None,
+    group_video=True,
+    secrets_file=Path("/etc/fer-edge.env"),
+    memory_mb=1024,
+    growing_pauses=False,
+)
+SECRETIVE = replace(PLAIN, given=Given((), {"FER_EDGE_SOURCE": "rtsp://ana:pass@camera"}, (), ()))
+
+
+@pytest.mark.usefixtures("booted")
+def test_installing_writes_the_unit_and_starts_it(tmp_path: Path) -> None:
+    systemd = Systemd()
+    place = Place(tmp_path / "system", False, systemd)
+    ours = replace(SECRETIVE, given=replace(SECRETIVE.given, written=(tmp_path / "new/faces",)))
+
+    report = install(ours, place)
+
+    assert systemd.told == [
+        "show --property=Version",
+        *("daemon-reload", "enable fer-edge.service", "restart fer-edge.service"),
+    ]
+    assert place.unit.read_text() == unit_text(ours)
+    assert place.secrets.read_text() == 'FER_EDGE_SOURCE="rtsp://ana:pass@camera"\n'
+    assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.unit.stat().st_mode) & 0o044 == 0o044
+    assert (tmp_path / "new/faces").is_dir()
+    assert "pass" not in "".join(report.lines) + json.dumps(report.facts)
+
+
+@pytest.mark.usefixtures("booted")
+def test_installing_again_leaves_what_installing_once_leaves(tmp_path: Path) -> None:
+    place = Place(tmp_path, False, Systemd())
+    install(SECRETIVE, place)
+    install(PLAIN, place)
+    install(PLAIN, place)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["fer-edge.service"]
+    assert place.unit.read_text() == unit_text(PLAIN)
+
+
+@pytest.mark.usefixtures("booted")
+def test_removing_leaves_nothing_and_can_be_done_twice(tmp_path: Path) -> None:
+    systemd = Systemd()
+    place = Place(tmp_path, False, systemd)
+    install(SECRETIVE, place)
+    systemd.told.clear()
+
+    first, second = remove(place), remove(place)
+
+    assert systemd.told == ["disable --now fer-edge.service", "daemon-reload", "reset-failed fer-edge.service"]
+    assert list(tmp_path.iterdir()) == []
+    assert first.passed
+    assert second.passed
+    assert second.lines == [f"nothing to remove: there is no {tmp_path}/fer-edge.service"]
+
+
+@pytest.mark.usefixtures("booted")
+def test_what_systemd_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(FerEdgeError, match=r"systemctl --user enable .*: Failed to connect to bus: No"):
+        install(PLAIN, Place(tmp_path, True, Systemd(refuses="enable")))
+
+
+@pytest.mark.usefixtures("booted")
+def test_where_systemd_does_not_answer_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(FerEdgeError, match=r"log in as this user \(ssh, not su\), or type: export XDG_RUNTIME_DIR="):
+        install(PLAIN, Place(tmp_path, True, Systemd(refuses="show")))
+    assert list(tmp_path.iterdir()) == []
+
+
+SHOWN = """\
+LoadState=loaded
+ActiveState={}
+SubState={}
+UnitFileState=enabled
+NRestarts=3
+Result={}
+StateChangeTimestamp=Sun 2026-11-22 00:13:00 UTC
+"""
+
+
+@pytest.mark.usefixtures("booted")
+def test_status_is_one_line_and_where_the_log_is(tmp_path: Path) -> None:
+    report = status(Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success"))))
+
+    assert report.lines == [
+        "fer-edge.service: active (running) since Sun 2026-11-22 00:13:00 UTC, enabled, started again 3 times",
+        "log: journalctl -u fer-edge -n 20 --no-pager",
+    ]
+    assert report.passed
+    assert report.facts["ActiveState"] == "active"
+
+
+@pytest.mark.usefixtures("booted")
+def test_a_service_that_does_not_run_does_not_pass(tmp_path: Path) -> None:
+    report = status(Place(tmp_path, True, Systemd(SHOWN.format("activating", "auto-restart", "exit-code"))))
+
+    assert not report.passed
+    assert report.lines[0].endswith("started again 3 times, last time: exit-code")
+    assert report.lines[1] == "log: journalctl --user -u fer-edge -n 20 --no-pager"
+
+
+@pytest.mark.usefixtures("booted")
+def test_status_of_no_service_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        FerEdgeError, match="no service is installed; type: fer-edge service install --user -- --source 0"
+    ):
+        status(Place(tmp_path, True, Systemd("LoadState=not-found\nActiveState=inactive\n")))
+
+
+def test_without_root_it_says_what_to_type_and_shows_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.argv", ["/home/ana/my env/bin/fer-edge", "service"])
+    place = Place(tmp_path, False, Systemd())
+
+    with pytest.raises(FerEdgeError) as refused:
+        install(PLAIN, place, ["--source", "rtsp://ana:pass@camera", "--save", "my faces"])
+
+    assert str(refused.value) == (
+        "a service of this machine needs root; type: sudo '/home/ana/my env/bin/fer-edge' service install -- "
+        "--source 'rtsp://***@camera' --save 'my faces'"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("booted")
+def test_sudo_and_user_do_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ana")
+
+    with pytest.raises(UsageError, match=r"--user and sudo do not go together; type, without sudo: .* install --user"):
+        install(PLAIN, Place(tmp_path, True, Systemd()))
+
+
+def test_who_typed_sudo_is_whose_rights_the_service_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ana")
+
+    assert install.service_user() == "ana"
+
+
+def test_a_small_machine_gives_half_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "memory_mb", lambda: {"MemTotal": 440.0})
+    assert install.memory_limit_mb() == 220
+    monkeypatch.setattr(install, "memory_mb", lambda: {"MemTotal": 8_000.0})
+    assert install.memory_limit_mb() == 1024
+
+
+def test_a_machine_without_systemd_gets_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(FerEdgeError, match="systemd does not run this machine, so there are no services; look at"):
+        install.require_systemd(tmp_path / "run/systemd/system")
+
+
+@pytest.mark.parametrize("flags", [["--source", "0"], ["--", "--source", "0"]])
+def test_a_dry_run_prints_the_unit_and_nothing_else(fer_edge: FerEdge, flags: list[str]) -> None:
+    finished = fer_edge("service", "install", "--user", "--dry-run", *flags)
+
+    assert (finished.code, finished.stderr) == (0, "")
+    assert re.search(r"^ExecStart=:.* -m fer_edge run --source 0$", finished.stdout, re.MULTILINE)
+
+
+def test_a_dry_run_as_json_names_secrets_without_telling_them(fer_edge: FerEdge) -> None:
+    finished = fer_edge("service", "install", "--dry-run", "--json", "--source", "rtsp://ana:pass@camera")
+
+    document = json.loads(finished.stdout)
+    assert document["secrets"] == ["FER_EDGE_SOURCE"]
+    assert "pass@" not in finished.stdout + finished.stderr
+
+
+def test_variables_of_fer_edge_hold_in_the_service_unless_a_flag_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_RUNTIME", "tflite")
+    monkeypatch.setenv("FER_EDGE_SOURCE", "rtsp://ana:old@camera")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/home.pem")
+
+    place, flags = Place(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
+
+    theirs = {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
+    assert install.plan(flags, place).secrets == theirs
+    with_tls = install.plan([*flags, "--mqtt", "mqtts://broker"], place)
+    assert with_tls.secrets == {**theirs, "SSL_CERT_FILE": "/etc/home.pem"}
+
+
+def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
+    tmp_path: Path, booted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
+    place = Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
+
+    report = install(install.plan(["--mqtt", "mqtt://ana@broker"], place), place)
+
+    assert 'FER_EDGE_MQTT_PASSWORD="s3cret"\n' in place.secrets.read_text()
+    assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600
+    assert f"EnvironmentFile={place.secrets}" in place.unit.read_text()
+    assert "s3cret" not in place.unit.read_text() + "".join(report.lines) + json.dumps(report.facts)
+    assert status(place).lines[2] == f"passwords and tokens: {place.secrets}; to change one, install again"
+    remove(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.argv", ["/opt/fer-edge"])
+    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
+    place = Place(tmp_path, False, Systemd())
+
+    with pytest.raises(FerEdgeError) as refused:
+        install(PLAIN, place, ["--mqtt", "mqtt://ana@broker"])
+
+    assert str(refused.value) == (
+        "a service of this machine needs root; type: sudo --preserve-env=FER_EDGE_MQTT_PASSWORD /opt/fer-edge service "
+        "install -- --mqtt 'mqtt://***@broker'"
+    )
+
+
+def test_status_takes_no_flags_of_run(fer_edge: FerEdge) -> None:
+    finished = fer_edge("service", "status", "--source", "0")
+
+    assert finished.code == 2
+    assert "takes neither flags for run nor --dry-run" in finished.stderr
+
+
+@pytest.mark.usefixtures("booted")
+def test_folders_that_are_made_belong_to_who_writes_into_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Path] = []
+    monkeypatch.setattr("os.chown", lambda path, user, group: given.append(path))
+    (tmp_path / "old").mkdir()
+    folder = tmp_path / "old/new/faces"
+
+    install(replace(PLAIN, user="root", given=Given((), {}, (), (folder,))), Place(tmp_path, False, Systemd()))
+
+    assert sorted(given) == [tmp_path / "old/new", folder]

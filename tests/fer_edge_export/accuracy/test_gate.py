@@ -1,0 +1,201 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.errors import GateError
+from fer_edge_export.accuracy.compare import compare, matched_change
+from fer_edge_export.accuracy.gate import Rule, check, collapses, judge, passes, remedies
+
+CLASSES = ("a", "b", "c")
+
+
+def logits(answers: list[int]) -> np.ndarray:
+    """Logits that answer so."""
+    return np.eye(3, dtype=np.float32)[answers] * 10
+
+
+def test_comparison_counts_drop_agreement_and_change_per_class() -> None:
+    truth = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    float_answers = [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]  # 8 of 10 right
+    int8_answers = [0, 0, 0, 1, 1, 1, 1, 1, 1, 2]  # 8 of 10 right, three answers differ
+
+    result = compare(logits(float_answers), logits(int8_answers), truth, CLASSES)
+
+    assert result["n"] == 10
+    assert result["drop"] == 0.0
+    assert result["agreement"] == 0.7
+    assert (result["lost"], result["gained"], result["mcnemar_p"]) == (1, 1, 1.0)
+    a, b, c = (result["per_class"][name] for name in CLASSES)
+    assert (a["n"], a["float32"], a["int8"], a["change"]) == (4, 1.0, 0.75, -0.25)
+    assert (b["n"], b["float32"], b["int8"], b["change"]) == (6, 0.666667, 0.833333, 0.166667)
+    assert [(row["lost"], row["gained"]) for row in (a, b, c)] == [(1, 0), (0, 1), (0, 0)]
+    assert (c["n"], c["float32"], c["int8"], c["change"], c["interval"]) == (0, None, None, None, None)
+    assert result["float32"]["balanced_accuracy"] == 0.833333
+
+
+def test_a_drop_is_float_minus_int8() -> None:
+    truth = np.array([0, 1, 2, 2])
+
+    worse = compare(logits([0, 1, 2, 2]), logits([0, 1, 2, 1]), truth, CLASSES)
+    better = compare(logits([0, 1, 2, 1]), logits([0, 1, 2, 2]), truth, CLASSES)
+
+    assert (worse["drop"], better["drop"]) == (0.25, -0.25)
+
+
+def test_temperature_changes_the_calibration_error_and_nothing_else() -> None:
+    truth = np.array([0, 1, 2, 2])
+    answers = logits([0, 1, 2, 1]) / 10
+
+    cold, warm = (compare(answers, answers, truth, CLASSES, temperature) for temperature in (0.1, 10.0))
+
+    assert cold["float32"]["calibration_error"] != warm["float32"]["calibration_error"]
+    assert cold["float32"]["accuracy"] == warm["float32"]["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("drop", "max_drop", "expected"),
+    [
+        (0.0, 0.0, True),
+        (0.01, 0.01, True),  # exactly what is allowed
+        (0.010001, 0.01, False),
+        (-0.02, 0.0, True),  # int8 is better
+    ],
+)
+def test_gate_at_its_edges(drop: float, max_drop: float, expected: bool) -> None:
+    assert passes(drop, max_drop) is expected
+
+
+def test_the_interval_of_a_change_is_agresti_and_mins() -> None:
+    change = matched_change(lost=16, gained=9, n=100)
+
+    assert change is not None
+    # by hand: half a face in each cell, so 9.5 - 16.5 = -7 of 102; 1.96 sqrt(26 - 49 / 102) / 102 on either side
+    assert [round(value, 4) for value in change] == [-0.07, -0.1657, 0.0284]
+
+
+def test_equal_answers_leave_less_doubt_the_more_faces_there_are() -> None:
+    few, many = (matched_change(0, 0, n) for n in (30, 3000))
+
+    assert few is not None
+    assert many is not None
+    assert (round(few.high, 4), round(many.high, 5)) == (0.0612, 0.00065)
+
+
+def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> dict[str, Any]:
+    """A comparison of n faces of classes a and b in turn that float32 answers right but for `gained` of `of_class`."""
+    truth = np.arange(n) % 2
+    before, after = truth.copy(), truth.copy()
+    rows = np.flatnonzero(truth == of_class)
+    after[rows[:lost]] = 2
+    before[rows[lost : lost + gained]] = 2
+    return compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES)
+
+
+def test_point_judges_what_was_measured_and_tells_of_the_bound() -> None:
+    comparison = compared(1000, lost=12, gained=4)  # 0.8 points, at most 1.6
+
+    point, bound = (judge(comparison, "int8", rule, 0.01) for rule in ("point", "bound"))
+
+    assert (point["passed"], point["failures"]) == (True, [])
+    [told] = point["findings"]
+    line = "int8 lost 0.0080 of accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
+    assert told == line + "allowed is 0.01"
+    assert (bound["passed"], bound["failures"], bound["findings"]) == (False, [told], [])
+
+
+@pytest.mark.parametrize("rule", ["point", "bound"])
+def test_a_drop_beyond_the_limit_fails_by_either_rule(rule: Rule) -> None:
+    gate = judge(compared(1000, lost=11), "int8", rule, 0.01)
+
+    assert gate["passed"] is False
+    assert gate["failures"] == ["int8 lost 0.0110 of accuracy (1.0000 -> 0.9890, n=1000); allowed is 0.01"]
+
+
+def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
+    truth = np.array([0] * 5000 + [1] * 20)
+    before, after = truth.copy(), truth.copy()
+    after[5000:5010] = 0  # half of the rare class, 0.2 points of all
+
+    gate = judge(compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES), "int8", "point", 0.01)
+
+    assert gate["passed"] is False
+    assert gate["failures"] == ["b collapsed: recall 1.0000 -> 0.5000, n=20"]
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "after", "expected"),
+    [
+        (20, 5, 0, 0.75, True),  # chance 1 in 32
+        (20, 4, 0, 0.8, False),  # chance 1 in 16
+        (20, 8, 4, 0.6, False),  # as much came as went, nearly
+        (100, 10, 0, 0.9, False),  # exactly what is allowed
+        (16, 3, 0, 0.0, True),  # none left
+        (16, 2, 0, 0.0, False),
+        (0, 0, 0, None, False),
+    ],
+)
+def test_when_a_class_counts_as_collapsed(n: int, lost: int, gained: int, after: float | None, expected: bool) -> None:
+    change = None if after is None else (gained - lost) / n
+
+    assert collapses({"n": n, "lost": lost, "gained": gained, "change": change, "int8": after}, "int8") is expected
+
+
+def test_too_few_faces_are_a_finding() -> None:
+    [finding] = judge(compared(100, lost=0), "int8", "point", 0.01)["findings"][1:]
+
+    assert finding == (
+        "100 faces are too few to show a drop within 0.01: where not one answer changes, it may still be 0.0192; "
+        "194 would do"
+    )
+
+
+def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
+    comparison = compared(1000, lost=31)
+    gate = judge(comparison, "int8", "point", 0.01)
+    report = {
+        "gate": gate,
+        "comparison": comparison,
+        "calibration": {"faces": 1, "doubts": []},
+        "advice": ["conv2d: too wide."],
+    }
+
+    with pytest.raises(GateError) as refusal:
+        check(report, Path("out"))
+
+    assert refusal.value.exit_code == 3
+    assert str(refusal.value).startswith(
+        "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.01. The files are in out. "
+        "Try: conv2d: too wide; learned ranges: --qat-epochs 5; "
+        "more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
+        "the next recipe that holds: --auto; "
+    )
+
+
+def test_more_calibration_faces_are_not_advised_where_there_are_many() -> None:
+    assert remedies({"faces": 500, "doubts": []}, [])[0].startswith("other calibration faces: --seed 1")
+
+
+def test_broken_calibration_faces_are_the_first_thing_to_mend() -> None:
+    doubtful = {"faces": 100, "doubts": ["every calibration face is happy; give faces of each class"]}
+
+    ways = remedies(doubtful, ["conv2d: too wide."], can_learn=True)
+
+    assert ways[:3] == [*doubtful["doubts"], "conv2d: too wide", "the next recipe that holds: --auto"]
+
+
+def test_many_changed_answers_fail_the_gate_though_accuracy_holds() -> None:
+    """60 of 200 answers changed from one wrong class to the other."""
+    truth = np.array([0] * 140 + [2] * 60)
+    before = logits([0] * 140 + [0] * 60)
+    after = logits([0] * 140 + [1] * 60)
+
+    gate = judge(compare(before, after, truth, CLASSES), "int8", "point", 0.01)
+
+    assert gate["failures"] == ["int8 and float32 agree on 70.0% of the faces only; that accuracy held is luck"]
+    assert judge(compare(before, after, truth, CLASSES), "int8", "point", 0.31)["passed"]
+
+
+def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:
+    assert remedies(None, [])[0] == "the next recipe that holds: --auto"

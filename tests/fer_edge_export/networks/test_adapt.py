@@ -1,0 +1,138 @@
+"""What is put in front of a network of others, and taken off its end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.data.faceset import FaceSet
+from fer_edge.data.metrics import softmax
+from fer_edge_export.networks.adapt import RANGES, scaled, scaling, told_range, without_softmax
+from fer_edge_export.networks.load import load_network
+
+
+def copied(layer: Any) -> Any:
+    return type(layer).from_config(layer.get_config())
+
+
+def with_end(network: Any, *ends: Any) -> Any:
+    import keras
+
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    pixels = keras.Input(network.input_shape[1:])
+    answer = copy(pixels)
+    for end in ends:
+        answer = end(answer)
+    return keras.Model(pixels, answer, name="theirs")
+
+
+def saved(network: Any, folder: Path) -> Path:
+    path = folder / "theirs.keras"
+    network.save(path)
+    return path
+
+
+def softmax_in_dense(network: Any) -> Any:
+    import keras
+
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    copy.layers[-1].activation = keras.activations.softmax
+    return copy
+
+
+def softmax_layer(network: Any) -> Any:
+    import keras
+
+    return with_end(network, keras.layers.Softmax())
+
+
+def softmax_activation(network: Any) -> Any:
+    import keras
+
+    return with_end(network, keras.layers.Activation("softmax"))
+
+
+def softmax_operation(network: Any) -> Any:
+    import keras
+
+    return with_end(network, keras.ops.softmax)
+
+
+def softmax_in_a_network_inside(network: Any) -> Any:
+    return with_end(softmax_in_dense(network))
+
+
+def softmax_layer_in_a_network_inside(network: Any) -> Any:
+    return with_end(with_end(softmax_layer(network)))
+
+
+def no_softmax(network: Any) -> Any:
+    return with_end(network)
+
+
+ENDS = [
+    softmax_in_dense,
+    softmax_layer,
+    softmax_activation,
+    softmax_operation,
+    softmax_in_a_network_inside,
+    softmax_layer_in_a_network_inside,
+]
+
+
+@pytest.mark.parametrize("make", [*ENDS, no_softmax])
+def test_a_softmax_is_taken_off_wherever_the_network_ends_in_it(
+    make: Callable[[Any], Any], network: Any, stripes: FaceSet, tmp_path: Path
+) -> None:
+    pixels = stripes.faces[:9, :, :, None].astype(np.float32) / 255
+    logits = network.predict(pixels, verbose=0)
+    theirs = load_network(saved(make(network), tmp_path))
+    before = theirs.predict(pixels, verbose=0)
+
+    after = without_softmax(theirs).predict(pixels, verbose=0)
+
+    assert before == pytest.approx(logits if make is no_softmax else softmax(logits), abs=1e-5)
+    assert after == pytest.approx(logits, abs=1e-4)
+
+
+@pytest.mark.parametrize("pixels", RANGES)
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_the_scaling_is_that_of_keras_applications(pixels: Any, order: Any) -> None:
+    import keras
+
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
+    given = rgb[..., ::-1] if order == "bgr" else rgb
+    prepare = keras.applications.imagenet_utils.preprocess_input
+    wanted = {
+        "0..1": given / 255,
+        "0..255": given,
+        "-1..1": prepare(given.copy(), mode="tf"),
+        "torch": prepare(given.copy(), mode="torch"),
+        "caffe": prepare(given.copy(), mode="caffe"),
+    }[pixels]
+    identity = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Identity()])
+
+    got = scaled(identity, scaling(pixels, order, 3)).predict(rgb / 255, verbose=0)
+
+    assert got == pytest.approx(wanted, abs=1e-3)
+
+
+def test_bytes_are_told_by_a_rescaling_in_front_and_by_nothing_else(network: Any) -> None:
+    import keras
+
+    def behind(*fronts: Any) -> Any:
+        return keras.Sequential([keras.Input((16, 16, 1)), *fronts, *(copied(layer) for layer in network.layers)])
+
+    rescaling = keras.layers.Rescaling
+
+    assert told_range(behind(rescaling(1 / 255))) == "0..255"
+    augmented = [keras.layers.RandomFlip(), keras.layers.RandomZoom(0.1), rescaling(1 / 127.5, offset=-1)]
+    assert told_range(behind(*augmented)) == "0..255"
+    assert told_range(with_end(behind(rescaling(1 / 255)))) == "0..255"
+    assert told_range(behind(rescaling(2.0, offset=-1))) is None
+    assert told_range(behind(keras.layers.BatchNormalization(), rescaling(1 / 255))) is None
+    assert told_range(network) is None

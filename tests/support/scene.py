@@ -1,0 +1,81 @@
+"""Drawn people who stand where a test puts them, and a detector that knows it."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+
+from fer_edge.detection.detector import Detection, Landmarks
+from fer_edge.imaging.crop import Box
+from fer_edge.imaging.images import Pixels
+from fer_edge.synthetic.render import draw_face
+from fer_edge.tracking.tracker import Followed, Follower
+
+STEP = 1 / 25
+
+
+@cache
+def person(seed: int) -> tuple[Pixels, Box]:
+    return draw_face("neutral", seed, 192)
+
+
+class Stage:
+    """Drawn people before a wall, and a detector that knows where they stand; `asked` counts its answers."""
+
+    name = "stage"
+
+    def __init__(self, size_wh: tuple[int, int] = (640, 480)) -> None:
+        rng = np.random.default_rng(0)
+        small = rng.integers(60, 200, (6, 8, 3)).astype(np.uint8)
+        self.wall: Pixels = np.asarray(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+        self.people: dict[int, Box] = {}
+        self.unseen: set[int] = set()
+        self.hidden: set[int] = set()
+        self.asked = 0
+
+    def frame(self) -> Pixels:
+        """Draw everybody where he is."""
+        frame_bgr: Pixels = self.wall.copy()
+        for seed, box in self.people.items():
+            if seed not in self.hidden:
+                self._paint(frame_bgr, seed, box)
+        return frame_bgr
+
+    def _paint(self, frame_bgr: Pixels, seed: int, box: Box) -> None:
+        face, inner = person(seed)
+        scale = box.w / inner.w
+        grid = np.array([[scale, 0, box.x - scale * inner.x], [0, scale, box.y - scale * inner.y]])
+        size_wh = frame_bgr.shape[1], frame_bgr.shape[0]
+        seen = cv2.warpAffine(face, grid, size_wh, flags=cv2.INTER_AREA)
+        mask = cv2.warpAffine(np.full(face.shape[:2], 255, np.uint8), grid, size_wh) > 127
+        frame_bgr[mask] = seen[mask]
+
+    def detect(self, frame_bgr: Pixels) -> list[Detection]:
+        self.asked += 1
+        there = [box for seed, box in self.people.items() if seed not in self.unseen | self.hidden]
+        return [Detection(box, 0.9, landmarks_of(box)) for box in there]
+
+
+def landmarks_of(box: Box) -> Landmarks:
+    """Where a detector sees eyes, nose and corners of the mouth in a box."""
+    shares = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+    return tuple((box.x + x * box.w, box.y + y * box.h) for x, y in shares)
+
+
+def face(x: float, y: float, w: float = 90) -> Box:
+    """A face box around a centre, of the shape that a drawn face has."""
+    h = w * 1.28
+    return Box(x - w / 2, y - h / 2, w, h)
+
+
+def ids(followed: Sequence[Followed]) -> list[int]:
+    return [one.id for one in followed]
+
+
+def still(follower: Follower, stage: Stage, frames: int, begin: float = 0.0) -> list[Followed]:
+    """Show the same picture for some frames."""
+    frame_bgr, followed = stage.frame(), []
+    for number in range(frames):
+        followed = follower.step(frame_bgr, begin + STEP * number)
+    return followed

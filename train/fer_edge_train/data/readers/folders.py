@@ -1,0 +1,137 @@
+"""Class folders: `DIR/<class>/*.jpg`, with or without training, validation and testing above the classes.
+
+This is also what `fer-edge prepare` writes; its `manifest.csv` then tells which faces belong to one group, and which
+photos they were cut from.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from fer_edge.imaging.images import is_picture
+from fer_edge.labels import class_list, fold
+from fer_edge_train.data.table import Skipped, Table, licence_in, make_rows, read_lines
+
+SPLIT_NAMES = {
+    "training": "training",
+    "train": "training",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "testing": "testing",
+    "test": "testing",
+}
+MANIFEST = "manifest.csv"
+
+
+class _Picture(NamedTuple):
+    """One picture in a class folder."""
+
+    path: str
+    """Relative to the data root, with `/`."""
+    name: str
+    """The class folder's name."""
+    split: str
+
+
+class _Made(NamedTuple):
+    """What the manifest says of one file."""
+
+    group: str
+    digest: str
+    """sha256 (hex) of the photo that it was cut from."""
+
+
+def recognises(root: Path) -> bool:
+    """Tell whether `root` holds two class folders or more, or one that is named like an expression."""
+    names = {picture.name for picture in _pictures(root)[0]}
+    return len(names) > 1 or any(fold(name) for name in names)
+
+
+def read(root: Path, known: tuple[str, ...] = ()) -> Table:
+    """Read class folders; names that do not all fold onto the eight expressions stay as they are.
+
+    Args:
+        root: The data set.
+        known: Classes of the model that is to be judged on it: folders named so keep their names.
+    """
+    pictures, skipped = _pictures(root)
+    classes = class_list((picture.name for picture in pictures), known)
+    made = _manifest(root)
+    faces: list[dict[str, object]] = [
+        {
+            "picture": picture.path,
+            "label": picture.name if picture.name in classes else fold(picture.name),
+            "split": picture.split,
+            "group": made[picture.path].group if picture.path in made else picture.path,
+            "origin": picture.path,
+        }
+        for picture in pictures
+    ]
+    originals = {path: face.digest for path, face in made.items() if re.fullmatch("[0-9a-f]{64}", face.digest)}
+    rows, _ = make_rows(faces)  # no file stands in its folder twice
+    return Table(root, "folders", rows, classes, tuple(skipped), licence=licence_in(root), originals=originals)
+
+
+def _pictures(root: Path) -> tuple[list[_Picture], list[Skipped]]:
+    """List the pictures in the class folders, and what else is there and not hidden, lest somebody miss it."""
+    folders, loose = _inside(root, "")
+    splits = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
+    beside = "stands beside training or testing folders; move it into one of them"
+    skipped = [Skipped(folder, beside) for folder in folders if splits and folder not in splits]
+    pictures: list[_Picture] = []
+    for parent in splits or [""]:
+        class_folders, files = _inside(root, parent) if parent else (folders, [])
+        loose += files
+        for folder in class_folders:
+            found, others = _in_class_folder(root, folder)
+            name, split = PurePosixPath(folder).name.strip(), SPLIT_NAMES.get(parent.lower(), "")
+            pictures += [_Picture(path, name, split) for path in found]
+            skipped += others
+    skipped += [Skipped(path, "lies in no class folder") for path in loose if is_picture(Path(path))]
+    return pictures, sorted(skipped)
+
+
+def _in_class_folder(root: Path, folder: str) -> tuple[list[str], list[Skipped]]:
+    """List the pictures of one class, and what else lies there."""
+    folders, files = _inside(root, folder)
+    pictures = [path for path in files if is_picture(Path(path))]
+    skipped = [Skipped(path, "a folder inside a class folder is not read") for path in folders]
+    if len(pictures) < len(files):
+        skipped += [Skipped(path, "not a picture by its suffix") for path in sorted({*files} - {*pictures})]
+    if not folders and not files:
+        skipped = [Skipped(folder, "a class folder without a picture")]
+    shown = {path: path.encode(errors="backslashreplace").decode() for path in pictures}
+    skipped += [Skipped(shown[path], "its name is not UTF-8; rename it") for path in pictures if shown[path] != path]
+    return [path for path in pictures if shown[path] == path], skipped
+
+
+def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """Name the folders and the files inside `folder`, all relative to `root`; hidden ones do not count."""
+    with os.scandir(root / folder) as entries:  # knows folders without asking for each of 100,000 files
+        inside = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    above = f"{folder}/" if folder else ""
+    folders = sorted(above + name for name, is_folder in inside if is_folder)
+    return folders, [above + name for name, is_folder in inside if not is_folder]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()  # alone, it fails on a link to itself
+
+
+def _manifest(root: Path) -> dict[str, _Made]:
+    """Read what `fer-edge prepare` wrote of its files, if it made `root` or the folder that `root` is a split of."""
+    root = root.resolve()
+    for folder in (root, root.parent):
+        lines = read_lines(folder / MANIFEST) if (folder / MANIFEST).is_file() else iter(())
+        heading = next(lines, (0, []))[1]
+        if {"file", "group"} <= set(heading):
+            rows = (dict(zip(heading, fields, strict=False)) for _, fields in lines)
+            prefix = root.relative_to(folder).as_posix() + "/" if root != folder else ""
+            return {
+                row["file"].removeprefix(prefix): _Made(row["group"], row.get("digest", ""))
+                for row in rows
+                if len(row) == len(heading) and row["file"].startswith(prefix)
+            }
+    return {}

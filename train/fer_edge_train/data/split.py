@@ -1,0 +1,155 @@
+"""Dividing faces into training and testing: by class in the same share, by group never on both sides."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fer_edge.data.faceset import SPLITS, FaceSet, drawing_order
+from fer_edge_train.data.settings import DataSettings
+
+Labels = npt.NDArray[np.str_]
+
+
+def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
+    """Put every face into training, validation or testing.
+
+    Splits that the data set brings stay as they are. Where it brings none, testing faces are drawn first; where it
+    brings no validation split, validation faces are then drawn from the training faces.
+
+    Args:
+        rows: Rows of a table: label, group and split.
+        settings: Shares and seed.
+
+    Returns:
+        (n,) training, validation or testing.
+    """
+    labels, groups = rows["label"].to_numpy(np.str_), rows["group"].to_numpy(np.str_)
+    split = rows["split"].to_numpy("U10")
+    if not split.astype(bool).any():
+        split = np.where(draw(labels, groups, settings.split, settings.seed), "testing", "training").astype("U10")
+    if "validation" not in split:
+        training = np.flatnonzero(split == "training")
+        drawn = draw(labels[training], groups[training], settings.validation, settings.seed)
+        split[training[drawn]] = "validation"
+    return split
+
+
+def torn_groups(groups: Labels, split: Labels) -> int:
+    """Count the groups that stand in several splits; only a data set's own splits can do that.
+
+    >>> torn_groups(np.array(["a", "a", "b"]), np.array(["training", "testing", "testing"]))
+    1
+    """
+    pairs = set(zip(groups.tolist(), split.tolist(), strict=True))
+    return len(pairs) - len({group for group, _ in pairs})
+
+
+def doubts(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[str]:
+    """Say, in a line each, what a person has to know of a split before trusting it.
+
+    Args:
+        rows: Rows of a table: picture, label, group and the split that the data set brings.
+        split: (n,) training, validation or testing, as `assign` gave it.
+        settings: How it was made.
+    """
+    lines = _doubts_of_persons(rows) if settings.group == "person" else []
+    wanted, labels = set(split.tolist()), rows["label"].to_numpy(np.str_)
+    if not rows["split"].astype(bool).any():
+        wanted |= {
+            "training",
+            *(["testing"] if settings.split else []),
+            *(["validation"] if settings.validation else []),
+        }
+    for part in (part for part in SPLITS if part in wanted):
+        missing = sorted(set(labels.tolist()) - set(labels[split == part].tolist()))
+        if part not in split:
+            lines.append(f"no {part} face: the faces of a class are all of one {settings.group}, and stay together")
+        elif missing:
+            meaning = "they cannot be learnt" if part == "training" else "how well they are recognised cannot be told"
+            lines.append(f"no {part} face of {', '.join(missing)}: {meaning}")
+    return lines
+
+
+def _doubts_of_persons(rows: pd.DataFrame) -> list[str]:
+    """Say where file names may not tell persons."""
+    counts = rows["group"].value_counts()
+    if len(counts) == rows["picture"].nunique():
+        return ["--group person changed nothing: the file names tell no persons, as First_Last_0001.jpg would"]
+    if 2 * counts.iloc[0] > len(rows):
+        person = f"{counts.iloc[0]:,} of {len(rows):,} faces are of one person by their file names, {counts.index[0]}"
+        return [f"{person}; if that is no person, leave out --group person"]
+    return []
+
+
+def doubts_of(faces: FaceSet) -> list[str]:
+    """Say what a person has to know of the split of `faces`, which were read or prepared with any settings."""
+    then = faces.source.get("settings", {})
+    settings = DataSettings(**{name: then[name] for name in ("group", "split", "validation") if name in then})
+    brought = faces.split if faces.source.get("split") == "own" else ""
+    labels = np.array(faces.classes)[faces.labels]
+    rows = pd.DataFrame({"picture": faces.names, "label": labels, "group": faces.group, "split": brought})
+    return doubts(rows, faces.split, settings)
+
+
+def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw `share` of the faces, as near as whole groups allow in every class.
+
+    Groups are tried in their `fer_edge.data.faceset.drawing_order`, which does not depend on the order of the faces.
+
+    Args:
+        labels: (n,) class names.
+        groups: (n,) group names; a group is drawn whole or not at all.
+        share: 0 to 1.
+        seed: Another seed draws other groups.
+
+    Returns:
+        (n,) true for the faces drawn. A class with two groups or more has a face on either side where groups allow.
+    """
+    drawn = np.zeros(len(labels), bool)
+    if share <= 0 or len(labels) == 0:
+        return drawn
+    _, label_index = np.unique(labels, return_inverse=True)
+    names, group_index = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), label_index.max() + 1), np.int64)
+    np.add.at(counts, (group_index, label_index), 1)
+    order = drawing_order(names.tolist(), seed)
+    return np.asarray(_draw_groups(counts, order, _targets(counts, share))[group_index], np.bool_)
+
+
+def _targets(counts: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
+    """Faces to draw per class, (classes,): they sum to the share of all faces, but a class never ends up bare."""
+    wanted = counts.sum(axis=0) * share
+    targets = np.floor(wanted).astype(np.int64)
+    remainder = round(wanted.sum()) - targets.sum()
+    targets[np.argsort(targets - wanted, kind="stable")[:remainder]] += 1
+    several_groups = (counts > 0).sum(axis=0) >= 2
+    return np.where(several_groups, np.clip(targets, 1, counts.sum(axis=0) - 1), 0)
+
+
+def _draw_groups(
+    counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Draw groups until each class has its target, the rarest class first, because it has the least choice.
+
+    Args:
+        counts: (groups, classes) faces.
+        order: (groups,) in which to try them.
+        targets: (classes,) faces to draw.
+    """
+    drawn = np.zeros(len(counts), bool)
+    missing = targets.copy()
+    for label in np.argsort(targets, kind="stable"):
+        candidates = order[(counts[order, label] > 0) & ~drawn[order]]
+        for group in candidates:
+            if missing[label] <= 0:
+                break
+            if not drawn[group] and (counts[group] <= np.maximum(missing, 0)).all():
+                drawn[group] = True
+                missing -= counts[group]
+        if (
+            missing[label] == targets[label] > 0 and len(candidates) >= 2
+        ):  # no group fits: take the one that overshoots least
+            group = min(candidates, key=lambda g: np.maximum(counts[g] - np.maximum(missing, 0), 0).sum())
+            drawn[group] = True
+            missing -= counts[group]
+    return drawn

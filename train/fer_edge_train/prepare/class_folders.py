@@ -1,0 +1,237 @@
+"""Writing a data set as class folders: `OUT/training/<class>/` and `OUT/testing/<class>/` with `manifest.csv`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fer_edge.data.faceset import photo_id
+from fer_edge.errors import DataError
+from fer_edge.files import make_folder, remove_temporaries, sha256, write_json
+from fer_edge.imaging.crop import crop_face, resize_face, whole
+from fer_edge.imaging.images import Colour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
+from fer_edge_train.data.crops import boxes_of, digest_of, face_box, for_each_picture
+from fer_edge_train.data.fingerprints import SIZE as LOOK_SIZE
+from fer_edge_train.data.fingerprints import Looks, joined, look_at
+from fer_edge_train.data.in_memory import no_face_left, source_of
+from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.data.split import assign, doubts
+from fer_edge_train.data.table import Skipped, Table
+from fer_edge_train.prepare.html_report import write_page
+from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.report import Report, make_report
+from fer_edge_train.prepare.resume import Part, Stage
+
+FACES = "faces"
+"""Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
+
+
+class Seen(NamedTuple):
+    """A face as `fer_edge_train.data.fingerprints` wants it."""
+
+    side: float
+    """Longer side of its box, in pixels of the source picture."""
+    face: Pixels
+    """(48, 48) uint8 grey."""
+
+
+class Staged(NamedTuple):
+    """One face that was written, and what the manifest says of it."""
+
+    row: int
+    """Row of the table."""
+    file: str
+    """What it is called for now."""
+    name: str
+    """What it will be called."""
+    digest: str
+    """sha256 of the source picture."""
+    box: str
+    """Face box, "x y w h" in pixels of the source picture."""
+    copied: bool
+    """The file could not be linked."""
+
+
+def write_class_folders(
+    table: Table,
+    out: Path,
+    settings: DataSettings,
+    stage: Stage,
+    *,
+    size: int | None = None,
+    colour: Colour = "grey",
+    link: bool = False,
+) -> Report:
+    """Write every face of `table` to `out`, whole or not at all.
+
+    No validation faces are set apart from the training faces: `train` does that.
+
+    Args:
+        table: The data set.
+        out: Folder to make.
+        settings: How to split.
+        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        size: Side of each face in pixels; None copies whole pictures as they are and keeps the pixels of crops.
+        colour: Of the faces that are cut out, or resized.
+        link: Hard-link whole pictures instead of copying them, where the file system can.
+
+    Raises:
+        DataError: No face is left.
+        FerEdgeError: `out` is there already, or cannot be written.
+    """
+    settings = replace(settings, validation=0.0)
+    staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, colour, link)
+    rows = table.rows.iloc[[face.row for face in staged]]
+    split = assign(rows, settings)
+    files = _place(stage.folder / FACES, stage.built, staged, split.tolist(), rows["label"].tolist())
+    _manifest(table, rows, staged, files, split.tolist()).to_csv(stage.built / "manifest.csv", index=False)
+    pictures = {str(name): face.digest for name, face in zip(rows["picture"], staged, strict=True)}
+    copied = sum(face.copied for face in staged)
+    notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
+    digests = zip(rows["picture"], staged, strict=True)
+    photos = np.array([photo_id(table.originals.get(name, face.digest)) for name, face in digests], np.uint64)
+    kept = Kept.of_table(table, looks, split, photos)
+    report = make_report(
+        out,
+        source_of(table, digest_of(table, pictures), settings),
+        table.classes,
+        kept,
+        skipped=[*table.skipped, *skipped],
+        dropped=table.dropped,
+        notes=[*notes, *doubts(rows, split, settings)],
+    )
+    write_json(stage.built / "report.json", report.as_json())
+    write_page(stage.built / "report.html", report, kept, lambda row: _face(stage.built / files[row], colour))
+    stage.publish()
+    return report
+
+
+def _write_faces(
+    table: Table, stage: Stage, jobs: int, size: int | None, colour: Colour, link: bool
+) -> tuple[list[Staged], Looks, list[Skipped]]:
+    """Read every picture and write its faces into the stage's folder, numbered by row."""
+    folder = stage.folder / FACES
+    folder.mkdir(exist_ok=True)
+    boxes, origins = boxes_of(table), table.rows["origin"].tolist()
+    names = table.rows["picture"].tolist()
+    staged: list[Staged] = []
+    looks: list[Looks] = []
+    skipped: list[Skipped] = []
+
+    def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[tuple[Staged, Seen] | Skipped]:
+        source, digest = PurePosixPath(names[rows.start]), sha256(content)
+        stem = source.stem.lstrip(".") or "face"  # who reads the folder leaves hidden files out
+        faces: list[tuple[Staged, Seen] | Skipped] = []
+        for number, row in enumerate(rows):
+            name = f"{stem}.png" if len(rows) == 1 else f"{stem}_{number}.png"
+            path = folder / f"{row}.png"
+            copied, unchanged = False, size is None and np.isnan(boxes[row][0])
+            try:
+                box = face_box(frame_bgr, boxes[row], table.framing)
+                side = size or max(1, round(box.longer))
+                face = None if unchanged else crop_face(frame_bgr, box, side, colour=colour)
+                if unchanged and is_picture(Path(source)):
+                    name, path = stem + source.suffix, path.with_suffix(source.suffix)
+                    copied = _copy(None if str(source) in table.embedded else table.root / source, content, path, link)
+                else:
+                    path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
+                seen = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
+                where = " ".join(f"{value:g}" for value in box)
+                faces.append((Staged(row, path.name, name, digest, where, copied), Seen(box.longer, seen)))
+            except DataError as error:
+                faces.append(Skipped(origins[row], str(error)))
+        return faces
+
+    def keep(pictures: list[list[tuple[Staged, Seen] | Skipped]], unreadable: list[Skipped]) -> None:
+        results = [face for picture in pictures for face in picture]
+        faces = [face for face in results if not isinstance(face, Skipped)]
+        record = {
+            "faces": [face for face, _ in faces],
+            "skipped": [*unreadable, *(face for face in results if isinstance(face, Skipped))],
+        }
+        seen = [seen for _, seen in faces]
+        part = Part(record, look_at([face.row for face, _ in faces], [s.side for s in seen], [s.face for s in seen]))
+        stage.add(part)
+        collect(part)
+
+    def collect(part: Part) -> None:
+        staged.extend(Staged(*face) for face in part.record["faces"])
+        looks.append(part.looks)
+        skipped.extend(Skipped(*row) for row in part.record["skipped"])
+
+    for part in stage.finished():
+        collect(part)
+    for_each_picture(table, write, keep, jobs, stage.parts)
+    if not staged:
+        raise no_face_left(table, skipped)
+    return staged, joined(looks), skipped
+
+
+def _face(path: Path, colour: Colour) -> Pixels:
+    """Read a face that was written: (48, 48) grey, or (48, 48, 3) RGB."""
+    frame_bgr = read_picture(path)
+    return crop_face(frame_bgr, whole(frame_bgr), LOOK_SIZE, colour=colour)
+
+
+def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
+    """Link `source`, or write its `content`; tell whether a link was wanted but could not be made."""
+    path.unlink(missing_ok=True)  # a killed prepare may have left a link to the source here: never write into that
+    if link and source:
+        try:
+            os.link(source.resolve(), path)  # what a symbolic link points to
+        except OSError:  # another disk, or one without hard links
+            pass
+        else:
+            return False
+    path.write_bytes(content)
+    return link
+
+
+def _place(faces: Path, folder: Path, staged: list[Staged], split: list[str], labels: list[str]) -> list[str]:
+    """Move the staged faces to `split/label/name`; equal names from different folders get a number."""
+    for side, label in sorted(set(zip(split, labels, strict=True))):
+        make_folder(folder / side / label)
+    remove_temporaries(folder)
+    files: list[str] = []
+    taken: set[str] = set()
+    for face, side, label in zip(staged, split, labels, strict=True):
+        name, number = PurePosixPath(face.name), 2
+        file = f"{side}/{label}/{name}"
+        while file.lower() in taken:
+            file = f"{side}/{label}/{name.stem}-{number}{name.suffix}"
+            number += 1
+        taken.add(file.lower())
+        try:
+            (faces / face.file).replace(folder / file)
+        except FileNotFoundError:
+            if not (folder / file).exists():  # else a prepare that was killed here had moved it already
+                raise
+        files.append(file)
+    return files
+
+
+def _manifest(
+    table: Table, rows: pd.DataFrame, staged: list[Staged], files: list[str], split: list[str]
+) -> pd.DataFrame:
+    """Say of every face where it came from.
+
+    `box` is "x y w h" in pixels of the source picture; `digest` the sha256 of the photo itself, even where the source
+    was cut from it by an earlier `prepare`.
+    """
+    digests = zip(rows["picture"], staged, strict=True)
+    manifest: pd.DataFrame = pd.DataFrame(
+        {
+            "file": files,
+            "source": rows["picture"].to_numpy(),
+            "digest": [table.originals.get(name, face.digest) for name, face in digests],
+            "box": [face.box for face in staged],
+            "class": rows["label"].to_numpy(),
+            "split": split,
+            "group": rows["group"].to_numpy(),
+            "origin": rows["origin"].to_numpy(),
+        }
+    )
+    return manifest

@@ -1,0 +1,112 @@
+"""Distillation: what trained networks say of the training faces, also of faces that nobody has labelled."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.console import progress, warn
+from fer_edge.data.faceset import FaceSet
+from fer_edge.data.metrics import softmax
+from fer_edge.errors import DataError, UsageError
+from fer_edge.imaging.crop import resize_face
+from fer_edge.imaging.images import Pixels, is_picture
+from fer_edge_train.data.in_memory import crop_faces
+from fer_edge_train.data.readers import layout_of
+from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.data.table import Table, licence_in, make_rows
+from fer_edge_train.evaluation.evaluate import Judged, load_judged
+from fer_edge_train.prepare.prepare import load_faces
+from fer_edge_train.training.batches import Floats
+
+FACE = "face"
+"""The one class of faces that nobody has labelled."""
+NAME = "name a folder of face pictures, or a prepared set .npz"
+BLOCK = 4096
+"""Faces that the teachers see at once, so that memory stays bounded."""
+
+
+def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Judged]:
+    """Load run folders, `.keras` or `.tflite` files.
+
+    Raises:
+        FerEdgeError: One cannot be used.
+        UsageError: One looks at colour, or knows other classes than the network that is to learn from it.
+    """
+    teachers = [load_judged(Path(path)) for path in paths]
+    for teacher in teachers:
+        if teacher.colour != "grey":
+            raise UsageError(f"--teacher {teacher.path} takes RGB faces; networks are trained on grey ones")
+        if set(teacher.classes) != set(classes):
+            raise UsageError(
+                f"--teacher {teacher.path} knows {', '.join(teacher.classes)}; the data has {', '.join(classes)}"
+            )
+    return teachers
+
+
+def answers(teachers: Sequence[Judged], faces: Pixels, classes: tuple[str, ...], temperature: float) -> Floats:
+    """Ask the teachers: the mean of their probabilities at `temperature`, as in Hinton et al. 2015.
+
+    Each sees the faces as they are, not as training changes them: it is asked once, and not in every epoch.
+
+    Args:
+        teachers: At least one.
+        faces: (n, size, size) uint8 grey.
+        classes: In the order wanted.
+        temperature: Divides each teacher's logits; the higher, the more they say of the classes they did not choose.
+
+    Returns:
+        (n, classes) float32; rows sum to 1.
+    """
+    total = np.zeros((len(faces), len(classes)))
+    with progress() as bar:
+        starts = [(teacher, start) for teacher in teachers for start in range(0, len(faces), BLOCK)]
+        for teacher, start in bar.track(starts, description="asking the teachers"):
+            block = faces[start : start + BLOCK]
+            columns = [teacher.classes.index(name) for name in classes]
+            total[start : start + BLOCK] += softmax(teacher.logits(_resized(block, teacher.size)), temperature)[
+                :, columns
+            ]
+    return np.asarray(total / len(teachers), np.float32)
+
+
+def _resized(faces: Pixels, size: int) -> Pixels:
+    return faces if faces.shape[1] == size else np.stack([resize_face(face, size) for face in faces])
+
+
+def load_unlabelled(data: Path, size: int, settings: DataSettings) -> FaceSet:
+    """Read faces whose labels are unknown, or not asked for: only what a data set itself holds out is left out.
+
+    Args:
+        data: A folder of face pictures at any depth, a data set of any layout, or a prepared set (.npz).
+        size: Side of a face in pixels.
+        settings: How to read a data set.
+
+    Raises:
+        DataError: There is no such folder, or no face in it.
+    """
+    undivided = replace(settings, split=0.0, validation=0.0)
+    if data.suffix == ".npz" or layout_of(data):
+        faces = load_faces(data, size=size, settings=undivided).part("training")
+    else:
+        faces, skipped = crop_faces(_table_of_pictures(data), size, undivided)
+        if skipped:
+            first = f"{skipped[0].origin}: {skipped[0].reason}"
+            warn(f"{len(skipped):,} pictures of {data} are left out, the first is {first}")
+    if len(faces) == 0:
+        raise DataError(f"--unlabelled {data}: no face that may be trained on; {NAME}")
+    return faces
+
+
+def _table_of_pictures(root: Path) -> Table:
+    """Every picture below `root`, as a data set of one class."""
+    if not root.is_dir():
+        raise DataError(f"--unlabelled {root}: no such folder; {NAME}")
+    pictures = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if is_picture(path))
+    if not pictures:
+        raise DataError(
+            f"--unlabelled {root}: no picture in it; name a folder of face pictures, or a prepared set .npz"
+        )
+    rows, _ = make_rows([{"picture": path, "label": FACE, "group": path, "origin": path} for path in pictures])
+    return Table(root, "pictures", rows, (FACE,), (), licence=licence_in(root))

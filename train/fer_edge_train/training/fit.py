@@ -1,0 +1,188 @@
+"""Fit a network on faces, epoch by epoch, so that a run killed at any moment goes on where it stood."""
+
+import shlex
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_edge.console import console
+from fer_edge.data.faceset import FaceSet, drawing_order
+from fer_edge.data.metrics import fit_temperature, summary
+from fer_edge.data.provenance import write_seen
+from fer_edge.errors import DataError
+from fer_edge.files import read_json, write_json
+from fer_edge.versions import installed
+from fer_edge_train.config_file import filled, write_config_file
+from fer_edge_train.evaluation.evaluate import keras_logits, load_network
+from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
+from fer_edge_train.runs.plots import draw_confusion, draw_history
+from fer_edge_train.settings import TrainSettings
+from fer_edge_train.training.batches import Batches, to_input
+from fer_edge_train.training.class_union import by_data
+from fer_edge_train.training.epochs import fit_epochs, make_optimizer, resume_line
+from fer_edge_train.training.losses import accuracy, training_loss
+from fer_edge_train.training.networks import make_network
+from fer_edge_train.training.training_set import (
+    Lessons,
+    ask_teachers,
+    load_answers,
+    read_lessons,
+    save_answers,
+    training_batches,
+    validation,
+)
+
+TEACHERS = "teachers.npz"
+CALIBRATION_FACES = 2000
+"""Training faces that a run folder keeps for the export's calibration."""
+
+
+def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool = False) -> Path:
+    """Start a run and train it to its end.
+
+    Returns:
+        The run folder (`fer_edge_train.runs.folder` lists its files).
+
+    Raises:
+        FerEdgeError: The data, a setting or the folder cannot be used.
+    """
+    lessons = read_lessons(settings)
+    settings = _anywhere(settings)
+    validation(lessons, settings.protocol, settings.data)  # refused before there is a folder
+    said = ask_teachers(lessons, settings)
+    batches = training_batches(lessons, settings, said)
+    network = fresh_network(settings, batches)
+    faces = lessons.faces
+    run = new_run(project, name, exist_ok=exist_ok)
+    with alone_in(run):
+        clear(run)
+        calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
+        faces.take(faces.split != "training").save(run / "heldout.npz")
+        write_seen(run, lessons.seen, faces.source)
+        save_answers(run / TEACHERS, said)
+        write_config_file(run / "config.yaml", settings, "fer-edge train --config FILE --data DIR")
+        write_json(run / "config.json", _config(settings, faces, network))  # last: what lacks it cannot be resumed
+        _fit(run, network, lessons, batches, settings)
+    return run
+
+
+def _anywhere(settings: TrainSettings) -> TrainSettings:
+    """Name files in full: --resume may be typed elsewhere."""
+    data, teachers = (
+        tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teachers)
+    )
+    unlabelled = str(Path(settings.unlabelled).resolve()) if settings.unlabelled else ""
+    return replace(settings, data=data, teachers=teachers, unlabelled=unlabelled)
+
+
+def resume(run: Path) -> Path:
+    """Go on with a run that was stopped, from its last whole epoch.
+
+    Raises:
+        FerEdgeError: `run` is no run folder, another training goes on in it, or its data set has changed since.
+    """
+    config = read_config(run)
+    with alone_in(run):
+        _go_on(run, config)
+    return run
+
+
+def _go_on(run: Path, config: dict[str, Any]) -> None:
+    settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
+    lessons = read_lessons(settings)
+    for name in ("digest", "unlabelled"):
+        if lessons.faces.source.get(name) != config["source"].get(name):
+            where = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
+            raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
+    write_seen(run, lessons.seen, config["source"])  # a run that an older fer-edge made has none
+    batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teachers else None)
+    if (run / "last.keras").exists():
+        network = load_network(run / "last.keras", to_train=True)
+    else:
+        network = fresh_network(settings, batches)
+    _fit(run, network, lessons, batches, settings)
+
+
+def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
+    """Choose the training faces that the run folder keeps: up to 100 of each class, the rest at random."""
+    order = drawing_order(training.names.tolist(), seed)
+    labels = training.labels[order]
+    rank = np.empty(len(order), int)  # how many faces of its class stand before each face
+    for label in range(len(training.classes)):
+        rank[labels == label] = np.arange((labels == label).sum())
+    first = np.lexsort((np.arange(len(order)), rank >= 100))
+    return training.take(np.sort(order[first[:CALIBRATION_FACES]]))
+
+
+def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
+    """Make the network, compiled, as it stands before the first step on `batches`."""
+    keras.utils.set_random_seed(settings.seed)
+    network = make_network(settings.network, len(batches.priors), settings.size)
+    optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
+    network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
+    return network
+
+
+def _fit(run: Path, network: keras.Model, lessons: Lessons, batches: Batches, settings: TrainSettings) -> None:
+    judged, truth = validation(lessons, settings.protocol, settings.data)
+    rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(judged.faces), truth))
+    _report(run, lessons, rows, settings)
+
+
+def _report(run: Path, lessons: Lessons, rows: list[Row], settings: TrainSettings) -> None:
+    """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
+    network, faces = load_network(run / "best.keras"), lessons.faces
+    held_out = {"validation": validation(lessons, settings.protocol, settings.data)[0]}
+    if len(testing := faces.part("testing").under(settings.protocol)):
+        held_out["testing"] = testing
+    logits = {split: keras_logits(network, judged.faces) for split, judged in held_out.items()}
+    temperature = fit_temperature(logits["validation"], held_out["validation"].labels)
+    best = max(rows, key=lambda row: row[SCORE])
+    metrics: dict[str, Any] = {
+        "best_epoch": int(best["epoch"]),
+        "epochs": len(rows),
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "protocol": settings.protocol if faces.voted else "one label per face",
+        "temperature": temperature,
+    }
+    for split, judged in held_out.items():
+        metrics[split] = summary(logits[split], judged.labels, faces.classes, temperature)
+        if len(settings.data) > 1:
+            metrics[split]["by_data"] = by_data(judged, logits[split], temperature)
+    write_json(run / "metrics.json", metrics)
+    draw_history(run / "history.png", rows)
+    draw_confusion(run / "confusion_matrix.png", np.array(metrics[split]["confusion"]), faces.classes, split)
+
+
+def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> dict[str, Any]:
+    return {
+        "settings": asdict(settings),
+        "classes": faces.classes,
+        "network": {"name": settings.network, "parameters": network.count_params(), "size": settings.size},
+        "faces": {split: faces.part(split).counts() for split in sorted(set(faces.split.tolist()))},
+        "source": faces.source,
+        "made_with": installed(("fer-edge", "keras", keras.backend.backend())),
+    }
+
+
+def figures(run: Path) -> dict[str, Any]:
+    """What a program wants to know of a finished run: its folder, and metrics.json."""
+    return {"run": str(run), **read_json(run / "metrics.json", f"finish the run: {resume_line(run)}")}
+
+
+def show(run: Path) -> None:
+    """Tell people how a finished run went, and what to type next."""
+    metrics = figures(run)
+    for split in ("validation", "testing"):
+        if split in metrics:
+            judged = metrics[split]
+            console.print(
+                f"{split}, {judged['n']} faces ({metrics['protocol']}): accuracy {judged['accuracy']:.2%}, "
+                f"balanced {judged['balanced_accuracy']:.2%}, best epoch {metrics['best_epoch']}"
+            )
+            for data, part in judged.get("by_data", {}).items():
+                console.print(f"  {data}, {part['n']} faces: accuracy {part['accuracy']:.2%}")
+    console.print(f"wrote {run}; next: fer-edge export {shlex.quote(str(run))}")
