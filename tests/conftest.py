@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 
 from support.command import FerEdge, Finished
+from support.paths import TINY
 
 # Tests run side by side, one a core; and what is told looks the same wherever they run.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
@@ -26,8 +27,6 @@ importlib.import_module("fer_edge")  # before any test loads OpenCV, which then 
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parents[1] / "shared"
-TINY = TESTS / "data" / "tiny.tflite"
-"""A 32 px int8 model of drawn faces with a contract, made by make_tiny_model.py."""
 TENSORFLOW = ("fer_edge_train", "fer_edge_export", "fer_edge_bench")
 """Folders whose tests load it."""
 TIMED = {"live", "mosquitto", "browser", "started"}

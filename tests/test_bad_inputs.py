@@ -17,8 +17,7 @@ from fer_edge.imaging.images import encode_picture, write_picture
 from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge, Finished
-
-TINY = Path(__file__).parent / "data" / "tiny.tflite"
+from support.paths import TINY
 
 
 def huge_png(side: int) -> bytes:

@@ -1,14 +1,14 @@
 """The README and the help texts keep up with the commands."""
 
 import re
-from pathlib import Path
 
 import pytest
 import typer
 
 from fer_edge.cli import app
+from support.paths import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 COMMANDS = typer.main.get_command(app).commands
 
 

@@ -2,11 +2,11 @@
 
 import doctest
 import importlib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from support.paths import ROOT
+
 PACKAGES = ("edge_runtime/fer_edge", "train/fer_edge_train", "export/fer_edge_export", "benchmarks/fer_edge_bench")
 
 

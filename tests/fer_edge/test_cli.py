@@ -20,7 +20,6 @@ from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge
 
-ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
 
 

@@ -14,8 +14,8 @@ from fer_edge.model.contract import read_model, write_model
 from fer_edge.synthetic.render import draw_face
 from fer_edge_bench.benchmark import check, find_float
 from support.command import FerEdge
+from support.paths import TINY
 
-TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
 SHORT = ("--detector", "none", "--warmup-runs", "1", "--num-runs", "4")
 
 

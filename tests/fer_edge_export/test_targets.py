@@ -12,9 +12,9 @@ from fer_edge.model.package import read_packed
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge_export.microcontroller.graph import Operator, Tensor, read_graphs
 from fer_edge_export.targets import TARGETS, Untaken, untaken, why_not
+from support.paths import TINY_FLOAT
 
 EDGE_TPU, HEXAGON = TARGETS
-TINY_FLOAT = Path(__file__).parents[1] / "data" / "tiny_float32.tflite"
 
 
 def tensor(*shape: int, of: str = "INT8", holding: list[int] | None = None) -> Tensor:

@@ -16,8 +16,9 @@ from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training import fit
 from support.command import FerEdge
+from support.paths import ROOT
 
-SHIPPED = Path(__file__).parents[2] / "train" / "configs"
+SHIPPED = ROOT / "train" / "configs"
 Train = Callable[..., TrainSettings]
 
 

@@ -17,8 +17,8 @@ class Augmentation:
     """How far a training face may be changed; each change is drawn anew for every face and epoch.
 
     `zoom` and `shift` together are what another margin around the face, or another detector's box, does to a crop:
-    `fer_edge.imaging.crop` cuts a square about the box's centre, so only its side and its place can change. A wider crop needs
-    pixels that a ready crop lacks; its border is repeated, as `fer_edge.imaging.crop` does beyond a frame.
+    `fer_edge.imaging.crop` cuts a square about the box's centre, so only its side and its place can change. A wider
+    crop needs pixels that a ready crop lacks; its border is repeated, as `crop` does beyond a frame.
     """
 
     flip: bool = True

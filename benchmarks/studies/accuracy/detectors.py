@@ -1,6 +1,6 @@
 """How well and how fast detectors find the faces of held-out photos, side by side: figures, curve and contact sheet.
 
-python -m studies.accuracy.detectors --expw expw --faces faces --yunet face_detection_yunet_2023mar.onnx --out runs/detectors
+python -m studies.accuracy.detectors --expw expw --faces faces --yunet yunet.onnx --out runs/detectors
 
 The photos are those of `faces.csv` that no training saw (split valid), where ExpW's `label.lst` has people's own boxes.
 A found box is a hit if it overlaps a labelled one by `detection_metrics.ENOUGH`; what lies on a face that YuNet marked

@@ -1,4 +1,4 @@
-"""Which constants of `fer_edge.tracking.tracker` do best with the detector's boxes? The film of `benchmarks/studies/accuracy/tracking_clip.py`, again.
+"""Which constants of `fer_edge.tracking.tracker` do best? The film of `studies.accuracy.tracking_clip` again.
 
 python -m studies.accuracy.tracking_constants --photos expw/origin --film runs/clip/clip.mp4 --rounds 4 --seed 1
 

@@ -5,7 +5,7 @@ python -m studies.accuracy.turned_crops --muxspace muxspace --expw expw --film r
 Pictures are rolled about their centre, the border repeated; every one is looked at by the bundled detector, and the
 face that overlaps the labelled one (a ready crop: the best) is cut out by the crop rule, upright and turned with the
 eyes. Of muxspace only testing people, divided with seed
-0. `film` is what `benchmarks/studies/accuracy/tracking_clip.py` leaves: how often the answer for a followed face changes, frame by frame.
+0. `film` is what `studies.accuracy.tracking_clip` leaves: how often the answer for a followed face changes.
 """
 
 from collections import defaultdict

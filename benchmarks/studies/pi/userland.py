@@ -33,7 +33,7 @@ from fer_edge.imaging.images import is_picture, read_picture, write_picture
 from fer_edge.versions import RUNTIME
 from studies.pi.answers import Faces, as_table, compare_all, read_answers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 DEBIAN, PYTHON = "bookworm", "3.11"
 """The last Debian, and so the last Raspberry Pi OS, whose Python tflite-runtime has a wheel for."""
 PACKAGES = "python3,libstdc++6,libgomp1"

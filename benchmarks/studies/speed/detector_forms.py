@@ -1,7 +1,9 @@
 """Which form of the bundled detector is fastest here, and do more threads help? Networks alone, in turns.
 
 python -m studies.speed.detector_forms
-gdb -batch -x benchmarks/studies/speed/avx2_only.py --args python -m studies.speed.detector_forms    (as on a processor without VNNI)
+gdb -batch -x benchmarks/studies/speed/avx2_only.py --args python -m studies.speed.detector_forms
+
+The second as on a processor without VNNI.
 
 Each network, with 1, 2 and 4 threads, is run in turns with all others on a VGA frame's input, 320x256 (the expression
 model: on one face). With `--beside`, a second thread decodes and encodes a JPEG of a VGA frame 30 times a second

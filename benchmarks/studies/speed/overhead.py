@@ -2,7 +2,7 @@
 
 python -m studies.speed.overhead
 
-A drawn person sways before a live source, whose thread hands over the newest VGA frame (`fer_edge.sources.reader`): 30 a second,
+A drawn person sways before a live source, whose thread hands over the newest VGA frame (`sources.reader`): 30 a second,
 as a camera does, and one as soon as the one before is done. Between 30 a second the processor sleeps, and after each
 sleep everything, the networks too, takes longer: that is the machine's price, the other pace shows what the code costs.
 Counted is the time from when a frame is there until its JSON line is written (to /dev/null), without what the detector

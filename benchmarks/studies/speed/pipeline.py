@@ -3,7 +3,7 @@
 python -m studies.speed.pipeline --config train/configs/strong.yaml
 
 The pipeline alone makes batches in the one thread that makes them in a training, too; the step alone learns the same
-batch again and again; together is `fer_edge_train.training.epochs.fit_epochs`, so with averaged weights and the progress bar,
+batch again and again; together is `training.epochs.fit_epochs`, so with averaged weights and the progress bar,
 without validation, and as its history.csv has it. The three take turns, so that whatever else the machine does slows
 all of them; each figure is the median of its rounds, of which the first, with all the compiling, is left out.
 """

@@ -74,7 +74,7 @@ def service(
     """
     from fer_edge.console import console, print_json
     from fer_edge.errors import UsageError
-    from fer_edge.service import install as services
+    from fer_edge.service import systemd as services
     from fer_edge.service.unit import unit_text
 
     place = services.place(user=user)

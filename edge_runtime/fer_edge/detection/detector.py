@@ -1,4 +1,4 @@
-"""Finding the faces of a frame. Every detector answers in fer-edge's framing, which is YuNet's (`fer_edge.imaging.crop`)."""
+"""Finding the faces of a frame. Every detector frames a face as YuNet does (`fer_edge.imaging.crop`)."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ Choice = Literal["auto", "int8", "float16", "none"]
 CHOICES: tuple[Choice, ...] = ("auto", "int8", "float16", "none")
 
 BUNDLED_DETECTORS = {
-    recipe: Path(__file__).parent / "models" / f"yunet_{recipe}.tflite" for recipe in ("int8", "float16")
+    recipe: Path(__file__).parents[1] / "models" / f"yunet_{recipe}.tflite" for recipe in ("int8", "float16")
 }
 """The face detectors that come with fer-edge: one network, in the two forms between which processors differ."""
 

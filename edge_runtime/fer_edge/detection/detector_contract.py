@@ -29,7 +29,7 @@ from fer_edge.model.package import (
 
 FIT_RULE = "BGR, scaled to fit: halved by area, then linear, up by 2 at most; at the top left, the rest black"
 DECODING = "yunet"
-"""How the maps of a detector are read (`fer_edge.detection.yunet`); what else a file may say belongs to another fer-edge."""
+"""How the maps of a detector are read (`fer_edge.detection.yunet`); any other value belongs to another fer-edge."""
 LARGEST_SIDE = 8192
 """Pixels of the input's side."""
 SMALLEST_FACTOR, LARGEST_FACTOR = 1e-4, 1e4
@@ -55,7 +55,7 @@ class DetectorContract:
     threshold: float
     """Score, 0 to 1, from which on something counts as a face."""
     scale: tuple[tuple[float, ...], ...]
-    """(3, 16): by what each channel of each output is multiplied to give a map of `fer_edge.detection.yunet`; above 0."""
+    """(3, 16): by what each channel of each output is multiplied to give a map of `detection.yunet`; above 0."""
     offset: tuple[tuple[float, ...], ...]
     """(3, 16): what is added then."""
     decoding: str = DECODING

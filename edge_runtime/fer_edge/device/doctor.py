@@ -1,7 +1,7 @@
 """What is wrong with this machine, and the one command that mends it.
 
-Facts are collected by `fer_edge.device.doctor_facts`; here they are judged, and nothing is asked, so that every board can be
-judged anywhere.
+Facts are collected by `fer_edge.device.doctor_facts`; here they are judged, and nothing is asked, so that every board
+can be judged anywhere.
 """
 
 import shlex

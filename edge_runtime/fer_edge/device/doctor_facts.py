@@ -1,4 +1,4 @@
-"""Collecting what `fer_edge.device.doctor` judges. Packages are tried in processes of their own: a broken wheel ends one."""
+"""Collecting what `doctor` judges. Packages are tried in processes of their own: a broken wheel ends one."""
 
 import importlib.util
 import json

@@ -17,7 +17,7 @@ since Zen 4; Arm: since Cortex-A76, as in a Pi 5)."""
 MOST_THREADS = 64
 MOST_THREADS_THAT_HELP = 2
 """Two threads on two cores took 0.61 times as long as one (detector int8; float16 0.56, expression model 0.68), with
-capture and live page beside them 0.61; four threads no less than two (`benchmarks/studies/speed/detector_forms.py`, AMD EPYC, nothing
+capture and live page beside them 0.61; four threads no less than two (`studies.speed.detector_forms`, AMD EPYC, nothing
 else running; beside a training of one thread, two took as long as one). More cores were not at hand."""
 X86 = ("x86_64", "amd64", "i386", "i686")
 
@@ -38,7 +38,7 @@ def detector_recipe(machine: str | None = None, cpuinfo: str | None = None) -> R
 
     Seen with LiteRT 2.1.6 on an AMD EPYC (Zen 4), one thread, a VGA frame seen 320 pixels large, the network alone:
     with its int8 dot products int8 takes 0.7 times as long as float; when LiteRT is kept from using them, and AVX-512,
-    1.4 times (`benchmarks/studies/speed/detector_forms.py`). Nobody could time Arm yet: `fer-edge benchmark` says there when float16
+    1.4 times (`studies.speed.detector_forms`). Nobody could time Arm yet: `fer-edge benchmark` says there when float16
     would be faster.
 
     Args:

@@ -21,7 +21,7 @@ from fer_edge.imaging.images import Colour, Pixels, in_colour
 
 LEVEL = 5.0
 """Degrees: a face that is less off level is cut out as it is. Turning the others brought 2.4 points of accuracy on
-muxspace's testing faces rolled by 30 degrees, and no more flicker (`benchmarks/studies/accuracy/turned_crops.py`)."""
+muxspace's testing faces rolled by 30 degrees, and no more flicker (`studies.accuracy.turned_crops`)."""
 LONGEST_SIDE = 1 << 14
 """Pixels of the square's side beyond the frame: a picture 1,000,000 wide and 1 high would become a square of 1 TB."""
 

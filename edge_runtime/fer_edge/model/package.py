@@ -2,7 +2,7 @@
 
 LiteRT and tflite-runtime ignore what follows the flatbuffer; `unzip -l` and `zipfile` read it. The zip holds
 
-metadata.json   the contract: `fer_edge.model.contract` for expressions, `fer_edge.detection.detector_contract` for faces
+metadata.json   the contract: `model.contract` for expressions, `detection.detector_contract` for faces
 labels.txt      class names in output order, for people (expressions)
 golden.npz      rendered pictures with the outputs the workstation got, which `fer-edge selftest` repeats
 

@@ -12,7 +12,7 @@ from fer_edge.model.interpreter import Network
 
 UNCERTAIN = "uncertain"
 
-BUNDLED = Path(__file__).parent / "models" / "edge.tflite"
+BUNDLED = Path(__file__).parents[1] / "models" / "edge.tflite"
 """The expression model that comes with fer-edge."""
 
 

@@ -34,7 +34,7 @@ class Face:
     raw_label: str | None = None
     """What this frame alone would say, where `label` is smoothed over time."""
     landmarks: Landmarks | None = None
-    """Right eye, left eye, nose, right and left corner of the mouth (the person's own; `fer_edge.detection.detector`): x, y in
+    """Right eye, left eye, nose, right and left corner of the mouth (the person's own): x, y in
     pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
 
     @property

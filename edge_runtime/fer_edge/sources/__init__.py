@@ -1,7 +1,7 @@
 """Where frames come from. What is not there at all is a SourceError; what is there but cannot be read is a DataError.
 
-`frame` says what a frame and a source are; every other file is a kind of source, or a part of one. `fer_edge.sources.reader`
-reads any of them.
+`frame` says what a frame and a source are; every other file is a kind of source, or a part of one. `reader` reads any
+of them.
 """
 
 import logging
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.imaging.images import is_picture
-from fer_edge.sources import capture, drawn, pace, picam, piped, stills
+from fer_edge.sources import capture, picam, playback, stdin, synthetic
 from fer_edge.sources.address import checked, is_address, masked
 from fer_edge.sources.frame import Frame, Source, Tell, View
+from fer_edge.sources.pictures import pictures as still_pictures
 
 __all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
 
@@ -47,8 +48,8 @@ def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Sou
         return Source(masked(text), True, lambda: capture.stream(text, view))
     if text == "-":
         _accept("standard input", view, "size_wh", "fps", "realtime")
-        live = piped.is_live()
-        return _played(Source(piped.NAME, live, lambda: piped.standard_input(view)), view)
+        live = stdin.is_live()
+        return _played(Source(stdin.NAME, live, lambda: stdin.standard_input(view)), view)
     if path.is_dir() and text:
         return _folder(text, view, tell)
     if path.is_file():
@@ -95,7 +96,7 @@ def _device(text: str, view: View, tell: Tell) -> Source:
         return Source(text, True, lambda: picam.picam(view))
     if text == "fake":
         _accept("drawn faces", view, "size_wh", "fps", "realtime")
-        return _played(Source(text, False, lambda: drawn.drawn(view)), view)
+        return _played(Source(text, False, lambda: synthetic.drawn(view)), view)
     if Path(text).exists():  # a pipe would be waited for, without end
         raise SourceError(f"{text}: neither a file nor a folder; --source takes {KINDS}")
     if any(sign in text for sign in "*?["):
@@ -106,9 +107,9 @@ def _device(text: str, view: View, tell: Tell) -> Source:
     raise SourceError(f"{text}: no such file or folder; --source takes {KINDS}")
 
 
-def _stills(name: str, pictures: list[Path], view: View, tell: Tell) -> Source:
+def _stills(name: str, paths: list[Path], view: View, tell: Tell) -> Source:
     _accept("pictures", view, "loop")
-    return Source(name, False, lambda: stills.pictures(name, pictures, view, tell), still=True)
+    return Source(name, False, lambda: still_pictures(name, paths, view, tell), still=True)
 
 
 def _pictures(paths: Iterable[Path]) -> list[Path]:
@@ -128,10 +129,10 @@ def _played(source: Source, view: View) -> Source:
     """Let a video begin again, or come as if it were filmed just now."""
     if view.loop:
         once = source.open
-        source = replace(source, open=lambda: pace.looped(once, view.stride))
+        source = replace(source, open=lambda: playback.looped(once, view.stride))
     if view.realtime:
         again = source.open
-        source = replace(source, live=True, open=lambda: pace.paced(again()))
+        source = replace(source, live=True, open=lambda: playback.paced(again()))
     return source
 
 

@@ -29,8 +29,9 @@ USUAL_STEP = 1 / 30
 class SmoothSettings:
     """How calm an expression is.
 
-    Chosen on the film of `benchmarks/studies/accuracy/tracking_clip.py` (96 people of ExpW, detection every 3 frames): each frame by itself
-    changes a label 2.9 times a second and names what the still photo says in 81.4 %; smoothed, 0.14 times and 86.2 %.
+    Chosen on the video of `studies.accuracy.tracking_clip` (96 people of ExpW, detection every 3 frames): each frame by
+    itself changes a label 2.9 times a second and names what the still photo says in 81.4 %; smoothed, 0.14 times and
+    86.2 %.
     """
 
     seconds: float = 0.3

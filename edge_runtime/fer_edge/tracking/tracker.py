@@ -2,8 +2,8 @@
 
 Around the place where a face was, a few grey samples are searched for what the face looked like when the detector saw
 it last (normalised cross-correlation); the box moves along, its size stays. A small copy tells what else changes.
-What comes of it, `benchmarks/studies/accuracy/tracking_clip.py` measures; figures below are of its film of 96 people (ExpW), detection every
-3 frames where nothing else is said.
+`studies.accuracy.tracking_clip` measures it; figures below are of its video of 96 people (ExpW), detection every 3
+frames where nothing else is said.
 """
 
 import math
@@ -54,7 +54,7 @@ SAME_PLACE = 0.7
 DAMPING = 0.5
 """Share of its difference from a new detection that a followed box keeps. At 0, 0.3, 0.5 and 0.7, with a detection in
 every frame, a frame alone names what the still photo says in 83.8, 84.5, 84.6 and 84.2 %, and its label changes 3.0,
-2.7, 2.4 and 2.5 times a second (`benchmarks/studies/accuracy/tracking_constants.py`)."""
+2.7, 2.4 and 2.5 times a second (`studies.accuracy.tracking_constants`)."""
 DAMPED_OVERLAP = 0.5
 """Intersection over union below which the followed box was wrong, and counts for nothing."""
 LONGEST_WAIT = 30

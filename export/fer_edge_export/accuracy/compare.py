@@ -42,7 +42,7 @@ def compare(
         recipe: What the quantised model is called.
 
     Returns:
-        float32 and `recipe`: as `fer_edge.data.metrics.summary`, and `calibration_error_before`, without temperature; drop:
+        float32 and `recipe`: as `metrics.summary`, and `calibration_error_before`, without temperature; drop:
         accuracy of float32 minus that of the other, drop_interval: its 95 % interval; lost and gained: faces that only
         the one and only the other answers right, mcnemar_p: how likely so uneven a split of them is by chance;
         agreement: share of faces that both answer alike; kl_divergence: mean over the faces, in nats; per_class: n,

@@ -27,7 +27,7 @@ FIXED = {"LOGISTIC", "SOFTMAX", "TANH"}
 """Operators whose range TFLite prescribes, whatever the calibration says."""
 CONVOLUTIONS = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D"}
 FRONT = "pixel_range"
-"""The convolution that `fer_edge_export.networks.adapt` puts in front of networks of others: nothing there can be trained."""
+"""The convolution that `networks.adapt` puts before networks of others: nothing there can be trained."""
 TRY = "--auto tries other recipes"
 
 

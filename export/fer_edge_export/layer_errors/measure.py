@@ -27,7 +27,7 @@ from fer_edge_export.layer_errors.partial_runs import Graph, Runner, Values
 
 Floats = npt.NDArray[np.float32]
 PART = "__"
-"""Between the name of a layer and that of a part of it, as in conv2d__activation (`fer_edge_export.networks.folding`)."""
+"""Between the name of a layer and that of a part of it, as in conv2d__activation (`networks.folding`)."""
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
 """Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_operators import with_custom
 
 from fer_edge.detection.detector import BUNDLED_DETECTORS
 from fer_edge.detection.detector_contract import read_detector, write_detector
@@ -21,6 +20,7 @@ from fer_edge.model.contract import read_model, write_model
 from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge, Finished
+from support.flatbuffers import with_custom
 
 
 def test_info_shows_the_contract(fer_edge: FerEdge, tiny: Path) -> None:

@@ -9,6 +9,7 @@ from fer_edge.device.doctor import Import
 from fer_edge.device.doctor_facts import EXTRAS, built_with, call_python, try_import
 from fer_edge.device.processor import detector_reason
 from support.command import FerEdge
+from support.paths import ROOT
 
 
 def test_a_package_that_is_missing_says_so() -> None:
@@ -60,7 +61,7 @@ def test_what_opencv_says_of_its_build_is_read() -> None:
 
 
 def test_the_extras_are_those_of_the_project() -> None:
-    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
 
     for extra, modules in EXTRAS.items():
         (packages,) = re.findall(rf"^{extra} = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)

@@ -10,6 +10,7 @@ import pytest
 from fer_edge.imaging.images import write_picture
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.synthetic.render import draw_face
+from support.paths import TINY
 
 mutants: Any = importlib.import_module("mutants")
 mutations: Any = importlib.import_module("mutations")
@@ -22,7 +23,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A process that runs commands on mutants of the tiny model."""
     folder = tmp_path_factory.mktemp("mutants")
     write_picture(folder / "face.png", draw_face("happiness", seed=1)[0])
-    made = mutants.Worker(Path(__file__).parents[1] / "data" / "tiny.tflite", folder)
+    made = mutants.Worker(TINY, folder)
     yield made
     made.end()
 

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_operators import with_custom
 
 from fer_edge.detection.detector import BUNDLED_DETECTORS
 from fer_edge.imaging.images import write_picture
 from fer_edge.model.contract import read_model, write_model
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.synthetic.render import draw_face
+from support.flatbuffers import with_custom
+from support.paths import ROOT, TINY
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / "tests" / "data" / "tiny.tflite"
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib")
 REQUIREMENTS = {"litert": ("{wheel}", "numpy>=2"), "tflite": ("{wheel}[tflite]", "numpy==1.26.*")}
 """What is installed for each runtime; the second brings tflite-runtime 2.14 and, through numpy, OpenCV 4.11."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_layers import badly_built
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
+from support.bad_network import badly_built
 from support.command import FerEdge
 
 broken: Any = importlib.import_module("broken_calibrations")

@@ -18,9 +18,7 @@ from fer_edge.model.package import read_packed
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge_export.microcontroller.arena import arena_bytes, estimate, measure
 from fer_edge_export.microcontroller.c_array import RESOLVER, c_float, c_header, c_string
-
-TINY = Path(__file__).parents[1] / "data" / "tiny.tflite"
-TINY_FLOAT = Path(__file__).parents[1] / "data" / "tiny_float32.tflite"
+from support.paths import TINY, TINY_FLOAT
 
 STRICT = ("-Wall", "-Wextra", "-pedantic", "-Werror")
 

@@ -11,63 +11,17 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import softmax
 from fer_edge_export.networks.adapt import RANGES, scaled, scaling, told_range, without_softmax
 from fer_edge_export.networks.load import load_network
-
-
-def copied(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())
-
-
-def with_end(network: Any, *ends: Any) -> Any:
-    import keras
-
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    pixels = keras.Input(network.input_shape[1:])
-    answer = copy(pixels)
-    for end in ends:
-        answer = end(answer)
-    return keras.Model(pixels, answer, name="theirs")
-
-
-def saved(network: Any, folder: Path) -> Path:
-    path = folder / "theirs.keras"
-    network.save(path)
-    return path
-
-
-def softmax_in_dense(network: Any) -> Any:
-    import keras
-
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    copy.layers[-1].activation = keras.activations.softmax
-    return copy
-
-
-def softmax_layer(network: Any) -> Any:
-    import keras
-
-    return with_end(network, keras.layers.Softmax())
-
-
-def softmax_activation(network: Any) -> Any:
-    import keras
-
-    return with_end(network, keras.layers.Activation("softmax"))
-
-
-def softmax_operation(network: Any) -> Any:
-    import keras
-
-    return with_end(network, keras.ops.softmax)
-
-
-def softmax_in_a_network_inside(network: Any) -> Any:
-    return with_end(softmax_in_dense(network))
-
-
-def softmax_layer_in_a_network_inside(network: Any) -> Any:
-    return with_end(with_end(softmax_layer(network)))
+from support.networks import (
+    copied,
+    saved,
+    softmax_activation,
+    softmax_in_a_network_inside,
+    softmax_in_dense,
+    softmax_layer,
+    softmax_layer_in_a_network_inside,
+    softmax_operation,
+    with_end,
+)
 
 
 def no_softmax(network: Any) -> Any:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_wrap import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.model.contract import read_model
 from fer_edge_export.networks.foreign import best_order, knowing, near_chance
 from support.command import FerEdge
+from support.networks import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end
 
 LABELS = ("--labels", "flat,lying,standing")
 

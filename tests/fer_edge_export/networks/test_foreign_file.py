@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_wrap import copied, saved
 
 from fer_edge.errors import ModelError
 from fer_edge_export.networks.load import load_network
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from support.command import FerEdge
+from support.networks import copied, saved
 
 
 def two_inputs() -> Any:

@@ -12,6 +12,7 @@ from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.evaluation.evaluate import Judged
 from fer_edge_train.training.batches import Floats
 from fer_edge_train.training.distillation import answers, load_teachers, load_unlabelled
+from support.paths import ROOT
 from support.tiny_data_sets import class_folders
 
 
@@ -48,7 +49,7 @@ def test_a_teacher_sees_faces_of_its_own_size() -> None:
 
 
 def test_a_teacher_of_other_classes_is_refused_by_name() -> None:
-    bundled = Path(__file__).parents[2] / "edge_runtime" / "fer_edge" / "models" / "edge.tflite"
+    bundled = ROOT / "edge_runtime" / "fer_edge" / "models" / "edge.tflite"
     with pytest.raises(UsageError, match=r"--teacher .*edge.tflite knows neutral, .*; the data has frown, smile"):
         load_teachers([str(bundled)], ("frown", "smile"))
 

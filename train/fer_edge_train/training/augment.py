@@ -17,7 +17,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def augment(faces: Pixels, settings: Augmentation, rng: Rng) -> Pixels:
-    """Change (n, size, size) uint8 grey faces, each in its own way; the border is repeated, as in `fer_edge.imaging.crop`."""
+    """Change (n, size, size) uint8 grey faces, each in its own way; the border is repeated, as in `imaging.crop`."""
     n, size = len(faces), faces.shape[1]
     flips = rng.random(n) < (0.5 if settings.flip else 0)
     shifts = rng.uniform(-settings.shift, settings.shift, (n, 2)) * size

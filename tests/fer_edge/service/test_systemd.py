@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.service import install
-from fer_edge.service.install import Place, install, remove, status
+from fer_edge.service import systemd
+from fer_edge.service.systemd import Place, install, remove, status
 from fer_edge.service.unit import Given, Unit, unit_text
 from support.command import FerEdge
 
@@ -40,7 +40,7 @@ class Systemd:
 @pytest.fixture
 def booted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if systemd ran this machine, and this user were root."""
-    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.delenv("SUDO_USER", raising=False)
 
@@ -160,7 +160,7 @@ def test_status_of_no_service_says_how_to_get_one(tmp_path: Path) -> None:
 def test_without_root_it_says_what_to_type_and_shows_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("sys.argv", ["/home/ana/my env/bin/fer-edge", "service"])
     place = Place(tmp_path, False, Systemd())
@@ -186,19 +186,19 @@ def test_sudo_and_user_do_not_go_together(tmp_path: Path, monkeypatch: pytest.Mo
 def test_who_typed_sudo_is_whose_rights_the_service_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "ana")
 
-    assert install.service_user() == "ana"
+    assert systemd.service_user() == "ana"
 
 
 def test_a_small_machine_gives_half_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "memory_mb", lambda: {"MemTotal": 440.0})
-    assert install.memory_limit_mb() == 220
-    monkeypatch.setattr(install, "memory_mb", lambda: {"MemTotal": 8_000.0})
-    assert install.memory_limit_mb() == 1024
+    monkeypatch.setattr(systemd, "memory_mb", lambda: {"MemTotal": 440.0})
+    assert systemd.memory_limit_mb() == 220
+    monkeypatch.setattr(systemd, "memory_mb", lambda: {"MemTotal": 8_000.0})
+    assert systemd.memory_limit_mb() == 1024
 
 
 def test_a_machine_without_systemd_gets_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(FerEdgeError, match="systemd does not run this machine, so there are no services; look at"):
-        install.require_systemd(tmp_path / "run/systemd/system")
+        systemd.require_systemd(tmp_path / "run/systemd/system")
 
 
 @pytest.mark.parametrize("flags", [["--source", "0"], ["--", "--source", "0"]])
@@ -227,8 +227,8 @@ def test_variables_of_fer_edge_hold_in_the_service_unless_a_flag_says_otherwise(
     place, flags = Place(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
 
     theirs = {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
-    assert install.plan(flags, place).secrets == theirs
-    with_tls = install.plan([*flags, "--mqtt", "mqtts://broker"], place)
+    assert systemd.plan(flags, place).secrets == theirs
+    with_tls = systemd.plan([*flags, "--mqtt", "mqtts://broker"], place)
     assert with_tls.secrets == {**theirs, "SSL_CERT_FILE": "/etc/home.pem"}
 
 
@@ -238,7 +238,7 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
     monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
     place = Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
 
-    report = install(install.plan(["--mqtt", "mqtt://ana@broker"], place), place)
+    report = install(systemd.plan(["--mqtt", "mqtt://ana@broker"], place), place)
 
     assert 'FER_EDGE_MQTT_PASSWORD="s3cret"\n' in place.secrets.read_text()
     assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600
@@ -250,7 +250,7 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
 
 
 def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "require_systemd", lambda: None)
+    monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("sys.argv", ["/opt/fer-edge"])
     monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")

@@ -164,8 +164,8 @@ def test_a_page_for_others_needs_a_token_that_stays(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_password_behind_a_flag_that_cannot_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = typer.main.get_command(run.app).commands["run"]
-    (flag,) = [flag for flag in run.params if flag.name == "source"]
+    command = typer.main.get_command(run.app).commands["run"]
+    (flag,) = [flag for flag in command.params if flag.name == "source"]
     monkeypatch.setattr(flag, "envvar", None)
 
     with pytest.raises(UsageError, match="--source holds a password, which everybody could read"):
