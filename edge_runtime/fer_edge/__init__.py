@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Face", "Recognizer", "Result", "__version__", "stream"]
 
-_PLACES = {"Face": "recognizer", "Recognizer": "recognizer", "Result": "watch", "stream": "run"}
+_MODULES = {
+    "Face": "recognition.recognizer",
+    "Recognizer": "recognition.recognizer",
+    "Result": "tracking.pipeline",
+    "stream": "app.run",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
-    if name in _PLACES:
-        return getattr(importlib.import_module(f"fer_edge.{_PLACES[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"fer_edge.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")

@@ -1,7 +1,11 @@
 """What the fixture `fer_edge` gives."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
+
+import typer
+
+from fer_edge.commands import run
 
 
 class Finished(NamedTuple):
@@ -13,3 +17,6 @@ class Finished(NamedTuple):
 
 
 FerEdge = Callable[..., Finished]
+
+RUN: Any = cast(Any, typer.main.get_command(run.app)).commands["run"]
+"""`fer-edge run`, as Click has it."""

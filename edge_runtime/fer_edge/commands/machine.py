@@ -1,10 +1,11 @@
 """Commands about the machine itself: flags only. Nothing heavy is imported before one of them runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from fer_edge.commands.run import JsonOption
+from fer_edge.commands.run import app as run_app
 
 app = typer.Typer()
 
@@ -72,6 +73,8 @@ def service(
 
     Example: fer-edge service install -- --source 0 --preview
     """
+    from typer.main import get_command
+
     from fer_edge.console import console, print_json
     from fer_edge.errors import UsageError
     from fer_edge.service import systemd as services
@@ -79,7 +82,7 @@ def service(
 
     place = services.place(user=user)
     if action == "install":
-        plan = services.plan(flags or [], place)
+        plan = services.plan(flags or [], place, cast(Any, get_command(run_app)).commands["run"])
         if dry_run:
             text = unit_text(plan)
             print_json({"unit": text, "secrets": sorted(plan.secrets)}) if json else typer.echo(text, nl=False)

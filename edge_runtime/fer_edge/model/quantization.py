@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.imaging.images import Pixels
+from fer_edge.imaging.images import Pixels, with_channels
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,6 +29,11 @@ def to_unit(pixels: Pixels, out: Floats | None = None) -> Floats:
     array([0. , 0.2, 1. ], dtype=float32)
     """
     return np.asarray(np.divide(pixels, np.float32(255), out=out, dtype=np.float32))
+
+
+def to_input(faces: Pixels) -> Floats:
+    """Turn (n, size, size) uint8 grey or (n, size, size, 3) RGB into (n, size, size, 1 or 3) float32 in [0, 1]."""
+    return to_unit(with_channels(faces))
 
 
 def quantize(reals: Floats, quantization: Quantization, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

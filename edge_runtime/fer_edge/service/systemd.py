@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from fer_edge.device.cameras import steady_names
 from fer_edge.device.machine import limits_memory, memory_mb
@@ -72,20 +72,15 @@ def place(*, user: bool) -> Place:
     return Place(configuration / "systemd/user", True, lambda words: _systemctl(["--user", *words]))
 
 
-def plan(flags: Sequence[str], place: Place) -> Unit:
+def plan(flags: Sequence[str], place: Place, command: Any) -> Unit:
     """Make the unit that runs `fer-edge run` with `flags` on this machine; nothing is written yet.
 
-    What FER_EDGE_... variables say here, they say there, too.
+    What FER_EDGE_... variables say here, they say there, too. `command` is `run` as a Click command.
 
     Raises:
         UsageError: The flags make no sense in a service.
     """
-    from typer.main import get_command
-
-    from fer_edge.commands import run
-
-    run = cast(Any, get_command(run.app)).commands["run"]
-    given = read_flags(flags, run, Path.cwd())
+    given = read_flags(flags, command, Path.cwd())
     return Unit(
         python=sys.executable,
         given=replace(given, secrets=_variables(flags) | given.secrets),

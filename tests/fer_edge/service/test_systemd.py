@@ -12,7 +12,7 @@ from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.service import systemd
 from fer_edge.service.systemd import Place, install, remove, status
 from fer_edge.service.unit import Given, Unit, unit_text
-from support.command import FerEdge
+from support.command import RUN, FerEdge
 
 
 @pytest.mark.parametrize("flags", [["--speed", "9"], ["--conf", "7"], ["0"], ["--detector", "best"]])
@@ -227,8 +227,8 @@ def test_variables_of_fer_edge_hold_in_the_service_unless_a_flag_says_otherwise(
     place, flags = Place(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
 
     theirs = {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
-    assert systemd.plan(flags, place).secrets == theirs
-    with_tls = systemd.plan([*flags, "--mqtt", "mqtts://broker"], place)
+    assert systemd.plan(flags, place, RUN).secrets == theirs
+    with_tls = systemd.plan([*flags, "--mqtt", "mqtts://broker"], place, RUN)
     assert with_tls.secrets == {**theirs, "SSL_CERT_FILE": "/etc/home.pem"}
 
 
@@ -238,7 +238,7 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
     monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
     place = Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
 
-    report = install(systemd.plan(["--mqtt", "mqtt://ana@broker"], place), place)
+    report = install(systemd.plan(["--mqtt", "mqtt://ana@broker"], place, RUN), place)
 
     assert 'FER_EDGE_MQTT_PASSWORD="s3cret"\n' in place.secrets.read_text()
     assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600

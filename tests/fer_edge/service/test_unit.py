@@ -11,8 +11,8 @@ import typer
 from fer_edge.commands import run
 from fer_edge.errors import UsageError
 from fer_edge.service.unit import READ, Given, Unit, environment_text, quoted, read_flags, unit_text
+from support.command import RUN
 
-RUN = typer.main.get_command(run.app).commands["run"]
 NASTY = [
     "a b",
     'say "hi"',
@@ -169,7 +169,7 @@ def test_a_password_behind_a_flag_that_cannot_is_refused(folder: Path, monkeypat
     monkeypatch.setattr(flag, "envvar", None)
 
     with pytest.raises(UsageError, match="--source holds a password, which everybody could read"):
-        read_flags(["--source", "rtsp://ana:pass@camera"], run, folder)
+        read_flags(["--source", "rtsp://ana:pass@camera"], command, folder)
 
 
 def test_paths_of_run_are_known_to_be_read_or_written() -> None:

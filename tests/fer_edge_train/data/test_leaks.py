@@ -11,9 +11,9 @@ import fer_edge_train.data.leaks
 from fer_edge.data.faceset import FaceSet
 from fer_edge.imaging.images import Pixels, write_picture
 from fer_edge_train.data.fingerprints import Marks, marks_of
-from fer_edge_train.data.leak_sheet import DrawnPair, leak_sheet
 from fer_edge_train.data.leaks import NEAR_BITS, Leak, find_leaks, leak_warning, persons_of
 from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.prepare.leak_sheet import DrawnPair, leak_sheet
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from support.command import FerEdge
 from support.tiny_data_sets import class_folders, expw, legend

@@ -3,9 +3,10 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
+from fer_edge.model.quantization import to_input
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training.augment import augment
-from fer_edge_train.training.batches import Batches, class_weights, targets, to_input
+from fer_edge_train.training.batches import Batches, class_weights, targets
 
 
 def judged(votes: list[list[int]], agreed: list[bool]) -> FaceSet:

@@ -19,12 +19,12 @@ from fer_edge.data.provenance import DIVISION, FILE, Seen, read_seen, seen_in
 from fer_edge.errors import DAMAGE, DataError, ModelError
 from fer_edge.files import read_json, write_json
 from fer_edge.imaging.images import Colour, Pixels
+from fer_edge.model.quantization import to_input
 from fer_edge.recognition.classifier import Classifier
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.runs.folder import new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion
-from fer_edge_train.training.batches import to_input
 
 
 def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32]:

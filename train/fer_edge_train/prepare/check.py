@@ -7,11 +7,11 @@ import numpy as np
 from fer_edge.data.faceset import FaceSet
 from fer_edge.files import must_be_free, replacing_folder, write_json
 from fer_edge_train.data.fingerprints import SIZE, Looks, joined
-from fer_edge_train.data.in_memory import crop_faces
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import doubts_of
 from fer_edge_train.data.table import Skipped, Table
+from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.html_report import write_page
 from fer_edge_train.prepare.kept_faces import Kept
 from fer_edge_train.prepare.report import Report, make_report

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 
 from fer_edge.data.faceset import photo_id
-from fer_edge.errors import DataError
-from fer_edge.files import make_folder, remove_temporaries, sha256, write_json
-from fer_edge.imaging.crop import crop_face, resize_face, whole
+from fer_edge.files import make_folder, remove_temporaries, write_json
+from fer_edge.imaging.crop import Box, crop_face, resize_face, whole
 from fer_edge.imaging.images import Colour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
-from fer_edge_train.data.crops import boxes_of, digest_of, face_box, for_each_picture
+from fer_edge_train.data.crops import digest_of
 from fer_edge_train.data.fingerprints import SIZE as LOOK_SIZE
-from fer_edge_train.data.fingerprints import Looks, joined, look_at
-from fer_edge_train.data.in_memory import no_face_left, source_of
+from fer_edge_train.data.fingerprints import Looks, joined
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import assign, doubts
 from fer_edge_train.data.table import Skipped, Table
+from fer_edge_train.prepare.cropping import Face, Picture, crop_pass
+from fer_edge_train.prepare.face_set import source_of
 from fer_edge_train.prepare.html_report import write_page
 from fer_edge_train.prepare.kept_faces import Kept
 from fer_edge_train.prepare.report import Report, make_report
@@ -27,15 +27,6 @@ from fer_edge_train.prepare.resume import Part, Stage
 
 FACES = "faces"
 """Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
-
-
-class Seen(NamedTuple):
-    """A face as `fer_edge_train.data.fingerprints` wants it."""
-
-    side: float
-    """Longer side of its box, in pixels of the source picture."""
-    face: Pixels
-    """(48, 48) uint8 grey."""
 
 
 class Staged(NamedTuple):
@@ -115,58 +106,33 @@ def _write_faces(
     """Read every picture and write its faces into the stage's folder, numbered by row."""
     folder = stage.folder / FACES
     folder.mkdir(exist_ok=True)
-    boxes, origins = boxes_of(table), table.rows["origin"].tolist()
-    names = table.rows["picture"].tolist()
+    names, no_box = table.rows["picture"].tolist(), table.rows["x"].isna().tolist()
     staged: list[Staged] = []
     looks: list[Looks] = []
-    skipped: list[Skipped] = []
 
-    def write(rows: range, content: bytes, frame_bgr: Pixels) -> list[tuple[Staged, Seen] | Skipped]:
-        source, digest = PurePosixPath(names[rows.start]), sha256(content)
+    def write(picture: Picture, row: int, box: Box) -> Face:
+        source, frame_bgr = PurePosixPath(names[row]), picture.frame_bgr
         stem = source.stem.lstrip(".") or "face"  # who reads the folder leaves hidden files out
-        faces: list[tuple[Staged, Seen] | Skipped] = []
-        for number, row in enumerate(rows):
-            name = f"{stem}.png" if len(rows) == 1 else f"{stem}_{number}.png"
-            path = folder / f"{row}.png"
-            copied, unchanged = False, size is None and np.isnan(boxes[row][0])
-            try:
-                box = face_box(frame_bgr, boxes[row], table.framing)
-                side = size or max(1, round(box.longer))
-                face = None if unchanged else crop_face(frame_bgr, box, side, colour=colour)
-                if unchanged and is_picture(Path(source)):
-                    name, path = stem + source.suffix, path.with_suffix(source.suffix)
-                    copied = _copy(None if str(source) in table.embedded else table.root / source, content, path, link)
-                else:
-                    path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
-                seen = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
-                where = " ".join(f"{value:g}" for value in box)
-                faces.append((Staged(row, path.name, name, digest, where, copied), Seen(box.longer, seen)))
-            except DataError as error:
-                faces.append(Skipped(origins[row], str(error)))
-        return faces
-
-    def keep(pictures: list[list[tuple[Staged, Seen] | Skipped]], unreadable: list[Skipped]) -> None:
-        results = [face for picture in pictures for face in picture]
-        faces = [face for face in results if not isinstance(face, Skipped)]
-        record = {
-            "faces": [face for face, _ in faces],
-            "skipped": [*unreadable, *(face for face in results if isinstance(face, Skipped))],
-        }
-        seen = [seen for _, seen in faces]
-        part = Part(record, look_at([face.row for face, _ in faces], [s.side for s in seen], [s.face for s in seen]))
-        stage.add(part)
-        collect(part)
+        name = f"{stem}.png" if len(picture.rows) == 1 else f"{stem}_{row - picture.rows.start}.png"
+        path = folder / f"{row}.png"
+        copied, unchanged = False, size is None and no_box[row]
+        side = size or max(1, round(box.longer))
+        face = None if unchanged else crop_face(frame_bgr, box, side, colour=colour)
+        if unchanged and is_picture(Path(source)):
+            name, path = stem + source.suffix, path.with_suffix(source.suffix)
+            original = None if str(source) in table.embedded else table.root / source
+            copied = _copy(original, picture.content, path, link)
+        else:
+            path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
+        view = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
+        where = " ".join(f"{value:g}" for value in box)
+        return Face(Staged(row, path.name, name, picture.digest, where, copied), view)
 
     def collect(part: Part) -> None:
-        staged.extend(Staged(*face) for face in part.record["faces"])
+        staged.extend(Staged(*face) for face in part.records)
         looks.append(part.looks)
-        skipped.extend(Skipped(*row) for row in part.record["skipped"])
 
-    for part in stage.finished():
-        collect(part)
-    for_each_picture(table, write, keep, jobs, stage.parts)
-    if not staged:
-        raise no_face_left(table, skipped)
+    skipped = crop_pass(table, jobs, write, collect, stage)
     return staged, joined(looks), skipped
 
 

@@ -13,10 +13,10 @@ from fer_edge import __version__
 from fer_edge.files import write_bytes
 from fer_edge.html.page import bullets, data_address, report_page, section, table, tiles
 from fer_edge.imaging.images import Pixels, bgr_of, encode_picture
-from fer_edge_train.data.leak_sheet import PER_KIND, DrawnPair, leak_sheet
 from fer_edge_train.data.leaks import KINDS, NEAR_BITS, TITLES
 from fer_edge_train.data.table import Skipped
 from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.leak_sheet import PER_KIND, DrawnPair, leak_sheet
 from fer_edge_train.prepare.report import (
     FEW_JUDGED,
     FEW_LEARNT,

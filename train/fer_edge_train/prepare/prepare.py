@@ -12,13 +12,13 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.files import must_be_free, write_json
 from fer_edge.imaging.images import COLOUR_NAMES, Colour
 from fer_edge_train.data.fingerprints import Looks, joined
-from fer_edge_train.data.in_memory import crop_faces
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import torn_groups
 from fer_edge_train.data.table import Table
 from fer_edge_train.prepare.check import report_of
 from fer_edge_train.prepare.class_folders import write_class_folders
+from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.html_report import write_page
 from fer_edge_train.prepare.report import Report, torn_line
 from fer_edge_train.prepare.resume import Stage, fingerprint, staging

@@ -26,9 +26,11 @@ from fer_edge.versions import RUNTIME, installed
 from fer_edge_train.data.crops import PART
 from fer_edge_train.data.fingerprints import Looks
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.data.table import Table
+from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.runs.folder import LOCK, alone_in
 
+PARTS = 2
+"""Version of what lies in a part."""
 KEY = "key"
 """File that says what the parts were made from; where it is missing, they are worth nothing."""
 NO_FACES = np.zeros((0, 0, 0), np.uint8)
@@ -37,8 +39,12 @@ NO_FACES = np.zeros((0, 0, 0), np.uint8)
 class Part(NamedTuple):
     """What came of `PART` pictures."""
 
-    record: dict[str, Any]
-    """Anything that JSON holds."""
+    rows: list[int]
+    """Rows of the table whose faces could be cut out."""
+    records: list[Any]
+    """What was written down of each of these faces; anything that JSON holds."""
+    skipped: list[Skipped]
+    """The rows that are left out, and why."""
     looks: Looks
     """What is remembered of the faces."""
     faces: Pixels = NO_FACES
@@ -63,7 +69,8 @@ class Stage:
             try:
                 with np.load(self._path(), allow_pickle=False) as arrays:
                     looks = Looks(*(arrays[name] for name in Looks._fields))
-                    part = Part(json.loads(arrays["record"].tobytes()), looks, arrays["faces"])
+                    rows, records, skipped = json.loads(arrays["record"].tobytes())
+                    part = Part(rows, records, [Skipped(*row) for row in skipped], looks, arrays["faces"])
             except DAMAGE:
                 break
             self.parts += 1
@@ -77,7 +84,7 @@ class Stage:
         Raises:
             FerEdgeError: It cannot be written.
         """
-        record = np.frombuffer(json.dumps(part.record).encode(), np.uint8)
+        record = np.frombuffer(json.dumps([part.rows, part.records, part.skipped]).encode(), np.uint8)
         with replacing(self._path()) as temporary, temporary.open("wb") as stream:
             np.savez(stream, record=record, faces=part.faces, **part.looks._asdict())
         self.parts += 1
@@ -168,7 +175,7 @@ def fingerprint(table: Table, settings: DataSettings, **options: object) -> str:
     files = table.label_files if table.embedded else table.rows["picture"].unique().tolist()
     states = np.array([_state(f"{table.root}/{name}") for name in files], np.int64).tobytes()
     read = {name: value for name, value in asdict(settings).items() if name != "jobs"}
-    how = [str(table.root.resolve()), table.format, table.framing, table.classes, read, options, PART]
+    how = [str(table.root.resolve()), table.format, table.framing, table.classes, read, options, PART, PARTS]
     return sha256(json.dumps([how, installed(RUNTIME), sha256(rows), sha256(states)], default=str).encode())
 
 

@@ -6,8 +6,8 @@ import numpy.typing as npt
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
-from fer_edge.imaging.images import Pixels, with_channels
-from fer_edge.model.quantization import to_unit
+from fer_edge.imaging.images import Pixels
+from fer_edge.model.quantization import to_input
 from fer_edge_train.settings import Labels, TrainSettings
 from fer_edge_train.training.augment import augment
 
@@ -121,11 +121,6 @@ def mixed_up(
     mixed[(chosen < 0) & (chosen[other] < 0)] = ABSENT
     drawn = drawn[:, None, None, None]
     return drawn * faces + (1 - drawn) * faces[other], mixed, both
-
-
-def to_input(faces: Pixels) -> Floats:
-    """Turn (n, size, size) uint8 grey or (n, size, size, 3) RGB into (n, size, size, 1 or 3) float32 in [0, 1]."""
-    return to_unit(with_channels(faces))
 
 
 class Batches(keras.utils.PyDataset):

@@ -12,11 +12,11 @@ from fer_edge.data.metrics import softmax
 from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import resize_face
 from fer_edge.imaging.images import Pixels, is_picture
-from fer_edge_train.data.in_memory import crop_faces
 from fer_edge_train.data.readers import layout_of
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Table, licence_in, make_rows
 from fer_edge_train.evaluation.evaluate import Judged, load_judged
+from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.training.batches import Floats
 

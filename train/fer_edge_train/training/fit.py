@@ -14,13 +14,14 @@ from fer_edge.data.metrics import fit_temperature, summary
 from fer_edge.data.provenance import write_seen
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_json
+from fer_edge.model.quantization import to_input
 from fer_edge.versions import installed
 from fer_edge_train.config_file import filled, write_config_file
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
 from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion, draw_history
 from fer_edge_train.settings import TrainSettings
-from fer_edge_train.training.batches import Batches, to_input
+from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.class_union import by_data
 from fer_edge_train.training.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.training.losses import accuracy, training_loss

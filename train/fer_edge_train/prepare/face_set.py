@@ -1,0 +1,95 @@
+"""Cropped and split faces in memory, and the words for where they came from."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fer_edge.data.faceset import FaceSet, photo_id
+from fer_edge.imaging.crop import Box, crop_face
+from fer_edge.imaging.images import Colour, Pixels, face_shape
+from fer_edge_train.data.crops import digest_of
+from fer_edge_train.data.fingerprints import Looks
+from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.data.split import assign
+from fer_edge_train.data.table import Skipped, Table
+from fer_edge_train.prepare.cropping import Face, Picture, crop_pass
+from fer_edge_train.prepare.resume import Part, Stage
+
+
+def crop_faces(
+    table: Table,
+    size: int,
+    settings: DataSettings,
+    stage: Stage | None = None,
+    looks: list[Looks] | None = None,
+    colour: Colour = "grey",
+) -> tuple[FaceSet, list[Skipped]]:
+    """Crop and split every face of `table`; also say which pictures and faces could not be used.
+
+    Args:
+        table: The data set.
+        size: Side of each face in pixels.
+        settings: How to split.
+        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        looks: Takes what is remembered of the faces, in their order; None: nothing is.
+        colour: Of the faces.
+
+    Raises:
+        DataError: No face is left.
+    """
+    faces = np.empty((len(table.rows), *face_shape(size, colour)), np.uint8)  # takes no memory before faces lie in it
+    rows: list[int] = []
+    digests: list[str] = []
+
+    def crop(picture: Picture, _: int, box: Box) -> Face:
+        face = crop_face(picture.frame_bgr, box, size, colour=colour)
+        return Face(picture.digest, face, face)
+
+    def collect(part: Part) -> None:
+        faces[len(rows) : len(rows) + len(part.rows)] = part.faces
+        rows.extend(part.rows)
+        digests.extend(part.records)
+        if looks is not None:
+            looks.append(part.looks)
+
+    skipped = crop_pass(table, settings.jobs, crop, collect, stage, remember=looks is not None)
+    return _face_set(table, rows, faces[: len(rows)], digests, settings), skipped
+
+
+def _face_set(table: Table, rows: list[int], faces: Pixels, digests: list[str], settings: DataSettings) -> FaceSet:
+    kept = table.rows.iloc[rows]
+    names: list[str] = kept["picture"].tolist()
+    pictures = dict(zip(names, digests, strict=True))
+    return FaceSet(
+        faces=faces,
+        votes=table.votes[rows],
+        agreed=kept["agreed"].to_numpy(bool),
+        split=assign(kept, settings),
+        group=kept["group"].to_numpy(np.str_),
+        names=kept["picture"].to_numpy(np.str_),
+        classes=table.classes,
+        source=source_of(table, digest_of(table, pictures), settings),
+        photos=np.array([photo_id(table.originals.get(name, pictures[name])) for name in names], np.uint64),
+    )
+
+
+def source_of(table: Table, digest: str, settings: DataSettings) -> dict[str, Any]:
+    """Say where faces came from; this goes into prepared sets, run folders and the model's contract.
+
+    `split` is "own" where the data set brings its splits, else the share of testing faces.
+
+    Args:
+        table: The data set.
+        digest: As `fer_edge_train.data.crops.digest_of` computes it.
+        settings: How it was read and split; `jobs` changes nothing and is left out.
+    """
+    return {
+        "name": table.root.resolve().name,
+        "format": table.format,
+        "digest": digest,
+        "licence": table.licence,
+        "seed": settings.seed,
+        "split": "own" if table.rows["split"].astype(bool).any() else settings.split,
+        "settings": {name: value for name, value in asdict(settings).items() if name != "jobs"},
+    }
