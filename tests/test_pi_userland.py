@@ -1,6 +1,5 @@
 """A Raspberry Pi's userland under qemu: benchmarks/studies/pi/userland.py, and how it compares answers."""
 
-import importlib
 import json
 import os
 import shutil
@@ -16,9 +15,8 @@ import pytest
 from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import write_picture
 from fer_edge.synthetic.render import draw_face
-
-pi_userland: Any = importlib.import_module("pi_userland")
-pi_answers: Any = importlib.import_module("pi_answers")
+from studies.pi import answers as pi_answers
+from studies.pi import userland as pi_userland
 
 SCALE = pi_answers.Scale(logit=0.07, temperature=0.7, heat=0.04, threshold=0.5)
 STEP = 2 * SCALE.logit / SCALE.temperature

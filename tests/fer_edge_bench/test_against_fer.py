@@ -1,6 +1,5 @@
 """fer-edge beside PyPI `fer`: frames, counting and turns; `fer` itself is not installed here."""
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ import pytest
 
 from fer_edge.errors import BenchmarkError
 from fer_edge.synthetic.render import clip
-
-against_fer: Any = importlib.import_module("against_fer")
-fer_worker: Any = importlib.import_module("fer_worker")
+from studies.speed import against_fer, fer_worker
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> Any:

@@ -1,14 +1,11 @@
 """Hits, false alarms, and what a threshold makes of them."""
 
-import importlib
-from typing import Any
-
 import numpy as np
 import pytest
 
 from fer_edge.imaging.boxes import Floats
+from studies.accuracy import detection_metrics as metrics
 
-metrics: Any = importlib.import_module("detection_metrics")
 Judged, curve, judge = metrics.Judged, metrics.curve, metrics.judge
 
 

@@ -1,14 +1,11 @@
 """Reading photos with marked faces."""
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fer_edge.imaging.images import write_picture
-
-marked_photos: Any = importlib.import_module("marked_photos")
+from studies.accuracy import marked_photos
 
 TABLE = """picture,split,x,y,w,h,right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,score
 b.png,valid,-1,2,20,24,5,8,15,9,10,0.59

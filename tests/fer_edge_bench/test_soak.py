@@ -1,10 +1,8 @@
 """Two hours of frames in small: a leak is noticed, and what does not leak passes."""
 
-import importlib
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ pytest.importorskip("matplotlib", reason="needs the extra [train]: pip install '
 if not sys.platform.startswith("linux"):
     pytest.skip("needs /proc, so Linux", allow_module_level=True)
 
-soak: Any = importlib.import_module("soak")
+from studies.robustness import soak
 
 LEAKING = """
 import sys

@@ -6,7 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from fer_edge.detection.detector import Detection, Landmarks
+from fer_edge.detection.detector import Detection, Detector, Landmarks
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
 from fer_edge.synthetic.render import draw_face
@@ -20,7 +20,7 @@ def person(seed: int) -> tuple[Pixels, Box]:
     return draw_face("neutral", seed, 192)
 
 
-class Stage:
+class Stage(Detector):
     """Drawn people before a wall, and a detector that knows where they stand; `asked` counts its answers."""
 
     name = "stage"

@@ -60,7 +60,7 @@ class Labelled:
     """(n,) degrees; NaN where YuNet marked no face there."""
 
 
-class Haar:
+class Haar(Detector):
     """OpenCV's Haar cascade for frontal faces, as long as OpenCV 4 still has it."""
 
     name = "haar"

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer_edge.detection.detector import SIDE, Detection
+from fer_edge.detection.detector import SIDE, Detection, Detector
 from fer_edge.detection.detector_contract import MAX_ENLARGED
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
@@ -15,7 +15,7 @@ THRESHOLD = 0.6
 """OpenCV Zoo's demo asks for 0.9, its own users mostly for 0.6."""
 
 
-class OpenCvYuNet:
+class OpenCvYuNet(Detector):
     """YuNet (Wu et al. 2023) through OpenCV."""
 
     name = "opencv"

@@ -1,8 +1,9 @@
 """Finding the faces of a frame. Every detector frames a face as YuNet does (`fer_edge.imaging.crop`)."""
 
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -61,18 +62,23 @@ class Detection(NamedTuple):
         return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
 
 
-class Detector(Protocol):
-    """Finds faces. Not to be shared between threads."""
+class Detector(ABC):
+    """Finds faces; one of your own is a subclass with a `detect`. Not to be shared between threads."""
 
-    name: str
+    name: str = "detector"
     """What the answer came from, for people."""
+    side: int | None = None
+    """Longer side, in pixels, of what it sees of a frame, one of `SIDES`, which a time budget may set; None where
+    nothing can be chosen."""
+    instant: bool = False
+    """It takes no time: it is asked in every frame, and nothing needs to be followed."""
 
+    @abstractmethod
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
-        ...
 
 
-class YuNet:
+class YuNet(Detector):
     """The bundled face detector: YuNet (Wu et al. 2023) on the same engine as the expression model."""
 
     def __init__(
@@ -101,8 +107,7 @@ class YuNet:
         self.model = model
         self.name = model.path.stem
         self.threshold = model.contract.threshold if confidence is None else confidence
-        self.side = side
-        """One of `SIDES`, or any other."""
+        self.side: int = side
         self._scale, self._offset = model.contract.scale_and_offset
         self._canvas: Pixels | None = None
         self._threads, self._reference = threads, reference
@@ -143,10 +148,11 @@ class YuNet:
         return engine
 
 
-class Whole:
+class WholeFrame(Detector):
     """No detector: the whole frame is the face, for pictures that are face crops already."""
 
     name = "none"
+    instant = True
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Take the whole (height, width, 3) uint8 BGR frame for a face."""
@@ -174,7 +180,7 @@ def make_detector(
     if choice != "auto" and model_path:
         raise UsageError(f"--detector {choice} takes no file; drop --detector-model, or drop --detector {choice}")
     if choice == "none":
-        return Whole()
+        return WholeFrame()
     return YuNet(model_path if choice == "auto" else BUNDLED_DETECTORS[choice], confidence, threads)
 
 

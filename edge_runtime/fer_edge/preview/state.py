@@ -14,6 +14,7 @@ from typing import Any
 
 from fer_edge.device.machine import board, cpu
 from fer_edge.model.contract import ModelFile
+from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import PALETTE, UNCERTAIN_COLOUR, Colour
 from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
@@ -88,7 +89,7 @@ class Totals:
     changes: int
 
 
-class State:
+class State(Sink):
     """The newest result and figures. `write` is for one thread, everything else for any."""
 
     def __init__(self, stale_after_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,6 +1,7 @@
 """Frame in, faces with their expressions out: detect, crop, classify."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class Recognizer:
         Args:
             model: A .tflite of `fer-edge export`; None for the one that comes with fer-edge.
             detector: auto (the bundled one in the form that this processor computes fastest), int8 or float16 (that
-                form of it), none (the whole frame is a face), or an object with a `detect` of its own.
+                form of it), none (the whole frame is a face), or a `Detector` of your own.
             threads: Threads of the detector and the classifier.
 
         Raises:
@@ -89,8 +90,12 @@ class Recognizer:
         """
         return self.stages(frame_bgr).faces
 
-    def stages(self, frame_bgr: Pixels) -> Stages:
+    def stages(self, frame_bgr: Pixels, choose: Callable[[list[Detection]], list[Detection]] | None = None) -> Stages:
         """Do what `predict` does, and say how long each stage took.
+
+        Args:
+            frame_bgr: The frame.
+            choose: Given what the detector found, says which of these count; None for all.
 
         Raises:
             DataError: `frame_bgr` is no (height, width, 3) uint8 array.
@@ -98,9 +103,10 @@ class Recognizer:
         check_frame(frame_bgr)
         begun = time.perf_counter()
         detections = self.detector.detect(frame_bgr)
+        detections = choose(detections) if choose else detections
         detect_ms = 1000 * (time.perf_counter() - begun)
         known = self.classified(frame_bgr, detections)
-        return Stages(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + known.ms["total"]})
+        return Stages(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + sum(known.ms.values())})
 
     def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Stages:
         """Name the expressions of faces that somebody else found in a (height, width, 3) uint8 BGR frame.
@@ -115,8 +121,7 @@ class Recognizer:
         ended = time.perf_counter()
         pairs = zip(detections, probabilities, strict=True)
         faces = [self._face(detection, row, frame_bgr) for detection, row in pairs]
-        moments = {"crop": (begun, cropped), "classify": (cropped, ended), "total": (begun, ended)}
-        return Stages(faces, {stage: 1000 * (end - start) for stage, (start, end) in moments.items()})
+        return Stages(faces, {"crop": 1000 * (cropped - begun), "classify": 1000 * (ended - cropped)})
 
     def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
         """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""

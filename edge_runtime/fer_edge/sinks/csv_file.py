@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import cannot_write, make_folder
+from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Result
 
 COLUMNS = (
@@ -20,7 +21,7 @@ COLUMNS = (
 """What stands before the probabilities, as in a JSON line; `time` is the machine's clock, UTC, and tells runs apart."""
 
 
-class Table:
+class Table(Sink):
     """Appends to a CSV file; whole rows only, also on a disk that runs full."""
 
     def __init__(

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.sinks import Sink
-from fer_edge.sinks.threaded import Background
 from fer_edge.tracking.pipeline import Result
 
 
@@ -45,7 +44,7 @@ class Several:
                 del self._sinks[name]
                 self._fail(name, error)
                 self._close(name, sink)
-            if isinstance(sink, Background) and sink.dropped and name not in self._slow:
+            if sink.dropped and name not in self._slow:
                 self._slow.add(name)
                 self._tell(f"{name} does not keep up with the source; some results are left out there")
         self._first = False
@@ -62,7 +61,7 @@ class Several:
             sink.close()
         except FerEdgeError as error:
             self._fail(name, error)
-        if isinstance(sink, Background) and sink.dropped:
+        if sink.dropped:
             self._tell(f"{name}: {sink.dropped} results were left out")
 
     def _fail(self, name: str, error: FerEdgeError) -> None:

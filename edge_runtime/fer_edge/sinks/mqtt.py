@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fer_edge.errors import FerEdgeError, one_line
 from fer_edge.recognition.classifier import UNCERTAIN
 from fer_edge.recognition.recognizer import Face
+from fer_edge.sinks import Sink
 from fer_edge.sinks.mqtt_broker import Broker, checked_topic
 from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
@@ -43,7 +44,7 @@ WAITING_S = 10.0
 """How long what is no camera waits for the broker; its results do not come again."""
 
 
-class Mqtt:
+class Mqtt(Sink):
     """Publishes results; a broker that is slow or not there never holds up who writes.
 
     paho's own thread connects, and again after every loss; what happens meanwhile is not kept: what holds now is told

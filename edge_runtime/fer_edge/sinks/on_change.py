@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Event, Result
 
 LONGEST_S = 10.0
@@ -33,7 +34,7 @@ class Change:
     """Of the expression; None for a face that left."""
 
 
-class OnChange:
+class OnChange(Sink):
     """Runs a command for each event, without a shell, one at a time, in a thread of its own.
 
     What happens while it runs is told in the next run, a face's first and last expression only; nothing, where those

@@ -7,10 +7,11 @@ from typing import Any
 
 from fer_edge.detection.detector import LANDMARK_NAMES, Landmarks
 from fer_edge.errors import FerEdgeError
+from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Event, Result
 
 
-class Lines:
+class Lines(Sink):
     """Prints a line per frame on stdout."""
 
     def __init__(self, *, json: bool) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import TEMPORARY, make_folder, replacing
 from fer_edge.imaging.images import GREY_ONLY, Pixels, write_picture
+from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import annotated
 from fer_edge.sources.capture import require_utf8
 from fer_edge.sources.frame import SLOWEST_FPS, Frame
@@ -32,7 +33,7 @@ LONGEST_GAP_S = 2.0
 """A picture stands still in a video until the next one comes, but no longer than this."""
 
 
-class Saver:
+class Saver(Sink):
     """Writes pictures under their own names, and the frames of a video or camera as .mp4, into a folder.
 
     A video file becomes one video, which takes the place of an older one of the same name. A camera, or whatever else

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fer_edge.detection.detector import SIDES, YuNet
+from fer_edge.detection.detector import SIDES, Detection, Detector
 from fer_edge.errors import UsageError
 from fer_edge.recognition.recognizer import Face, Recognizer, check_frame
 from fer_edge.sources.frame import Frame
@@ -129,7 +129,7 @@ class Pace:
         return f"a detection takes {detect_ms:.1f} ms, the rest {rest_ms:.1f} ms: faces are looked for {how}{kept}"
 
 
-def fit_detector(detector: YuNet, budget_ms: float) -> None:
+def fit_detector(detector: Detector, budget_ms: float) -> None:
     """Let a detector see as much as half of `budget_ms` pays for when it is asked every `DETECT_EVERY` frames.
 
     Its time depends on the number of pixels: it is measured here on grey VGA frames, of which the fastest of three
@@ -176,7 +176,7 @@ class Watcher:
         self._smooth = smooth
         self.pace = None if follow.budget_ms is None else Pace(follow.budget_ms, follow.detect_every or 1)
         """How often the detector is asked; None without a budget."""
-        if self.pace and isinstance(recognizer.detector, YuNet):
+        if self.pace and recognizer.detector.side:
             fit_detector(recognizer.detector, self.pace.budget_ms)
         every = follow.detect_every or (DETECT_EVERY if self.pace is None else 1)
         self._follower = Follower(recognizer.detector, every, follow.max_faces, follow.min_face)
@@ -186,7 +186,7 @@ class Watcher:
     def chosen(self) -> str | None:
         """How large the budget lets the detector see a frame, for people; None where there is no choice."""
         detector = self.recognizer.detector
-        if self.pace is None or not isinstance(detector, YuNet):
+        if self.pace is None or detector.side is None:
             return None
         return f"{detector.name} sees a frame {detector.side} pixels large"
 
@@ -196,7 +196,6 @@ class Watcher:
         Raises:
             DataError: It is no (height, width, 3) uint8 array.
         """
-        check_frame(frame.bgr)
         faces, events, ms = self._still(frame) if frame.fps is None else self._moving(frame)
         ms = {"capture": frame.capture_ms, **ms, "total": frame.capture_ms + sum(ms.values())}
         age_ms = 1000 * (time.perf_counter() - frame.captured)
@@ -204,15 +203,18 @@ class Watcher:
 
     def _still(self, frame: Frame) -> tuple[list[Face], list[Event], dict[str, float]]:
         """Name the faces of a picture; the other two as `_moving` gives them."""
-        begun = time.perf_counter()
-        found = [one for one in self.recognizer.detector.detect(frame.bgr) if one.box.longer >= self._settings.min_face]
-        largest = sorted(found, key=lambda one: -one.box.longer)[: self._settings.max_faces]
-        detect_ms = 1000 * (time.perf_counter() - begun)
-        named = self.recognizer.classified(frame.bgr, [one for one in found if one in largest])
-        return named.faces, [], {"detect": detect_ms, "crop": named.ms["crop"], "classify": named.ms["classify"]}
+        found = self.recognizer.stages(frame.bgr, self._counted)
+        return found.faces, [], {stage: ms for stage, ms in found.ms.items() if stage != "total"}
+
+    def _counted(self, found: list[Detection]) -> list[Detection]:
+        """Those that are large enough, and of these the largest, in their order."""
+        enough = [one for one in found if one.box.longer >= self._settings.min_face]
+        largest = sorted(enough, key=lambda one: -one.box.longer)[: self._settings.max_faces]
+        return [one for one in enough if one in largest]
 
     def _moving(self, frame: Frame) -> tuple[list[Face], list[Event], dict[str, float]]:
         """Name the faces of a frame of a video or camera; also what happened to them, and milliseconds per stage."""
+        check_frame(frame.bgr)
         begun = time.perf_counter()
         hurry = self.pace is not None and self.pace.hurry
         followed = self._follower.step(frame.bgr, frame.t, hurry=hurry)
@@ -231,8 +233,7 @@ class Watcher:
         ms = {
             "detect": detect_ms,
             "follow": 1000 * (found - begun) - detect_ms,
-            "crop": named.ms["crop"],
-            "classify": named.ms["classify"],
+            **named.ms,
             "smooth": 1000 * (time.perf_counter() - classified),
         }
         if self.pace:

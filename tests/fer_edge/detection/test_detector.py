@@ -14,7 +14,7 @@ from fer_edge.detection.detector import (
     SIDES,
     Choice,
     Detection,
-    Whole,
+    WholeFrame,
     YuNet,
     make_detector,
 )
@@ -303,7 +303,7 @@ def test_every_choice_is_a_detector() -> None:
 
 
 def test_no_detector_takes_the_whole_frame() -> None:
-    assert Whole().detect(np.zeros((3, 5, 3), np.uint8)) == [Detection(Box(0, 0, 5, 3), 1.0)]
+    assert WholeFrame().detect(np.zeros((3, 5, 3), np.uint8)) == [Detection(Box(0, 0, 5, 3), 1.0)]
 
 
 @pytest.mark.parametrize(("left_eye", "roll"), [((60, 40), 0.0), ((60, 60), 45.0), ((40, 20), -90.0), ((46, 46), 0.0)])

@@ -1,6 +1,5 @@
 """Broken model files, made by benchmarks/studies/robustness/mutants.py, which makes thousands of them."""
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,8 @@ import pytest
 from fer_edge.imaging.images import write_picture
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.synthetic.render import draw_face
+from studies.robustness import mutants, mutations
 from support.paths import TINY
-
-mutants: Any = importlib.import_module("mutants")
-mutations: Any = importlib.import_module("mutations")
 
 EACH = 24
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fer_edge
-from fer_edge.detection.detector import Choice, Detection, Landmarks
+from fer_edge.detection.detector import Choice, Detection, Detector, Landmarks
 from fer_edge.device.processor import detector_recipe
 from fer_edge.errors import DataError, ModelError
 from fer_edge.imaging.crop import Box, overlap
@@ -17,7 +17,7 @@ from fer_edge.synthetic.render import draw_face
 FACE, BOX = draw_face("happiness", seed=1)
 
 
-class Fixed:
+class Fixed(Detector):
     """A detector with a fixed answer."""
 
     name = "fixed"

@@ -18,7 +18,7 @@ from fer_edge.tracking.pipeline import Result
 GREY = np.full((4, 4, 3), 100, np.uint8)
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what it gets; it can be held back, and can fail."""
 
     def __init__(self, fails_at: int | None = None, error: Exception | None = None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_edge.detection.detector import SIDE, SIDES, Choice, Detection, YuNet
+from fer_edge.detection.detector import SIDE, SIDES, Choice, Detection, Detector, YuNet
 from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
@@ -20,7 +20,7 @@ HAPPY, BOX = draw_face("happiness", seed=2)
 ANGRY, _ = draw_face("anger", seed=2)
 
 
-class Told:
+class Told(Detector):
     """A detector that is told its answer."""
 
     name = "told"

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.detection.detector import Detection, Whole
+from fer_edge.detection.detector import Detection, WholeFrame
 from fer_edge.imaging.crop import Box, overlap
 from fer_edge.tracking.tracker import Follower
 from support.scene import STEP, Stage, face, ids, landmarks_of, still
@@ -354,7 +354,7 @@ def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so() -> N
 
 def test_without_a_detector_the_whole_frame_is_always_the_same_face() -> None:
     stage = Stage()
-    follower = Follower(Whole(), 5)
+    follower = Follower(WholeFrame(), 5)
     follower.step(stage.frame(), 0.0)
     stage.wall = np.roll(stage.wall, 100, axis=1)
 

@@ -1,20 +1,17 @@
 """Calibrations that people get wrong, and a badly built network, through the command; made by benchmarks/."""
 
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
+from studies.accuracy import broken_calibrations as broken
 from support.bad_network import badly_built
 from support.command import FerEdge
-
-broken: Any = importlib.import_module("broken_calibrations")
 
 
 @pytest.mark.parametrize(
