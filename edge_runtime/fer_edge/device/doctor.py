@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fer_edge.device.cameras import JOIN_VIDEO, Cameras, Node, trouble_with, what_to_do
+from fer_edge.device.cameras import JOIN_VIDEO, Node, trouble_with, what_to_do
+from fer_edge.device.doctor_facts import Facts, Import
 from fer_edge.device.machine import CAPPED, NOW, SLOWED, SOFT_LIMIT, UNDER_VOLTAGE
 
 Verdict = Literal["ok", "note", "fault"]
@@ -22,84 +23,6 @@ HOT_C = 80.0
 OWN_GOVERNORS = ("intel_pstate", "amd-pstate", "amd-pstate-epp")
 """Drivers under which "powersave" follows the load; under others it is the lowest frequency, always."""
 LITERT = "'ai-edge-litert<2.2'"
-
-
-@dataclass(frozen=True)
-class Import:
-    """What came of importing a package, in a process of its own: a broken wheel may end it."""
-
-    version: str | None
-    trouble: str | None = None
-
-    @property
-    def works(self) -> bool:
-        """Whether it can be used."""
-        return self.trouble is None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that is judged."""
-
-    board: str | None
-    """As "Raspberry Pi 5 Model B Rev 1.0"; None on a PC."""
-    system: str
-    kernel: str
-    """Its processor: aarch64, armv7l, x86_64 ..."""
-    python: tuple[int, int, int]
-    bits: int
-    """Of Python: 32 or 64."""
-    prefix: str
-    """Folder of the environment that fer-edge is installed in."""
-    pip: str
-    """What calls its pip."""
-    base: str
-    """Folder of the Python that the environment was made with; /usr for the system's own."""
-    system_python: str | None
-    """Name of what /usr/bin/python3 is, as "python3.11": what Debian's packages are made for."""
-    packages: dict[str, str]
-    """Versions of what a prediction depends on."""
-    numpy: Import
-    opencv: Import
-    opencv_has: dict[str, bool]
-    """Whether OpenCV was built with v4l, ffmpeg and windows; empty where it cannot be imported."""
-    runtime: Import
-    """TFLite runtime: LiteRT or tflite-runtime."""
-    models: dict[str, str | None]
-    """What is wrong with each bundled model here; None where it answers as on the workstation. Empty: not tried."""
-    detector: str
-    """Which form of the bundled face detector this processor computes fastest, and why."""
-    cameras: Cameras
-    picamera2: Import | None
-    """None where this Python does not see it."""
-    picamera2_in_system: bool
-    user: str
-    is_root: bool
-    in_video: bool
-    """This process has the rights of group video."""
-    listed_in_video: bool
-    """The user is in group video, since this login or after it."""
-    throttled: int | None
-    """Flags of `vcgencmd get_throttled`; None where it cannot be asked."""
-    temperature_c: float | None
-    governor: str | None
-    governor_driver: str | None
-    memory_mb: float | None
-    memory_free_mb: float | None
-    limits_memory: bool | None
-    """The kernel can limit a service's memory; None without cgroups."""
-    folder: str
-    """Current folder."""
-    folder_free_mb: float
-    temporary: str | None
-    """Folder for temporary files; None where none can be written to."""
-    extras: dict[str, bool]
-    """Whether the packages of each extra of the runtime are there."""
-
-    @property
-    def is_pi(self) -> bool:
-        """Whether the board is a Raspberry Pi."""
-        return "Raspberry Pi" in (self.board or "")
 
 
 @dataclass(frozen=True)

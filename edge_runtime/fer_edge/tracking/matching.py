@@ -14,7 +14,7 @@ SAME_PLACE = 0.7
 DAMPING = 0.5
 """Share of its difference from a new detection that a followed box keeps. At 0, 0.3, 0.5 and 0.7, with a detection in
 every frame, a frame alone names what the still photo says in 83.8, 84.5, 84.6 and 84.2 %, and its label changes 3.0,
-2.7, 2.4 and 2.5 times a second (`studies.accuracy.tracking_constants`)."""
+2.7, 2.4 and 2.5 times a second by `studies.accuracy.tracking_clip` with each."""
 DAMPED_OVERLAP = 0.5
 """Intersection over union below which the followed box was wrong, and counts for nothing."""
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fer_edge.device.cameras import Cameras, Holder, Module, Node
-from fer_edge.device.doctor import Facts, Finding, Import, as_json, as_line, is_healthy, judge
+from fer_edge.device.doctor import Finding, as_json, as_line, is_healthy, judge
+from fer_edge.device.doctor_facts import Facts, Import
 from fer_edge.device.v4l2 import Answer
 
 WEBCAM = Node("/dev/video0", 0, Answer("HD Webcam C525", "uvcvideo", "usb-1.4", "camera"))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.device.doctor import Import
-from fer_edge.device.doctor_facts import EXTRAS, built_with, call_python, try_import
+from fer_edge.device.doctor_facts import EXTRAS, Import, built_with, call_python, try_import
 from fer_edge.device.processor import detector_reason
 from support.command import FerEdge
 from support.paths import ROOT
