@@ -144,7 +144,7 @@ def main(
 def joined(training: FaceSet, heldout: FaceSet) -> FaceSet:
     """One set of both."""
     columns = ("faces", "votes", "agreed", "split", "group", "names", "photos")
-    both = {name: np.concatenate([getattr(training, name), getattr(heldout, name)]) for name in columns}
+    both: dict[str, Any] = {name: np.concatenate([getattr(training, name), getattr(heldout, name)]) for name in columns}
     return replace(heldout, **both)
 
 

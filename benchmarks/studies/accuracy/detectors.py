@@ -11,7 +11,6 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -20,16 +19,16 @@ import cv2
 import cv2.data
 import numpy as np
 import typer
-from matplotlib.figure import Figure
 
 from fer_edge.console import console, print_json, progress
 from fer_edge.detection.detector import BUNDLED_DETECTORS, SIDE, SIDES, Detection, Detector, YuNet
-from fer_edge.files import make_folder, replacing, write_json
+from fer_edge.files import make_folder, write_json
 from fer_edge.imaging.boxes import Floats, overlaps
 from fer_edge.imaging.crop import Box
-from fer_edge.imaging.images import Pixels, to_grey, write_picture
+from fer_edge.imaging.images import Pixels, to_grey
 from fer_edge_bench.machine import describe
 from studies.accuracy.detection_metrics import ENOUGH, FALSE_PER_PHOTO, LEAST_SCORE, Curve, curve, judge
+from studies.accuracy.detector_plots import Labelled, arrays_of, draw_curves, draw_sheet
 from studies.accuracy.marked_photos import read_labelled
 from studies.accuracy.opencv_yunet import OpenCvYuNet
 
@@ -46,27 +45,14 @@ TILTS = (0, 10, 25, 90)
 """Degrees that the line through both eyes is off level, by YuNet's landmarks."""
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A photo with people's boxes and YuNet's."""
-
-    name: str
-    frame_bgr: Pixels
-    boxes: Floats
-    """(n, 4) people's own: x, y, w, h in pixels."""
-    marked: Floats
-    """(m, 4) YuNet's in `faces.csv`, likewise."""
-    tilts: Floats
-    """(n,) degrees; NaN where YuNet marked no face there."""
-
-
 class Haar(Detector):
     """OpenCV's Haar cascade for frontal faces, as long as OpenCV 4 still has it."""
 
     name = "haar"
 
     def __init__(self) -> None:
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+        opencv: Any = cv2
+        self._cascade = opencv.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Find the faces in a (height, width, 3) uint8 BGR frame."""
@@ -93,22 +79,17 @@ def judged(detector: Detector, photos: list[Labelled]) -> tuple[Curve, list[list
     with progress() as bar:
         for photo in bar.track(photos, description=detector.name):
             found = detector.detect(photo.frame_bgr)
-            boxes, scores = _arrays(found)
+            boxes, scores = arrays_of(found)
             answers.append(found)
             rows.append(judge(boxes, scores, photo.boxes, photo.marked))
     return curve(rows), answers
-
-
-def _arrays(found: list[Detection]) -> tuple[Floats, Floats]:
-    boxes = np.array([face.box for face in found], np.float32).reshape(-1, 4)
-    return boxes, np.array([face.score for face in found], np.float32)
 
 
 def groups(photos: list[Labelled], answers: list[list[Detection]], threshold: float) -> dict[str, Any]:
     """Recall by size, darkness and tilt of the labelled faces, for what was found from `threshold` on."""
     facts: dict[str, list[tuple[float, bool]]] = {"size": [], "grey": [], "tilt": []}
     for photo, found in zip(photos, answers, strict=True):
-        boxes, _ = _arrays([face for face in found if face.score >= threshold])
+        boxes, _ = arrays_of([face for face in found if face.score >= threshold])
         height, width = photo.frame_bgr.shape[:2]
         fit = min(320 / width, 240 / height)
         grey = to_grey(photo.frame_bgr)
@@ -153,7 +134,7 @@ def recall_by_size(detector: Detector, frames: list[tuple[Pixels, Floats]]) -> d
     """Recall by the longer side of a face in pixels of a VGA frame."""
     facts = []
     for frame, labels in frames:
-        boxes, _ = _arrays(detector.detect(frame))
+        boxes, _ = arrays_of(detector.detect(frame))
         hits = overlaps(labels, boxes).max(axis=1, initial=0) >= ENOUGH
         facts += list(zip(labels[:, 2:].max(axis=1).tolist(), hits.tolist(), strict=True))
     return _binned(facts, VGA_SIZES) | {"all": round(statistics.mean(hit for _, hit in facts), 4)}
@@ -178,44 +159,6 @@ def timed(detectors: dict[str, Detector], frame_bgr: Pixels, runs: int) -> dict[
     return table
 
 
-def draw_curves(path: Path, curves: dict[str, Curve], points: dict[str, float]) -> None:
-    """Draw recall over false alarms per photo, and precision over recall; dots are the thresholds in use."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for name, one in curves.items():
-        [line] = left.plot(one.false_per_photo, one.recall, label=name)
-        right.plot(one.recall, one.precision, color=line.get_color(), label=name)
-        recall, false = one.at_threshold(points[name])
-        left.plot([false], [recall], "o", color=line.get_color())
-    left.axvline(FALSE_PER_PHOTO, color="grey", linestyle=":")
-    left.set(xlabel="false alarms per photo", ylabel="recall of people's boxes", xlim=(0, 1), ylim=(0, 1))
-    right.set(xlabel="recall of people's boxes", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
-def draw_sheet(path: Path, photos: list[Labelled], answers: list[list[Detection]], threshold: float) -> None:
-    """Forty photos with our boxes (green), YuNet's marks (blue) and people's (white); it shows real people."""
-    cells = []
-    for photo, found in list(zip(photos, answers, strict=True))[:: max(1, len(photos) // 40)][:40]:
-        picture = photo.frame_bgr.copy()
-        ours = _arrays([face for face in found if face.score >= threshold])[0]
-        for boxes, colour in ((photo.boxes, (255, 255, 255)), (photo.marked, (255, 120, 0)), (ours, (0, 220, 0))):
-            for x, y, w, h in boxes:
-                cv2.rectangle(picture, (int(x), int(y)), (int(x + w), int(y + h)), colour, 2)
-        scale = min(240 / picture.shape[1], 180 / picture.shape[0])
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        cell = np.zeros((180, 240, 3), np.uint8)
-        cell[: small.shape[0], : small.shape[1]] = small[:180, :240]
-        cells.append(cell)
-    while len(cells) % 8:
-        cells.append(np.zeros((180, 240, 3), np.uint8))
-    write_picture(path, np.vstack([np.hstack(cells[row : row + 8]) for row in range(0, len(cells), 8)]))
-
-
 def read(expw: Path, faces: Path, split: str) -> list[Labelled]:
     """Read the photos of a split in which people drew boxes."""
     return [
@@ -228,7 +171,7 @@ def found_scores(answers: list[list[Detection]], photos: list[Labelled]) -> Floa
     """Best score of what overlaps each labelled face; 0 where nothing does."""
     best: list[float] = []
     for photo, found in zip(photos, answers, strict=True):
-        boxes, scores = _arrays(found)
+        boxes, scores = arrays_of(found)
         hits = overlaps(photo.boxes, boxes) >= ENOUGH
         best += [float(scores[row].max(initial=0)) for row in hits]
     return np.array(best, np.float32)

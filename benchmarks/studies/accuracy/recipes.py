@@ -127,7 +127,7 @@ def export_all(run: Path, folder: Path, done: bool) -> dict[str, dict[str, Any]]
     Raises:
         FerEdgeError: The run cannot be exported, or was not.
     """
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for recipe in RECIPES.values():
         if done:
             path = folder / recipe.name / "export_report.json"

@@ -11,7 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
-import gdb  # type: ignore[import-not-found]  # exists inside gdb alone
+import gdb  # exists inside gdb alone
 
 CPUID = b"\x0f\xa2"
 LIBRARIES = ("libpywrap_litert_common.so", "libLiteRt.so")

@@ -24,6 +24,7 @@ import typer
 
 from fer_edge.console import print_json
 from fer_edge.detection.detector import BUNDLED_DETECTORS
+from fer_edge.imaging.images import decode_picture
 from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.package import read_packed
 from fer_edge.recognition.classifier import BUNDLED
@@ -50,7 +51,7 @@ def capture_and_page(stop: threading.Event) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     content = cv2.imencode(".jpg", frame)[1]
     while not stop.wait(1 / 30):
-        cv2.imencode(".jpg", cv2.imdecode(content, cv2.IMREAD_COLOR))
+        cv2.imencode(".jpg", decode_picture(content.tobytes(), "frame"))
 
 
 def main(
