@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from fer_edge.cli import app
+from make_reference import PAGE, page
 from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -25,6 +26,10 @@ def test_every_command_shows_an_example(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_speaks_json(name: str) -> None:
     assert "--json" in {flag for parameter in COMMANDS[name].params for flag in parameter.opts}
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    assert PAGE.read_text() == page(), "write docs/reference.md again: python tests/make_reference.py"
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(rf"fer-edge (?:{'|'.join(COMMANDS)}) [^\n`#]+", README))))

@@ -47,7 +47,7 @@ def test_legend_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -
 
 
 def test_expw_is_counted_as_its_readme_says(unpacked: Callable[[str], Path]) -> None:
-    rows = read_table(unpacked("expw"), DataSettings(min_confidence=0)).rows
+    rows = read_table(unpacked("expw"), DataSettings(min_box_confidence=0)).rows
 
     assert (len(rows), rows["group"].nunique()) == (1_565, 1_483)
 
@@ -61,7 +61,7 @@ def test_run_finds_the_labelled_faces(unpacked: Callable[[str], Path], detector:
 
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     found = {f"origin/{line['source']}": [Box(*face["box"]) for face in line["faces"]] for line in lines}
-    rows = read_table(expw, DataSettings(min_confidence=0)).rows
+    rows = read_table(expw, DataSettings(min_box_confidence=0)).rows
     labelled = rows[["picture", "x", "y", "w", "h"]].itertuples(index=False)
     hits = [any(overlap(Box(*box), other) >= 0.4 for other in found[picture]) for picture, *box in labelled]
     assert len(found) == 1_483

@@ -19,6 +19,10 @@ from fer_edge.commands import machine, run
 from fer_edge.console import console
 from fer_edge.demo import cli as demo
 from fer_edge.errors import FerEdgeError
+from fer_edge.options import did_you_mean
+
+REFUSED: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises where the command line makes no sense: UsageError of the click that is in it, or beside it."""
 
 
 class Commands(TyperGroup):
@@ -32,6 +36,9 @@ class Commands(TyperGroup):
         except FerEdgeError as error:
             _show_error(str(error))
             raise typer.Exit(error.exit_code) from error
+        except REFUSED as error:
+            _show_error(_in_one_line(error))
+            raise typer.Exit(error.exit_code) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `| head`: Typer ends quietly
                 raise
@@ -42,6 +49,15 @@ class Commands(TyperGroup):
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once, not in a traceback
             console.print("stopped")
             raise typer.Exit(130) from error
+
+
+def _in_one_line(refused: Any) -> str:
+    """Say what Typer says in a box, and what may have been meant by a flag that there is not."""
+    command = refused.ctx.command_path if refused.ctx else "fer-edge"
+    if not hasattr(refused, "possibilities"):  # else it is about such a flag
+        return f"{refused.format_message().rstrip('.?')}; look: {command} --help"
+    flags = [flag for option in refused.ctx.command.params for flag in option.opts]
+    return f"no flag {refused.option_name}; {did_you_mean(refused.option_name, flags)}look: {command} --help"
 
 
 def _open_closed() -> None:

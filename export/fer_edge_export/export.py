@@ -161,7 +161,7 @@ def check_shapes(inputs: Inputs, network: Any) -> None:
     if (inputs.heldout.size, inputs.heldout.colour) != (size, colour):
         raise DataError(
             f"{inputs.network} takes {size}x{size} pixels, {colour}; the faces have {inputs.heldout.size}, "
-            f"{inputs.heldout.colour}; prepare them again: --size {size} --colour {colour}"
+            f"{inputs.heldout.colour}; prepare them again: --imgsz {size} --colour {colour}"
         )
     if len(inputs.heldout.classes) != classes:
         raise DataError(

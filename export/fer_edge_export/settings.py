@@ -1,13 +1,11 @@
-"""What decides an export."""
+"""What decides an export: defaults, limits and help of its settings and flags."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from fer_edge.data.faceset import Protocol
+from fer_edge.options import Option
 from fer_edge.versions import RUNTIME
-from fer_edge_export.accuracy.gate import Rule
-from fer_edge_export.quantize.calibrate import RangeRule
 from fer_edge_export.recipes import RecipeName
 
 Weights = Literal["best", "last"]
@@ -18,44 +16,63 @@ PACKAGES = ("tensorflow", "keras", *RUNTIME)
 """Packages whose versions an export records."""
 
 
+def _labels(text: str) -> tuple[str, ...]:
+    from fer_edge_export.networks.foreign import parse_labels
+
+    return parse_labels(text)
+
+
 @dataclass(frozen=True)
 class Stated:
     """What is said on the command line of a network that fer-edge did not train."""
 
-    labels: tuple[str, ...] | None = None
-    """Names of its classes in the order of its outputs."""
-    pixels: PixelRange | None = None
-    """Range of its pixels in training; None where it is read off the network."""
-    colour: Order | None = None
-    """None: grey for one channel, RGB for three. A network with three may have been trained on grey pictures."""
-    crop_scale: float = 1.0
-    """Side of its training crops over the longer side of the face box."""
+    labels: Annotated[
+        tuple[str, ...] | None,
+        Option(help="Its classes in output order: angry,happy,neutral.", metavar="NAMES", parse=_labels),
+    ] = None
+    pixels: Annotated[
+        PixelRange | None,
+        Option(help="Pixels that it was trained on; torch, caffe: as keras.applications prepares them."),
+    ] = None
+    """None where the range is read off the network."""
+    colour: Annotated[
+        Order | None, Option(help="Colour that it was trained on; default: by its channels, grey or rgb.")
+    ] = None
+    """A network with three channels may have been trained on grey pictures."""
+    crop_scale: Annotated[
+        float, Option(0.1, 10, help="Side of the crops that it was trained on, over the face box's longer side.")
+    ] = 1.0
 
 
 @dataclass(frozen=True)
 class ExportSettings:
     """Everything that decides an export; the report holds the same fields."""
 
-    data: Path | None = None
-    """A prepared set (.npz) to calibrate and judge with, in place of the run's own."""
-    calib_samples: int | None = None
-    """Training faces that set the int8 ranges; None chooses among a few sizes."""
-    calib_rule: RangeRule | None = None
-    """How they set them; None chooses."""
-    qat_epochs: int = 0
-    """Epochs of fine-tuning with int8's rounding in between; 0 for none."""
-    recipe: RecipeName | None = "int8"
-    """What to make of the network; None walks down the ladder until the gate holds."""
-    max_drop: float = 0.01
-    """Accuracy, 0 to 1, that quantisation may lose."""
-    gate: Rule = "point"
-    """Whether the drop itself is judged, or the upper end of its 95 % interval."""
-    seed: int = 0
-    """Chooses the calibration faces."""
-    use_weights: Weights = "best"
-    protocol: Protocol = "majority"
-    """Which held-out faces count (FER+)."""
-    c_array: bool = False
-    """Write the model as a C header, too."""
-    stated: Stated = Stated()
-    """The contract of a network that fer-edge did not train."""
+    data: Annotated[
+        Path | None, Option(help="Prepared set (.npz) to calibrate and judge with, in place of the run's own.")
+    ] = None
+    recipe: Annotated[
+        RecipeName | None, Option(help="What to make of the network; dynamic: int8 weights, float activations.")
+    ] = "int8"
+    """None walks down the ladder until the gate holds."""
+    calib_samples: Annotated[
+        int | None, Option(1, help="Training faces that set the int8 ranges; default: chosen among a few sizes.")
+    ] = None
+    calib_rule: Annotated[
+        Literal["minmax", "percentile"] | None,
+        Option(help="Ranges take in all values, or leave out 1 in 10,000; default: chosen."),
+    ] = None
+    qat_epochs: Annotated[
+        int, Option(0, help="Epochs of fine-tuning weights and ranges with int8's rounding in between.")
+    ] = 0
+    max_drop: Annotated[float, Option(0, 1, help="Accuracy that may be lost; more exits with 3.")] = 0.01
+    gate: Annotated[
+        Literal["point", "bound"], Option(help="Judge the drop as measured, or the upper end of its 95 % interval.")
+    ] = "point"
+    seed: Annotated[int, Option(0, 2**32 - 1, help="Chooses the calibration faces.")] = 0
+    use_weights: Annotated[Weights, Option(help="Weights of the run.")] = "best"
+    protocol: Annotated[
+        Literal["majority", "all"], Option(help="Held-out faces that count, where people voted (FER+).")
+    ] = "majority"
+    c_array: Annotated[bool, Option(help="Write a C header for TensorFlow Lite Micro, too (int8).")] = False
+    stated: Annotated[Stated, Option(panel="Networks of others")] = Stated()

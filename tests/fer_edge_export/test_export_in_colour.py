@@ -85,7 +85,7 @@ def test_the_input_is_exact_even_where_a_channel_is_always_dark(colourful: Any) 
 @pytest.mark.parametrize("recipe", ["int8", "int16x8"])
 def test_grey_faces_do_not_calibrate_a_network_for_colour(colourful: Any, recipe: Any) -> None:
     with pytest.raises(
-        DataError, match=r"16x16 grey pixels, the network's input is 16x16 RGB; .* --size 16 --colour rgb"
+        DataError, match=r"16x16 grey pixels, the network's input is 16x16 RGB; .* --imgsz 16 --colour rgb"
     ):
         convert(colourful, RECIPES[recipe], np.zeros((4, SIZE, SIZE), np.uint8))
 

@@ -11,7 +11,8 @@ import typer
 
 from fer_edge.cli import app
 from fer_edge.errors import UsageError
-from fer_edge_train.config_file import filled, read_config_file, write_config_file
+from fer_edge.options import filled
+from fer_edge_train.config_file import read_config_file, write_config_file
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training import fit
@@ -48,9 +49,11 @@ def train(fer_edge: FerEdge, monkeypatch: pytest.MonkeyPatch) -> Train:
 
 
 def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
-    path = written(tmp_path, "epochs: 3\naugmentation:\n  blur: 0.5\n")
+    path = written(tmp_path, "epochs: 3\naugmentation:\n  gaussian_blur: 0.5\n")
 
-    assert read_config_file(path, TrainSettings()) == TrainSettings(epochs=3, augmentation=Augmentation(blur=0.5))
+    assert read_config_file(path, TrainSettings()) == TrainSettings(
+        epochs=3, augmentation=Augmentation(gaussian_blur=0.5)
+    )
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but a remark\n", "{}", "augmentation:\n", "reading: {}"])
@@ -71,8 +74,8 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("epoch: 3", "no field 'epoch'; did you mean 'epochs'? there are data, data_weights"),
-        ("lr: 3", "no field 'lr'; there are data"),
+        ("epoch: 3", "no field 'epoch'; did you mean 'epochs'? there are data, data_weight,"),
+        ("lr: 3", "no field 'lr'; did you mean 'learning_rate'? there are data"),
         ("augmentation: {rotatoin: 1}", "augmentation: no field 'rotatoin'; did you mean 'rotation'? there are flip"),
         ("1: 2", "no field 1; there are data"),
         ("epochs: many", "epochs is a whole number, not 'many'"),
@@ -84,7 +87,7 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
         ("learning_rate: quick", "learning_rate is a number, not 'quick'"),
         ("data: 5", "data is a text, not 5"),
         ("data: [a, 5]", "data is a text, not 5"),
-        ("data_weights: [1, much]", "data_weights is a number, not 'much'"),
+        ("data_weight: [1, much]", "data_weight is a number, not 'much'"),
         ("reading: {format: 5}", "reading: format is a text, not 5"),
         ("optimizer: adamm", "optimizer is adamw or adam or sgd, not 'adamm'"),
         ("optimizer: [adam]", "optimizer is adamw or adam or sgd, not ['adam']"),
@@ -95,13 +98,13 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
         ("epochs: [3", "examples lie in train/configs"),
         ("epochs: !!python/object:os.system 3", "examples lie in train/configs"),
         ("epochs: 0", "epochs is from 1 to 1000000, not 0"),
-        ("size: 23", "size is from 24 to 256, not 23"),
+        ("imgsz: 23", "imgsz is from 24 to 256, not 23"),
         ("seed: -1", "seed is from 0 to 4294967295, not -1"),
         ("learning_rate: .nan", "learning_rate is from 1e-07 to 10, not nan"),
         ("weight_decay: .inf", "weight_decay is from 0 to 10, not inf"),
         ("ema: 1", "ema is from 0 to 0.9999, not 1"),
         ("augmentation: {jpeg: 1.5}", "augmentation: jpeg is from 0 to 1, not 1.5"),
-        ("reading: {split: 1}", "reading: split is from 0.01 to 0.9, not 1"),
+        ("reading: {test_split: 1}", "reading: test_split is from 0.01 to 0.9, not 1"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_says_what(fer_edge: FerEdge, tmp_path: Path, text: str, complaint: str) -> None:
@@ -136,9 +139,9 @@ def test_two_ways_to_balance_are_one_too_many(fer_edge: FerEdge, tmp_path: Path)
     assert "--balanced-sampling and --logit-adjustment each make rare classes count in full; choose one" in refused
 
 
-@pytest.mark.parametrize("name", ["edge.yaml", "strong.yaml"])
-def test_a_shipped_file_is_read(name: str) -> None:
-    settings = read_config_file(SHIPPED / name, TrainSettings())
+@pytest.mark.parametrize("path", sorted(SHIPPED.iterdir()), ids=lambda path: path.name)
+def test_a_shipped_file_is_read(path: Path) -> None:
+    settings = read_config_file(path, TrainSettings())
 
     assert settings.network == "edge"
     assert settings.data == ()  # --data says
@@ -149,16 +152,29 @@ def test_without_flags_and_file_the_defaults_hold(train: Train) -> None:
 
 
 def test_flags_stand_above_the_file(tmp_path: Path, train: Train) -> None:
-    path = written(tmp_path, "data: a\nepochs: 3\nbatch: 7\naugmentation: {blur: 0.5, flip: false}\nseed: 4\n")
+    path = written(tmp_path, "data: a\nepochs: 3\nbatch: 7\naugmentation: {gaussian_blur: 0.5, flip: false}\nseed: 4\n")
 
-    settings = train("--config", path, "--data", "b", "--batch", "9", "--blur", "0.1", "--seed", "6", "--lr", "0.002")
+    settings = train(
+        "--config",
+        path,
+        "--data",
+        "b",
+        "--batch",
+        "9",
+        "--gaussian-blur",
+        "0.1",
+        "--seed",
+        "6",
+        "--learning-rate",
+        "0.002",
+    )
 
     assert settings == TrainSettings(
         data=("b",),
         epochs=3,
         batch=9,
         seed=6,
-        augmentation=Augmentation(flip=False, blur=0.1),
+        augmentation=Augmentation(flip=False, gaussian_blur=0.1),
         reading=DataSettings(seed=6),
     )
 
@@ -186,23 +202,61 @@ def test_the_file_may_name_the_data(fer_edge: FerEdge, tmp_path: Path, train: Tr
     assert f"{path} names no data; give --data DIR as well" in fer_edge("train", "--config", path, code=2).stderr
 
 
-def test_every_setting_has_a_flag_with_the_same_default() -> None:
-    other_names = {
-        "size": "imgsz",
-        "learning_rate": "lr",
-        "format": "data_format",
-        "data_weights": "data_weight",
-        "teachers": "teacher",
-    }
-    own_flag = {other_names.get(c.name, c.name) for s in (TrainSettings, Augmentation) for c in fields(s)}
-    flags = {str(option.name): option.default for option in typer.main.get_command(app).commands["train"].params}  # type: ignore[attr-defined]  # a group
+def test_every_setting_has_a_flag() -> None:
+    flags = {option.name for option in typer.main.get_command(app).commands["train"].params}  # type: ignore[attr-defined]  # a group
+    settings = {column.name for each in (TrainSettings, Augmentation, DataSettings) for column in fields(each)}
 
-    assert own_flag - {"augmentation", "reading"} <= flags.keys()
-    for settings in (TrainSettings(), Augmentation(), DataSettings()):
-        for name, value in asdict(settings).items():
-            flag = other_names.get(name, name)
-            if flag in flags and flag not in ("data", "data_weight", "teacher", "unlabelled"):  # whose default is none
-                assert flags[flag] == value, flag
+    assert settings - flags == {"augmentation", "reading"}
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "now"),
+    [
+        ("train", "labels", "label-mode"),
+        ("train", "lr", "learning-rate"),
+        ("train", "size", "imgsz"),
+        ("train", "blur", "gaussian-blur"),
+        ("train", "split", "test-split"),
+        ("train", "min-confidence", "min-box-confidence"),
+        ("train", "epoch", "epochs"),
+        ("prepare", "size", "imgsz"),
+        ("prepare", "split", "test-split"),
+        ("evaluate", "min-confidence", "min-box-confidence"),
+    ],
+)
+def test_an_old_or_mistyped_flag_is_answered_with_the_right_one(
+    fer_edge: FerEdge, command: str, before: str, now: str
+) -> None:
+    told = fer_edge(command, f"--{before}", "1", code=2).stderr
+
+    assert told == f"error: no flag --{before}; did you mean --{now}? look: fer-edge {command} --help\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("data_weights: [1, 2]", "data_weight"),
+        ("lr: 1", "learning_rate"),
+        ("size: 48", "imgsz"),
+        ("teachers: run", "teacher"),
+        ("augmentation: {blur: 1}", "gaussian_blur"),
+        ("reading: {min_confidence: 1}", "min_box_confidence"),
+        ("reading: {split: 0.2}", "test_split"),
+        ("reading: {validation: 0.2}", "validation_split"),
+    ],
+)
+def test_an_old_key_is_answered_with_the_right_one(tmp_path: Path, before: str, now: str) -> None:
+    with pytest.raises(UsageError, match=f"; did you mean '{now}'\\? there are "):
+        read_config_file(written(tmp_path, before), TrainSettings())
+
+
+def test_flags_are_judged_as_the_file_is(fer_edge: FerEdge, tmp_path: Path) -> None:
+    for name, value in (("epochs", "0"), ("learning_rate", "quick"), ("network", "vgg"), ("data_weight", "much")):
+        flag = f"--{name.replace('_', '-')}"
+        told = fer_edge("train", flag, value, code=2).stderr.removeprefix(f"error: {flag} ")
+        with pytest.raises(UsageError) as refused:
+            read_config_file(written(tmp_path, f"{name}: {value}\n"), TrainSettings())
+        assert str(refused.value).endswith(f": {name} {told.strip()}")
 
 
 def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
@@ -217,7 +271,18 @@ def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
 
 def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, bars: Path, tmp_path: Path) -> None:
     given = ["--network", "expw-cnn", "--imgsz", "24", "--epochs", "2", "--batch", "16", "--seed", "3", "--mixup", "1"]
-    more = ["--erasing", "0.5", "--low-resolution", "0.5", "--blur", "0.5", "--jpeg", "0.5", "--label-smoothing", "0.1"]
+    more = [
+        "--erasing",
+        "0.5",
+        "--low-resolution",
+        "0.5",
+        "--gaussian-blur",
+        "0.5",
+        "--jpeg",
+        "0.5",
+        "--label-smoothing",
+        "0.1",
+    ]
     project = ["--project", tmp_path / "runs"]
     fer_edge("train", "--data", bars, *given, *more, "--balanced-sampling", *project, "--name", "first", code=0)
     copied = tmp_path / "copied.yaml"

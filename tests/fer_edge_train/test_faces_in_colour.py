@@ -192,14 +192,14 @@ def test_command_makes_either_and_refuses_colour_where_nothing_is_written(fer_ed
 
     assert (made.code, plain.code, looked.code) == (0, 0, 2)
     assert [FaceSet.load(tmp_path / name).colour for name in ("a.npz", "b.npz")] == ["rgb", "grey"]
-    assert "leave out --size, --colour and --link" in looked.stderr
+    assert "leave out --imgsz, --colour and --link" in looked.stderr
 
 
 @pytest.mark.parametrize(("made", "wanted"), [("grey", "rgb"), ("rgb", "grey")])
 def test_a_set_of_the_other_colour_is_refused_with_what_to_type(tmp_path: Path, made: Any, wanted: Any) -> None:
     prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE, colour=made)
 
-    with pytest.raises(DataError, match=f"ones are needed; prepare it again: --colour {wanted} --size 24"):
+    with pytest.raises(DataError, match=f"ones are needed; prepare it again: --colour {wanted} --imgsz 24"):
         load_faces(tmp_path / "set.npz", size=24, colour=wanted)
 
 
@@ -209,7 +209,7 @@ def test_training_takes_grey_faces_only(fer_edge: FerEdge, tmp_path: Path) -> No
     result = fer_edge("train", "--data", tmp_path / "set.npz", "--project", tmp_path / "runs")
 
     assert result.code == 1
-    assert result.stderr.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --size 48")
+    assert result.stderr.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --imgsz 48")
 
 
 def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: Path, model: Judged) -> None:

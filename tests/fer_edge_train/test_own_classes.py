@@ -26,7 +26,17 @@ def test_a_folder_with_three_classes_of_ones_own_trains_exports_and_runs(fer_edg
         for seed in range(80):
             write_picture(tmp_path / "own" / name / f"{name}{seed}.png", draw(name, seed))
 
-    settings = ["--network", "legend-cnn", "--epochs", "10", "--batch", "16", "--lr", "0.001", "--no-augment"]
+    settings = [
+        "--network",
+        "legend-cnn",
+        "--epochs",
+        "10",
+        "--batch",
+        "16",
+        "--learning-rate",
+        "0.001",
+        "--no-augment",
+    ]
     trained = json.loads(
         fer_edge("train", "--data", "own", *settings, "--ema", "0", "--json", cwd=tmp_path, code=0).stdout
     )

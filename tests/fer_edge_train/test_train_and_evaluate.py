@@ -19,7 +19,7 @@ FER_EDGE = [sys.executable, "-m", "fer_edge"]
 
 
 def train_bars(bars: Path, name: str, epochs: int) -> list[str]:
-    settings = ["--imgsz", "24", "--epochs", str(epochs), "--batch", "8", "--lr", "0.005", "--ema", "0.9"]
+    settings = ["--imgsz", "24", "--epochs", str(epochs), "--batch", "8", "--learning-rate", "0.005", "--ema", "0.9"]
     return ["train", "--data", str(bars), *settings, "--no-augment", "--name", name]
 
 
@@ -141,9 +141,9 @@ def test_faces_without_a_training_split_are_refused_with_what_to_type(
         ["train", "--data", "nowhere", "--seed", "4294967296"],
         ["export", "nowhere", "--seed", "4294967296"],
         ["train", "--data", "nowhere", "--epochs", "99999999999999999999"],
-        ["train", "--data", "nowhere", "--lr", "inf"],
+        ["train", "--data", "nowhere", "--learning-rate", "inf"],
         ["train", "--data", "nowhere", "--weight-decay", "inf"],
-        ["train", "--data", "nowhere", "--min-confidence", "nan"],
+        ["train", "--data", "nowhere", "--min-box-confidence", "nan"],
     ],
 )
 def test_a_number_that_no_training_can_use_is_refused_at_once(

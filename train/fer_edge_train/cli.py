@@ -1,55 +1,38 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
 import os
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from fer_edge.console import print_json
 from fer_edge.errors import UsageError, needs
 from fer_edge.native_logs import quiet
-from fer_edge_train.config_file import limits, read_config_file, with_flags
-from fer_edge_train.data.settings import DataSettings, Grouping
+from fer_edge.options import takes, typed, was_typed
+from fer_edge_train.config_file import read_config_file
+from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.runs import cli
-from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, Labels, Network, Optimizer, TrainSettings
+from fer_edge_train.settings import NO_AUGMENTATION, TrainSettings
 
 app = typer.Typer()
 app.add_typer(cli.app, name="runs")
 
-
-def _flag(settings: Any, name: str, text: str) -> Any:
-    """A flag for the field `name` of `settings`, with the limits that a config file has too."""
-    within = limits(settings, name)
-    return typer.Option(min=within.least, max=within.most, help=text)
-
-
-FormatOption = Annotated[
-    str | None, typer.Option("--format", help="expw, legend, ferplus or folders; default: by what is in the folder.")
-]
-MinConfidenceOption = Annotated[
-    float, _flag(DataSettings, "min_confidence", "Drop faces whose box is less certain (ExpW).")
-]
-GroupOption = Annotated[Grouping, typer.Option(help="What never stands on both sides of a split.")]
-ShareOption = Annotated[float, _flag(DataSettings, "split", "Share of testing faces, where none are marked.")]
-SeedOption = Annotated[int, _flag(DataSettings, "seed", "Same seed, same split and same run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-ProtocolOption = Annotated[Literal["majority", "all"], typer.Option(help="FER+: which faces count.")]
+RUN_FOLDER = "Run folder"
+"""Panel of `--help`."""
 
 
 @app.command()
+@takes(DataSettings, without=("validation_split",))
 def prepare(
     data: Annotated[Path, typer.Option(help="Folder of a data set: ExpW, legend.csv, FER+ or class folders.")],
+    ctx: typer.Context,
     out: Annotated[
         Path | None, typer.Option(help="Folder to make, or a prepared set (.npz); with --check, for the report.")
     ] = None,
-    data_format: FormatOption = None,
-    min_confidence: MinConfidenceOption = DataSettings.min_confidence,
-    group: GroupOption = "photo",
-    split: ShareOption = 0.2,
-    seed: SeedOption = 0,
-    size: Annotated[
+    imgsz: Annotated[
         int | None,
         typer.Option(min=8, max=1024, help="Side of a face in pixels; default: as it is, in a prepared set 48."),
     ] = None,
@@ -69,111 +52,44 @@ def prepare(
 
     Before a night of training: fer-edge prepare --check --data muxspace --out report
     """
-    if check and (link or size or colour != "grey"):
-        raise UsageError("--check writes no face; leave out --size, --colour and --link")
+    if check and (link or imgsz or colour != "grey"):
+        raise UsageError("--check writes no face; leave out --imgsz, --colour and --link")
     if not check and out is None:
         raise UsageError("give --out DIR or --out SET.npz, or --check to look at the data only")
     with needs("train"):
         from fer_edge_train.prepare.check import check as look
         from fer_edge_train.prepare.prepare import prepare as make
         from fer_edge_train.prepare.report import show
-    settings = DataSettings(data_format, min_confidence, group, split, seed=seed)
+    settings = typed(DataSettings(), ctx)
     if check or out is None:
         report = look(data, out, settings)
     else:
-        report = make(data, out, settings, size=size, colour=colour, link=link)
+        report = make(data, out, settings, size=imgsz, colour=colour, link=link)
     show(report)
     if json:
         print_json(report.as_json())
 
 
 @app.command()
+@takes(TrainSettings)
 def train(
     ctx: typer.Context,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of any known layout, or a prepared set (.npz); several times for several."),
-    ] = None,
-    data_weight: Annotated[
-        list[float] | None, typer.Option(help="How much a face of each --data counts, in the same order.")
-    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings; flags stand above it. See train/configs/.")
     ] = None,
-    network: Annotated[Network, typer.Option(help="Which network.")] = TrainSettings.network,
-    epochs: Annotated[int, _flag(TrainSettings, "epochs", "Passes over the training faces.")] = TrainSettings.epochs,
-    batch: Annotated[int, _flag(TrainSettings, "batch", "Faces per step.")] = TrainSettings.batch,
-    imgsz: Annotated[int, _flag(TrainSettings, "size", "Side of the network's input in pixels.")] = TrainSettings.size,
-    optimizer: Annotated[
-        Optimizer, typer.Option(help="All with warm-up and cosine decay; sgd wants --lr 0.05 --weight-decay 0.0005.")
-    ] = TrainSettings.optimizer,
-    lr: Annotated[float, _flag(TrainSettings, "learning_rate", "Highest learning rate.")] = TrainSettings.learning_rate,
-    weight_decay: Annotated[
-        float, _flag(TrainSettings, "weight_decay", "Of adamw and sgd.")
-    ] = TrainSettings.weight_decay,
-    ema: Annotated[
-        float, _flag(TrainSettings, "ema", "Momentum of the averaged weights; 0: none.")
-    ] = TrainSettings.ema,
-    labels: Annotated[Labels, typer.Option(help="Shares of the votes, or one class.")] = TrainSettings.labels,
-    label_smoothing: Annotated[
-        float, _flag(TrainSettings, "label_smoothing", "Share of a target that is spread over all classes.")
-    ] = TrainSettings.label_smoothing,
-    mixup: Annotated[
-        float, _flag(TrainSettings, "mixup", "Mix faces two by two, by shares from Beta(this, this); 0: do not.")
-    ] = TrainSettings.mixup,
-    class_weights: Annotated[
-        bool, typer.Option(help="For rare classes: let every class weigh the same.")
-    ] = TrainSettings.class_weights,
-    balanced_sampling: Annotated[
-        bool, typer.Option(help="For rare classes: show as many faces of each.")
-    ] = TrainSettings.balanced_sampling,
-    logit_adjustment: Annotated[
-        float, _flag(TrainSettings, "logit_adjustment", "For rare classes: tau, 1 to balance; 0: none.")
-    ] = TrainSettings.logit_adjustment,
-    teacher: Annotated[
-        list[Path] | None, typer.Option(help="Learn from this run or model, too (distillation); any number of them.")
+    augment: Annotated[
+        bool, typer.Option(rich_help_panel="Augmentation", help="Change the training faces at random.")
+    ] = True,
+    project: Annotated[Path, typer.Option(rich_help_panel=RUN_FOLDER, help="Folder of the runs.")] = Path("runs/train"),
+    name: Annotated[
+        str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of the run; NAME2 where it is taken.")
+    ] = "exp",
+    exist_ok: Annotated[
+        bool, typer.Option("--exist-ok", rich_help_panel=RUN_FOLDER, help="Replace the run of that name.")
+    ] = False,
+    resume: Annotated[
+        Path | None, typer.Option(rich_help_panel=RUN_FOLDER, help="Go on with this run folder, by its own settings.")
     ] = None,
-    teacher_weight: Annotated[
-        float, _flag(TrainSettings, "teacher_weight", "Share of the teachers in the loss.")
-    ] = TrainSettings.teacher_weight,
-    teacher_temperature: Annotated[
-        float, _flag(TrainSettings, "teacher_temperature", "Of the teachers' answers, and of the network's to them.")
-    ] = TrainSettings.teacher_temperature,
-    unlabelled: Annotated[
-        Path | None, typer.Option(help="Face pictures, or any data set, that only the teachers say something of.")
-    ] = None,
-    patience: Annotated[
-        int, _flag(TrainSettings, "patience", "Stop after so many epochs without gain; 0: never.")
-    ] = TrainSettings.patience,
-    protocol: ProtocolOption = TrainSettings.protocol,
-    augment: Annotated[bool, typer.Option(help="Change the training faces at random.")] = True,
-    flip: Annotated[bool, typer.Option(help="Mirror every second face.")] = Augmentation.flip,
-    shift: Annotated[float, _flag(Augmentation, "shift", "At most this share of the side.")] = Augmentation.shift,
-    rotation: Annotated[float, _flag(Augmentation, "rotation", "At most so many degrees.")] = Augmentation.rotation,
-    zoom: Annotated[
-        float, _flag(Augmentation, "zoom", "At most so much larger or smaller: the crop's margin.")
-    ] = Augmentation.zoom,
-    brightness: Annotated[
-        float, _flag(Augmentation, "brightness", "At most so much light and contrast.")
-    ] = Augmentation.brightness,
-    erasing: Annotated[
-        float, _flag(Augmentation, "erasing", "Share of faces with a rectangle of noise.")
-    ] = Augmentation.erasing,
-    low_resolution: Annotated[
-        float, _flag(Augmentation, "low_resolution", "Share of faces seen from afar.")
-    ] = Augmentation.low_resolution,
-    blur: Annotated[float, _flag(Augmentation, "blur", "Share of faces out of focus.")] = Augmentation.blur,
-    jpeg: Annotated[float, _flag(Augmentation, "jpeg", "Share of faces stored as a poor JPEG.")] = Augmentation.jpeg,
-    data_format: FormatOption = None,
-    min_confidence: MinConfidenceOption = DataSettings.min_confidence,
-    group: GroupOption = "photo",
-    split: ShareOption = 0.2,
-    seed: SeedOption = 0,
-    project: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/train"),
-    name: Annotated[str, typer.Option(help="Name of the run; NAME2 where it is taken.")] = "exp",
-    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Replace the run of that name.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to RUN/tensorboard as well.")] = False,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder, by its own settings.")] = None,
     strategy: Annotated[
         Literal["auto", "mirrored", "multiworker"],
         typer.Option(help="Several GPUs of this machine, or the workers that TF_CONFIG names; auto: these, or one."),
@@ -190,6 +106,7 @@ def train(
 
     After Ctrl-C or a crash: fer-edge train --resume runs/train/ferplus
     """
+    data = ctx.params["data"]
     if not (data or config or resume) or (data and resume):
         raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
     if resume:
@@ -207,29 +124,13 @@ def train(
                 print_json(fit.figures(run))
 
 
-FIELDS = {
-    "imgsz": "size",
-    "lr": "learning_rate",
-    "data_format": "format",
-    "data_weight": "data_weights",
-    "teacher": "teachers",
-}
-"""Flags of `train` that have another name than the setting."""
-
-
 def _settings(ctx: typer.Context) -> TrainSettings:
     """What --config says stands above the defaults, and what was typed above both."""
     config = ctx.params["config"]
     settings = read_config_file(config, TrainSettings()) if config else TrainSettings()
-    flags = {} if ctx.params["augment"] else asdict(NO_AUGMENTATION)
-    flags.update((FIELDS.get(name, name), value) for name, value in ctx.params.items() if _typed(ctx, name))
-    for name in ("data", "teachers", "unlabelled"):
-        if name in flags:
-            paths = flags[name]
-            flags[name] = tuple(str(path) for path in paths) if isinstance(paths, list) else str(paths)
-    if "data_weights" in flags:
-        flags["data_weights"] = tuple(flags["data_weights"])
-    settings = with_flags(settings, flags)
+    if not ctx.params["augment"]:
+        settings = replace(settings, augmentation=NO_AUGMENTATION)
+    settings = typed(settings, ctx)
     if not settings.data:
         raise UsageError(f"{config} names no data; give --data DIR as well")
     return settings
@@ -239,30 +140,29 @@ def _refuse_other_options(ctx: typer.Context) -> None:
     """Refuse what was typed beside --resume and would have no effect: silence would look like consent."""
     for option in ctx.command.params:
         name = option.name or ""
-        if name not in ("resume", "strategy", "json") and _typed(ctx, name):
+        if name not in ("resume", "strategy", "json") and was_typed(name, ctx):
             switched_off = option.secondary_opts and not ctx.params[name]
             flag = option.secondary_opts[0] if switched_off else option.opts[0]
             raise UsageError(f"{flag} cannot be changed by --resume; leave it out, or start a new run")
 
 
-def _typed(ctx: typer.Context, option: str) -> bool:
-    source = ctx.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
-
-
 @app.command()
+@takes(DataSettings, without=("group", "test_split", "validation_split", "seed"))
 def evaluate(
     model: Annotated[Path, typer.Option("--model", "-m", help="A .tflite, a .keras, or a run folder.")],
     data: Annotated[Path, typer.Option(help="Folder of any known layout, or a prepared set (.npz).")],
+    ctx: typer.Context,
     split: Annotated[
         Literal["training", "validation", "testing", "all"] | None,
         typer.Option(help="Which faces; default: those that the model was neither trained nor chosen on."),
     ] = None,
-    protocol: ProtocolOption = "majority",
-    data_format: FormatOption = None,
-    min_confidence: MinConfidenceOption = DataSettings.min_confidence,
-    project: Annotated[Path, typer.Option(help="Folder of the evaluations.")] = Path("runs/evaluate"),
-    name: Annotated[str, typer.Option(help="Name of this one; NAME2 where it is taken.")] = "exp",
+    protocol: Annotated[Literal["majority", "all"], typer.Option(help="FER+: which faces count.")] = "majority",
+    project: Annotated[Path, typer.Option(rich_help_panel=RUN_FOLDER, help="Folder of the evaluations.")] = Path(
+        "runs/evaluate"
+    ),
+    name: Annotated[
+        str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of this one; NAME2 where it is taken.")
+    ] = "exp",
     json: JsonOption = False,
 ) -> None:
     """Judge a model on any faces: accuracy, balanced accuracy, macro-F1, recall per class, calibration error.
@@ -274,7 +174,7 @@ def evaluate(
 
         judged = judge.load_judged(model)
     with judge.evaluation_folder(project, name) as folder:
-        chosen = judge.load_faces_for(judged, data, DataSettings(data_format, min_confidence), split)
+        chosen = judge.load_faces_for(judged, data, typed(DataSettings(), ctx), split)
         figures = {"data": str(data), **judge.evaluate(judged, chosen, protocol)}
         judge.write_evaluation(folder, figures)
     judge.show(figures, folder)

@@ -1,6 +1,6 @@
 """Does the input pipeline starve the network? Faces per second of either alone, and of both together as in `train`.
 
-python -m studies.speed.pipeline --config train/configs/strong.yaml
+python -m studies.speed.pipeline --config train/configs/edge.yaml
 
 The pipeline alone makes batches in the one thread that makes them in a training, too; the step alone learns the same
 batch again and again; together is `training.epochs.fit_epochs`, so with averaged weights and the progress bar,
@@ -27,7 +27,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.files import write_json
 from fer_edge.labels import EXPRESSIONS
 from fer_edge_bench.machine import describe
-from fer_edge_train.config_file import read_config_file, with_flags
+from fer_edge_train.config_file import read_config_file
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches, targets
 from fer_edge_train.training.epochs import fit_epochs
@@ -61,7 +61,7 @@ def main(
     """Print faces per second of the pipeline, of the step and of both, as a table (stderr) and as JSON (stdout)."""
     cv2.setNumThreads(1)
     settings = read_config_file(config, TrainSettings()) if config else TrainSettings()
-    settings = with_flags(settings, {"epochs": rounds, "patience": 0})
+    settings = replace(settings, epochs=rounds, patience=0)
     faces, chosen = _faces(data, steps * settings.batch, settings)
     batches = Batches(faces, chosen, np.ones(len(faces), np.float32), settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,12 +88,12 @@ def _faces(data: Path | None, count: int, settings: TrainSettings) -> tuple[Any,
     """`count` training faces, (count, size, size) uint8 grey, and their targets; a smaller set is repeated."""
     if data:
         training = FaceSet.load(data).part("training")
-        kept, chosen = targets(training, settings.labels)
+        kept, chosen = targets(training, settings.label_mode)
         rows = np.arange(count) % len(kept)
         return training.faces[kept[rows]], chosen[rows]
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (count, settings.size, settings.size), np.uint8)
-    drawn = np.stack([cv2.GaussianBlur(face, (0, 0), settings.size / 24) for face in noise])  # as smooth as a face
+    noise = rng.integers(0, 256, (count, settings.imgsz, settings.imgsz), np.uint8)
+    drawn = np.stack([cv2.GaussianBlur(face, (0, 0), settings.imgsz / 24) for face in noise])  # as smooth as a face
     return drawn, np.eye(len(EXPRESSIONS), dtype=np.float32)[rng.integers(len(EXPRESSIONS), size=count)]
 
 
@@ -132,7 +132,7 @@ def _rate(faces: int, work: Callable[[], object]) -> float:
 
 
 def _show(figures: Throughput, settings: TrainSettings) -> None:
-    table = Table("", "faces/s", title=f"{settings.network}, {settings.size} pixels, batches of {settings.batch}")
+    table = Table("", "faces/s", title=f"{settings.network}, {settings.imgsz} pixels, batches of {settings.batch}")
     table.add_row("pipeline alone", f"{figures.pipeline:,.0f}")
     table.add_row("step alone, constant batch", f"{figures.step:,.0f}")
     table.add_row("together", f"{figures.together:,.0f}")

@@ -180,7 +180,7 @@ def _check_faces(inputs: Inputs, size: int, order: Order, channels: int) -> None
     if (faces.size, faces.colour) == (size, colour):
         return
     data = quote(str(inputs.data))
-    command = f"fer-edge prepare --data DIR --out {data} --size {size}{' --colour rgb' if colour == 'rgb' else ''}"
+    command = f"fer-edge prepare --data DIR --out {data} --imgsz {size}{' --colour rgb' if colour == 'rgb' else ''}"
     way = "; if it was trained on grey pictures, add --colour grey" if channels == 3 and faces.colour == "grey" else ""
     raise DataError(
         f"{inputs.network} takes {size}x{size} pixels, {colour}; the faces of {data} have {faces.size}x{faces.size}, "

@@ -81,7 +81,7 @@ def _check_shape(faces: tuple[int, ...], wanted: tuple[int, ...]) -> None:
         colour = "rgb" if wanted[3] == 3 else "grey"
         raise DataError(
             f"calibration faces are {told[0]} pixels, the network's input is {told[1]}; "
-            f"prepare them again with --size {wanted[2]} --colour {colour}"
+            f"prepare them again with --imgsz {wanted[2]} --colour {colour}"
         )
 
 

@@ -116,7 +116,7 @@ def test_a_network_with_three_channels_sees_grey_pictures_three_times(
     result = fer_edge(*command, "--colour", "grey", "--json")
 
     assert refused.code == 1
-    assert f"fer-edge prepare --data DIR --out {faces} --size 16 --colour rgb" in refused.stderr
+    assert f"fer-edge prepare --data DIR --out {faces} --imgsz 16 --colour rgb" in refused.stderr
     assert "if it was trained on grey pictures, add --colour grey" in refused.stderr
     assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["comparison"]["int8"]["accuracy"] == 1.0
@@ -290,7 +290,7 @@ def test_a_run_whose_faces_are_of_another_colour_is_one_line(
     result = fer_edge("export", run)
 
     assert result.code == 1
-    told = "takes 16x16 pixels, rgb; the faces have 16, grey; prepare them again: --size 16 --colour rgb"
+    told = "takes 16x16 pixels, rgb; the faces have 16, grey; prepare them again: --imgsz 16 --colour rgb"
     assert told in " ".join(result.stderr.split())
 
 

@@ -69,7 +69,7 @@ def test_no_calibration_face_is_refused(network: Any) -> None:
 
 def test_calibration_faces_of_another_size_are_refused(network: Any) -> None:
     with pytest.raises(
-        DataError, match=r"24x24 grey pixels, the network's input is 16x16 grey; .* --size 16 --colour grey"
+        DataError, match=r"24x24 grey pixels, the network's input is 16x16 grey; .* --imgsz 16 --colour grey"
     ):
         convert(network, RECIPES["int8"], np.zeros((1, 24, 24), np.uint8))
 

@@ -268,7 +268,7 @@ def test_check_sees_the_split_that_prepare_makes(fer_edge: FerEdge, tmp_path: Pa
     assert json.loads(of_set.stdout)["faces"] == json.loads(of_data.stdout)["faces"]
 
 
-@pytest.mark.parametrize("option", [["--size", "48"], ["--link"]])
+@pytest.mark.parametrize("option", [["--imgsz", "48"], ["--link"]])
 def test_check_refuses_what_it_would_not_write(fer_edge: FerEdge, tmp_path: Path, option: list[str]) -> None:
     result = fer_edge("prepare", "--check", "--data", str(tmp_path), *option)
     assert result.code == 2

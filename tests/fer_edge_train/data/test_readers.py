@@ -67,7 +67,7 @@ def test_expw_faces_below_min_confidence_are_dropped_and_counted(tmp_path: Path)
     root = expw(tmp_path, ["a.jpg 0 0 0 40 40 4.9 0", "b.jpg 0 0 0 40 40 5 0", "c.jpg 0 0 0 40 40 60 0"])
     assert read_table(root, ANY).dropped == 1
     assert list(read_table(root, ANY).rows["confidence"]) == [5, 60]
-    assert read_table(root, DataSettings(min_confidence=60)).dropped == 2
+    assert read_table(root, DataSettings(min_box_confidence=60)).dropped == 2
 
 
 def test_expw_groups_by_photo_even_where_persons_are_asked_for(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def names(faces: FaceSet) -> set[str]:
 
 
 def test_a_data_set_it_was_trained_on_is_divided_as_it_was_then(folders: Path) -> None:
-    trained = load_faces(folders, size=16, settings=DataSettings(seed=7, split=0.3))
+    trained = load_faces(folders, size=16, settings=DataSettings(seed=7, test_split=0.3))
 
     for model in (trained_on(trained), judged(trained.source)):  # in its run folder, and moved alone
         faces, part, _ = load_faces_for(model, folders, DataSettings(), None)
@@ -83,9 +83,9 @@ def test_another_data_set_is_judged_whole(folders: Path) -> None:
 
 
 def test_other_settings_do_not_let_training_faces_in(photos: Path) -> None:
-    trained = load_faces(photos, size=16, settings=DataSettings(min_confidence=20))
+    trained = load_faces(photos, size=16, settings=DataSettings(min_box_confidence=20))
 
-    faces, part, _ = load_faces_for(trained_on(trained), photos, DataSettings(min_confidence=0), None)
+    faces, part, _ = load_faces_for(trained_on(trained), photos, DataSettings(min_box_confidence=0), None)
 
     assert not names(faces) & (names(trained.part("training")) | names(trained.part("validation")))
     assert names(faces) > names(trained.part("testing"))

@@ -66,7 +66,7 @@ def test_names_from_files_stay_text(tmp_path: Path) -> None:
             write_picture(root / name / f"{number}.png", picture(seed))  # equal ones: a leak
         (root / name / "<script>alert(3)<").write_bytes(b"")
         (root / name / "<script>alert(4)<.png").write_bytes(b"no picture")
-    prepare(root, tmp_path / "out", DataSettings(split=0.4))
+    prepare(root, tmp_path / "out", DataSettings(test_split=0.4))
     text = page(tmp_path / "out/report.html")
     assert "alert(1)" in text
     assert "alert(3)" in text
@@ -156,7 +156,7 @@ def test_rows_left_out_are_grouped_by_reason_with_examples(tmp_path: Path) -> No
     root = legend(tmp_path / "my data", rows)
     for name in "abcd":
         (root / f"images/{name}.jpg").write_bytes(b"")
-    prepare(root, tmp_path / "out", DataSettings(split=0.3))
+    prepare(root, tmp_path / "out", DataSettings(test_split=0.3))
     text = page(tmp_path / "out/report.html")
     assert "the file is empty: <b>4</b>" in text
     assert len(re.findall(r"images/.\.jpg: the file is empty", text)) == 3

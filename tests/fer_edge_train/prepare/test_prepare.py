@@ -109,7 +109,7 @@ def test_group_person_keeps_a_person_on_one_side(tmp_path: Path) -> None:
 
 
 def test_split_sets_the_share_of_testing_faces(tmp_path: Path) -> None:
-    report = prepare(legend(tmp_path / "data", expressions(10)), tmp_path / "out", DataSettings(split=0.5))
+    report = prepare(legend(tmp_path / "data", expressions(10)), tmp_path / "out", DataSettings(test_split=0.5))
     assert report.faces["testing"]["fear"] == 5
 
 
@@ -204,8 +204,8 @@ def test_nothing_usable_is_an_error_that_names_the_first_reason(tmp_path: Path) 
 
 def test_all_faces_below_min_confidence_is_an_error(tmp_path: Path) -> None:
     root = expw(tmp_path / "data", ["a.jpg 0 0 0 40 40 50 0"])
-    with pytest.raises(DataError, match="1 faces are below --min-confidence"):
-        prepare(root, tmp_path / "out", DataSettings(min_confidence=99))
+    with pytest.raises(DataError, match="1 faces are below --min-box-confidence"):
+        prepare(root, tmp_path / "out", DataSettings(min_box_confidence=99))
 
 
 @pytest.mark.parametrize("out", ["out", "set.npz"])
@@ -296,7 +296,7 @@ def test_equal_names_from_different_folders_both_survive(tmp_path: Path) -> None
     root = tmp_path / "data"
     for seed, name in enumerate(["Sad/a.jpg", "sadness/a.jpg", "happy/a.jpg"]):
         write_picture(root / name, picture(seed))
-    prepare(root, tmp_path / "out", DataSettings(split=0))
+    prepare(root, tmp_path / "out", DataSettings(test_split=0))
     assert files(tmp_path / "out/training") == ["happiness/a.jpg", "sadness/a-2.jpg", "sadness/a.jpg"]
 
 
@@ -332,7 +332,7 @@ def test_load_faces_takes_a_prepared_set_as_it_is(tmp_path: Path) -> None:
 
 def test_prepared_set_of_another_size_is_refused(tmp_path: Path) -> None:
     prepare(legend(tmp_path / "data", expressions(2)), tmp_path / "set.npz", size=24)
-    with pytest.raises(DataError, match="holds faces of 24 pixels, not 48; prepare it again: --size 48"):
+    with pytest.raises(DataError, match="holds faces of 24 pixels, not 48; prepare it again: --imgsz 48"):
         load_faces(tmp_path / "set.npz", size=48)
 
 

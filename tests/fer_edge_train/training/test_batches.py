@@ -42,7 +42,7 @@ def test_majority_labels_are_one_hot_and_leave_out_the_faces_people_disagree_on(
 
 
 def test_no_face_left_to_learn_from_is_an_error() -> None:
-    with pytest.raises(DataError, match="--labels majority"):
+    with pytest.raises(DataError, match="--label-mode majority"):
         targets(judged([[1, 1, 1]], [False]), "majority")
 
 

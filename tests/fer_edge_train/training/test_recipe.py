@@ -25,7 +25,7 @@ from fer_edge_train.training.epochs import make_optimizer
 from fer_edge_train.training.losses import training_loss
 from fer_edge_train.training.training_set import read_lessons, training_batches
 
-SHARES = ("erasing", "low_resolution", "blur", "jpeg")
+SHARES = ("erasing", "low_resolution", "gaussian_blur", "jpeg")
 
 
 def noise(n: int = 8, size: int = 48) -> "np.ndarray[Any, np.dtype[np.uint8]]":
@@ -123,7 +123,7 @@ def test_erasing_leaves_most_of_a_face_as_it_was() -> None:
     assert 0.01 < shares.min() < shares.max() < 0.22
 
 
-@pytest.mark.parametrize("name", ["low_resolution", "blur", "jpeg"])
+@pytest.mark.parametrize("name", ["low_resolution", "gaussian_blur", "jpeg"])
 def test_a_poor_camera_takes_detail_and_leaves_the_light(name: str) -> None:
     faces = noise(50) // 4 + 60  # so faint that a JPEG drops some of it
 
@@ -191,7 +191,7 @@ EVERYTHING = TrainSettings(
     network="expw-cnn",
     epochs=3,
     batch=16,
-    size=24,
+    imgsz=24,
     optimizer="sgd",
     learning_rate=0.02,
     weight_decay=5e-4,
@@ -260,7 +260,9 @@ def test_a_loss_that_is_no_number_stops_within_the_epoch_and_keeps_the_last_good
         fit.train(replace(EVERYTHING, data=(str(bars),)), tmp_path, "exp")
 
     assert str(stopped.value).startswith(f"epoch 2, step {step} of 9: the loss is no number any more; ")
-    assert f"{tmp_path / 'exp'} keeps the weights of epoch 1; start anew with a lower rate: --lr" in str(stopped.value)
+    assert f"{tmp_path / 'exp'} keeps the weights of epoch 1; start anew with a lower rate: --learning-rate" in str(
+        stopped.value
+    )
     assert {name: (tmp_path / "exp" / name).read_bytes() for name in kept} == kept
     assert [row["epoch"] for row in untimed(tmp_path / "exp")] == [1]
 

@@ -38,7 +38,7 @@ def all_threads() -> Iterator[None]:
 
 
 def train(*arguments: str | Path) -> list[str]:
-    settings = ["--imgsz", "24", "--lr", "0.005", "--ema", "0.9", "--patience", "0"]
+    settings = ["--imgsz", "24", "--learning-rate", "0.005", "--ema", "0.9", "--patience", "0"]
     return [sys.executable, "-m", "fer_edge", "train", *settings, *map(str, arguments)]
 
 

@@ -153,7 +153,7 @@ def test_faces_of_a_data_set_without_contempt_teach_nothing_about_it(folders: Pa
 
 def test_a_data_set_counts_as_much_as_it_is_told_to(folders: Path) -> None:
     settings = TrainSettings(
-        data=(str(folders / "seven"), str(folders / "eight")), data_weights=(1.0, 0.25), size=24, batch=999
+        data=(str(folders / "seven"), str(folders / "eight")), data_weight=(1.0, 0.25), imgsz=24, batch=999
     )
     _, chosen, weights = training_batches(read_lessons(settings), settings, None)[0]
     assert set(weights[chosen[:, CONTEMPT] == ABSENT].tolist()) == {1.0}
@@ -191,7 +191,7 @@ def test_a_run_with_a_teacher_and_unlabelled_faces_goes_on_without_either(
     config = json.loads((run / "config.json").read_text())
 
     assert config["source"]["unlabelled"]["name"] == "more"
-    assert config["settings"]["teachers"] == [str(tmp_path / "teacher")]
+    assert config["settings"]["teacher"] == [str(tmp_path / "teacher")]
     with np.load(run / "teachers.npz") as kept:
         said = kept["said"]
     assert len(said) == 20 + config["faces"]["training"]["anger"] + config["faces"]["training"]["contempt"]
@@ -211,7 +211,7 @@ def test_faces_that_the_data_holds_out_are_not_learnt_from_as_unlabelled_ones(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = TrainSettings(
-        data=(str(folders / "eight"),), teachers=("any",), unlabelled=str(folders / "eight"), size=24
+        data=(str(folders / "eight"),), teacher=("any",), unlabelled=str(folders / "eight"), imgsz=24
     )
     lessons = read_lessons(settings)
     held_out = lessons.faces.take(lessons.faces.split != "training").photos

@@ -1,6 +1,7 @@
 """Reading the pictures of a table, several at once, and cutting the faces out of them."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def for_each_picture(
     table: Table,
     work: Callable[[range, bytes, Pixels], T],
     keep: Callable[[list[T], list[Skipped]], None],
-    jobs: int,
+    jobs: int | None,
     done: int = 0,
 ) -> None:
     """Call `work` once per picture with its rows, its bytes and its pixels, `jobs` pictures at once.
@@ -51,7 +52,7 @@ def for_each_picture(
         work: Gets a range of row numbers, the file's content and its (height, width, 3) uint8 BGR pixels.
         keep: Called after every `PART` pictures, in the order of the table, with what `work` gave for those that can
             be read, and why not, for each row of the others.
-        jobs: Number of threads.
+        jobs: Number of threads; None for one per core.
         done: Parts that are finished already, and not read.
     """
     names, origins = table.rows["picture"].tolist(), table.rows["origin"].tolist()
@@ -69,7 +70,7 @@ def for_each_picture(
         bar.advance(task, len(batch))
         return results, skipped
 
-    with progress() as bar, one_opencv_thread(), ThreadPoolExecutor(jobs) as pool:
+    with progress() as bar, one_opencv_thread(), ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         task = bar.add_task("reading pictures", total=len(pictures), completed=min(done * PART, len(pictures)))
         parts = _slices(pictures[done * PART :], PART)
         submitted = (pool.map(do, _slices(part, BATCH)) for part in parts)

@@ -1,10 +1,15 @@
 """Dividing faces into training and testing: by class in the same share, by group never on both sides."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from fer_edge.data.faceset import SPLITS, FaceSet, drawing_order
+from fer_edge.data.provenance import DIVISION
+from fer_edge.options import migrated
 from fer_edge_train.data.settings import DataSettings
 
 Labels = npt.NDArray[np.str_]
@@ -26,10 +31,10 @@ def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
     labels, groups = rows["label"].to_numpy(np.str_), rows["group"].to_numpy(np.str_)
     split = rows["split"].to_numpy("U10")
     if not split.astype(bool).any():
-        split = np.where(draw(labels, groups, settings.split, settings.seed), "testing", "training").astype("U10")
+        split = np.where(draw(labels, groups, settings.test_split, settings.seed), "testing", "training").astype("U10")
     if "validation" not in split:
         training = np.flatnonzero(split == "training")
-        drawn = draw(labels[training], groups[training], settings.validation, settings.seed)
+        drawn = draw(labels[training], groups[training], settings.validation_split, settings.seed)
         split[training[drawn]] = "validation"
     return split
 
@@ -57,8 +62,8 @@ def doubts(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[st
     if not rows["split"].astype(bool).any():
         wanted |= {
             "training",
-            *(["testing"] if settings.split else []),
-            *(["validation"] if settings.validation else []),
+            *(["testing"] if settings.test_split else []),
+            *(["validation"] if settings.validation_split else []),
         }
     for part in (part for part in SPLITS if part in wanted):
         missing = sorted(set(labels.tolist()) - set(labels[split == part].tolist()))
@@ -83,12 +88,16 @@ def _doubts_of_persons(rows: pd.DataFrame) -> list[str]:
 
 def doubts_of(faces: FaceSet) -> list[str]:
     """Say what a person has to know of the split of `faces`, which were read or prepared with any settings."""
-    then = faces.source.get("settings", {})
-    settings = DataSettings(**{name: then[name] for name in ("group", "split", "validation") if name in then})
     brought = faces.split if faces.source.get("split") == "own" else ""
     labels = np.array(faces.classes)[faces.labels]
     rows = pd.DataFrame({"picture": faces.names, "label": labels, "group": faces.group, "split": brought})
-    return doubts(rows, faces.split, settings)
+    return doubts(rows, faces.split, divided_as(faces.source, DataSettings()))
+
+
+def divided_as(source: dict[str, Any], settings: DataSettings) -> DataSettings:
+    """Copy `settings` with what decided the split of faces, which their `source` (`FaceSet.source`) tells."""
+    then = source.get("settings", {})
+    return replace(settings, **migrated({name: then[name] for name in DIVISION if name in then}))
 
 
 def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:

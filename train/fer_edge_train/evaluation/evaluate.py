@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,14 @@ from rich.table import Table
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet, Protocol
 from fer_edge.data.metrics import summary
-from fer_edge.data.provenance import DIVISION, FILE, Seen, read_seen, seen_in
+from fer_edge.data.provenance import FILE, Seen, read_seen, seen_in
 from fer_edge.errors import DAMAGE, DataError, ModelError
 from fer_edge.files import read_json, write_json
 from fer_edge.imaging.images import Colour, Pixels
 from fer_edge.model.quantization import to_input
 from fer_edge.recognition.classifier import Classifier
 from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.data.split import divided_as
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.runs.folder import new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion
@@ -114,8 +115,7 @@ def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str
     Raises:
         DataError: There is no such face.
     """
-    then = model.source.get("settings", {})
-    settings = replace(settings, **{name: then[name] for name in DIVISION if name in then})
+    settings = divided_as(model.source, settings)
     faces = load_faces(data, size=model.size, settings=settings, known=model.classes, colour=model.colour)
     seen = seen_in(faces, model.source, model.seen)
     if seen is None:

@@ -73,7 +73,7 @@ def write_class_folders(
         DataError: No face is left.
         FerEdgeError: `out` is there already, or cannot be written.
     """
-    settings = replace(settings, validation=0.0)
+    settings = replace(settings, validation_split=0.0)
     staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, colour, link)
     rows = table.rows.iloc[[face.row for face in staged]]
     split = assign(rows, settings)
@@ -101,7 +101,7 @@ def write_class_folders(
 
 
 def _write_faces(
-    table: Table, stage: Stage, jobs: int, size: int | None, colour: Colour, link: bool
+    table: Table, stage: Stage, jobs: int | None, size: int | None, colour: Colour, link: bool
 ) -> tuple[list[Staged], Looks, list[Skipped]]:
     """Read every picture and write its faces into the stage's folder, numbered by row."""
     folder = stage.folder / FACES

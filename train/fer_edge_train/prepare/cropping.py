@@ -40,7 +40,7 @@ class Face(NamedTuple):
 
 def crop_pass(
     table: Table,
-    jobs: int,
+    jobs: int | None,
     crop: Callable[[Picture, int, Box], Face],
     collect: Callable[[Part], None],
     stage: Stage | None = None,
@@ -51,7 +51,7 @@ def crop_pass(
 
     Args:
         table: The data set.
-        jobs: Number of threads.
+        jobs: Number of threads; None for one per core.
         crop: Cuts out one face, given its picture, its row and its box. A DataError leaves it out.
         collect: Gets the parts in the order of the table.
         stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
@@ -110,6 +110,6 @@ def crop_pass(
 def _no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
     reasons = [*table.skipped, *skipped]
     first = f"; the first of {len(reasons):,} skipped rows: {reasons[0].origin}: {reasons[0].reason}" if reasons else ""
-    dropped = f"; {table.dropped:,} faces are below --min-confidence" if table.dropped else ""
+    dropped = f"; {table.dropped:,} faces are below --min-box-confidence" if table.dropped else ""
     none = "" if first or dropped else f"; {', '.join(table.label_files) or 'its class folders'} names none"
     return DataError(f"{table.root}: not one face can be used{dropped}{first}{none}")

@@ -1,6 +1,5 @@
 """Cropped and split faces in memory, and the words for where they came from."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -90,6 +89,6 @@ def source_of(table: Table, digest: str, settings: DataSettings) -> dict[str, An
         "digest": digest,
         "licence": table.licence,
         "seed": settings.seed,
-        "split": "own" if table.rows["split"].astype(bool).any() else settings.split,
-        "settings": {name: value for name, value in asdict(settings).items() if name != "jobs"},
+        "split": "own" if table.rows["split"].astype(bool).any() else settings.test_split,
+        "settings": settings.as_source(),
     }

@@ -254,7 +254,7 @@ def _left_out(report: Report) -> str:
     parts = []
     if report.dropped:
         limit = report.source["settings"]["min_confidence"]
-        parts.append(f"<p>{report.dropped:,} faces below --min-confidence {limit:g}.</p>")
+        parts.append(f"<p>{report.dropped:,} faces below --min-box-confidence {limit:g}.</p>")
     for kind in ("contradictory", "unusable", "repeated"):
         rows = [row for row in report.skipped_rows if row.kind == kind]
         if rows:

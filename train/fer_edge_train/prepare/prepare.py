@@ -55,10 +55,10 @@ def load_faces(
         if faces.colour != colour:  # grey once a face is cut is not grey before: they differ by a level
             raise DataError(
                 f"{data} holds {COLOUR_NAMES[faces.colour]} faces, and {COLOUR_NAMES[colour]} ones are needed; "
-                f"prepare it again: --colour {colour} --size {size}"
+                f"prepare it again: --colour {colour} --imgsz {size}"
             )
         if faces.size != size:
-            raise DataError(f"{data} holds faces of {faces.size} pixels, not {size}; prepare it again: --size {size}")
+            raise DataError(f"{data} holds faces of {faces.size} pixels, not {size}; prepare it again: --imgsz {size}")
         return faces
     table = read_table(data, settings, known)
     faces, skipped = crop_faces(table, size, settings, colour=colour)
@@ -98,7 +98,7 @@ def prepare(
         FerEdgeError: `out` is there already, or cannot be written.
     """
     if link and (out.suffix == ".npz" or size is not None):
-        raise UsageError("--link takes pictures as they are; leave out --size and name a folder with --out")
+        raise UsageError("--link takes pictures as they are; leave out --imgsz and name a folder with --out")
     must_be_free(out)
     with stopped_by_terminate():
         table = read_table(data, settings)

@@ -49,7 +49,7 @@ class Report:
     total: int
     """Faces written."""
     dropped: int
-    """Faces below --min-confidence."""
+    """Faces below --min-box-confidence."""
     skipped: dict[str, int]
     """Rows left out: unusable, repeated, contradictory."""
     skipped_rows: list[Skipped]
@@ -106,7 +106,7 @@ def make_report(
         classes: Class names in output order.
         kept: The faces that were written.
         skipped: What was left out.
-        dropped: Faces below --min-confidence.
+        dropped: Faces below --min-box-confidence.
         notes: What else a person should know.
     """
     faces = counts_by_split(kept.split.tolist(), kept.labels.tolist(), classes)
@@ -224,7 +224,7 @@ def show(report: Report) -> None:
     console.print(grid)
     if report.dropped:
         limit = report.source["settings"]["min_confidence"]
-        console.print(f"dropped: {report.dropped:,} faces below --min-confidence {limit:g}")
+        console.print(f"dropped: {report.dropped:,} faces below --min-box-confidence {limit:g}")
     if report.skipped_rows:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.skipped.items() if count)
         console.print(f"skipped: {kinds}; the first of them:")

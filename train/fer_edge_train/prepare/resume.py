@@ -11,7 +11,6 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,8 +173,16 @@ def fingerprint(table: Table, settings: DataSettings, **options: object) -> str:
     rows = pd.util.hash_pandas_object(table.rows, index=False).to_numpy().tobytes()
     files = table.label_files if table.embedded else table.rows["picture"].unique().tolist()
     states = np.array([_state(f"{table.root}/{name}") for name in files], np.int64).tobytes()
-    read = {name: value for name, value in asdict(settings).items() if name != "jobs"}
-    how = [str(table.root.resolve()), table.format, table.framing, table.classes, read, options, PART, PARTS]
+    how = [
+        str(table.root.resolve()),
+        table.format,
+        table.framing,
+        table.classes,
+        settings.as_source(),
+        options,
+        PART,
+        PARTS,
+    ]
     return sha256(json.dumps([how, installed(RUNTIME), sha256(rows), sha256(states)], default=str).encode())
 
 

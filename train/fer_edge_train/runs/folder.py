@@ -12,6 +12,7 @@ from typing import Any
 
 from fer_edge.errors import DataError, FerEdgeError, UsageError
 from fer_edge.files import make_folder, read_json, remove_temporaries, write_text
+from fer_edge.options import migrated
 
 FILES = (
     "config.json",  # settings, classes, where the faces came from, versions; where it is, the set-up is whole
@@ -120,7 +121,7 @@ def clear(run: Path) -> None:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """Read a run's config.json.
+    """Read a run's config.json; settings have the names of today, whichever fer-edge wrote it.
 
     Raises:
         DataError: `run` is no run folder, or a face detector's, or the file is damaged.
@@ -130,6 +131,8 @@ def read_config(run: Path) -> dict[str, Any]:
         raise DataError(f"{run}: a face detector's run, of an older fer-edge; detectors are not trained any more")
     if not {"settings", "classes", "network", "source"} <= config.keys():
         raise DataError(f"{run}/config.json is not that of a training run")
+    if isinstance(config["settings"], dict):
+        config["settings"] = migrated(config["settings"])
     return config
 
 

@@ -31,7 +31,7 @@ def augment(faces: Pixels, settings: Augmentation, rng: Rng) -> Pixels:
     changes: tuple[tuple[float, Callable[[Pixels, Rng], Pixels]], ...] = (
         (settings.erasing, _erased),
         (settings.low_resolution, _seen_from_afar),
-        (settings.blur, _blurred),
+        (settings.gaussian_blur, _blurred),
         (settings.jpeg, _stored_as_jpeg),
     )
     for share, change in changes:

@@ -8,7 +8,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.quantization import to_input
-from fer_edge_train.settings import Labels, TrainSettings
+from fer_edge_train.settings import LabelMode, TrainSettings
 from fer_edge_train.training.augment import augment
 
 Floats = npt.NDArray[np.float32]
@@ -18,7 +18,7 @@ ABSENT = -1.0
 """Stands in a target where nobody was asked for the class: the loss then leaves the class out of account."""
 
 
-def targets(faces: FaceSet, labels: Labels) -> tuple[npt.NDArray[np.int64], Floats]:
+def targets(faces: FaceSet, labels: LabelMode) -> tuple[npt.NDArray[np.int64], Floats]:
     """Choose the faces to learn from and what to learn of each.
 
     soft: the shares of the votes; a single vote against others is dropped as noise (FER+'s rule, Barsoum et al. 2016).
@@ -39,7 +39,7 @@ def targets(faces: FaceSet, labels: Labels) -> tuple[npt.NDArray[np.int64], Floa
         rows = np.flatnonzero(cleaned.sum(axis=1) > 0)
         chosen = (cleaned[rows] / cleaned[rows].sum(axis=1, keepdims=True)).astype(np.float32)
     if len(rows) == 0:
-        raise DataError(f"no training face is left with --labels {labels}; try the other one")
+        raise DataError(f"no training face is left with --label-mode {labels}; try the other one")
     return rows, chosen
 
 

@@ -111,7 +111,7 @@ class Recorder(keras.callbacks.Callback):
         kept = (
             f"{self._run} keeps the weights of epoch {self._epoch}" if self.rows else "there are no weights before it"
         )
-        return DataError(f"epoch {self._epoch + 1}{what}; {kept}; start anew with a lower rate: --lr")
+        return DataError(f"epoch {self._epoch + 1}{what}; {kept}; start anew with a lower rate: --learning-rate")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write this epoch's files.

@@ -86,7 +86,7 @@ def load_unlabelled(data: Path, size: int, settings: DataSettings) -> FaceSet:
     Raises:
         DataError: There is no such folder, or no face in it.
     """
-    undivided = replace(settings, split=0.0, validation=0.0)
+    undivided = replace(settings, test_split=0.0, validation_split=0.0)
     if data.suffix == ".npz" or layout_of(data):
         faces = load_faces(data, size=size, settings=undivided).part("training")
     else:

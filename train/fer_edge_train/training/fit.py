@@ -15,8 +15,9 @@ from fer_edge.data.provenance import write_seen
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_json
 from fer_edge.model.quantization import to_input
+from fer_edge.options import filled
 from fer_edge.versions import installed
-from fer_edge_train.config_file import filled, write_config_file
+from fer_edge_train.config_file import write_config_file
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
 from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion, draw_history
@@ -72,11 +73,9 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
 
 def _anywhere(settings: TrainSettings) -> TrainSettings:
     """Name files in full: --resume may be typed elsewhere."""
-    data, teachers = (
-        tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teachers)
-    )
+    data, teacher = (tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teacher))
     unlabelled = str(Path(settings.unlabelled).resolve()) if settings.unlabelled else ""
-    return replace(settings, data=data, teachers=teachers, unlabelled=unlabelled)
+    return replace(settings, data=data, teacher=teacher, unlabelled=unlabelled)
 
 
 def resume(run: Path) -> Path:
@@ -99,7 +98,7 @@ def _go_on(run: Path, config: dict[str, Any]) -> None:
             where = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
             raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
     write_seen(run, lessons.seen, config["source"])  # a run that an older fer-edge made has none
-    batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teachers else None)
+    batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teacher else None)
     if (run / "last.keras").exists():
         network = load_network(run / "last.keras", to_train=True)
     else:
@@ -121,7 +120,7 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
 def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
     """Make the network, compiled, as it stands before the first step on `batches`."""
     keras.utils.set_random_seed(settings.seed)
-    network = make_network(settings.network, len(batches.priors), settings.size)
+    network = make_network(settings.network, len(batches.priors), settings.imgsz)
     optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
     network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
     return network
@@ -162,7 +161,7 @@ def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> di
     return {
         "settings": asdict(settings),
         "classes": faces.classes,
-        "network": {"name": settings.network, "parameters": network.count_params(), "size": settings.size},
+        "network": {"name": settings.network, "parameters": network.count_params(), "size": settings.imgsz},
         "faces": {split: faces.part(split).counts() for split in sorted(set(faces.split.tolist()))},
         "source": faces.source,
         "made_with": installed(("fer-edge", "keras", keras.backend.backend())),

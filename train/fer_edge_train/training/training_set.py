@@ -50,7 +50,7 @@ def read_lessons(settings: TrainSettings) -> Lessons:
     Raises:
         FerEdgeError: One cannot be used.
     """
-    sets = [load_faces(Path(data), size=settings.size, settings=settings.reading) for data in settings.data]
+    sets = [load_faces(Path(data), size=settings.imgsz, settings=settings.reading) for data in settings.data]
     faces, sizes = joined(sets), [len(one) for one in sets]
     if "training" not in faces.split:
         splits = " and ".join(sorted(set(faces.split.tolist())))
@@ -58,7 +58,7 @@ def read_lessons(settings: TrainSettings) -> Lessons:
             f"{' '.join(settings.data)} has no training face, only {splits} ones; give class folders without splits, "
             "which are divided for you: fer-edge train --data DIR"
         )
-    weights = np.array(settings.data_weights or [1.0] * len(sets), np.float32)
+    weights = np.array(settings.data_weight or [1.0] * len(sets), np.float32)
     lessons = Lessons(faces, np.repeat(asked_for(sets), sizes, axis=0), np.repeat(weights, sizes))
     for one, data in zip(sets, settings.data, strict=True):
         for doubt in doubts_of(one):
@@ -70,7 +70,7 @@ def read_lessons(settings: TrainSettings) -> Lessons:
 
 def _with_unlabelled(lessons: Lessons, settings: TrainSettings) -> Lessons:
     """Add faces for the teachers, without those that the network will be judged on."""
-    unlabelled = load_unlabelled(Path(settings.unlabelled), settings.size, settings.reading)
+    unlabelled = load_unlabelled(Path(settings.unlabelled), settings.imgsz, settings.reading)
     held_out = lessons.faces.take(lessons.faces.split != "training")
     met = np.isin(unlabelled.photos, held_out.photos)
     if met.any():
@@ -102,7 +102,7 @@ def training_batches(lessons: Lessons, settings: TrainSettings, said: Floats | N
 def _to_learn(lessons: Lessons, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
     """Faces, what people say of them, and weights; those that nobody has labelled stand last."""
     training = lessons.faces.split == "training"
-    kept, chosen = targets(lessons.faces.take(training), settings.labels)
+    kept, chosen = targets(lessons.faces.take(training), settings.label_mode)
     rows = np.flatnonzero(training)[kept]
     chosen = np.where(lessons.asked[rows], chosen, np.float32(ABSENT))
     faces, weights = lessons.faces.faces[rows], lessons.weights[rows]
@@ -120,10 +120,10 @@ def ask_teachers(lessons: Lessons, settings: TrainSettings) -> Floats | None:
     Raises:
         FerEdgeError: A teacher cannot be used.
     """
-    if not settings.teachers:
+    if not settings.teacher:
         return None
     classes = lessons.faces.classes
-    teachers = load_teachers(settings.teachers, classes)
+    teachers = load_teachers(settings.teacher, classes)
     return answers(teachers, _to_learn(lessons, settings)[0], classes, settings.teacher_temperature)
 
 

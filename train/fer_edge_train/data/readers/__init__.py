@@ -47,7 +47,7 @@ def read_table(root: Path, settings: DataSettings, known: tuple[str, ...] = ()) 
     """
     layout = _layout(root, settings.format)
     table = folders.read(root, known) if layout.read is folders.read else layout.read(root)
-    sure = ~(table.rows["confidence"].to_numpy(float) < settings.min_confidence)  # NaN, no confidence, is kept
+    sure = ~(table.rows["confidence"].to_numpy(float) < settings.min_box_confidence)  # NaN, no confidence, is kept
     table = replace(table.keep(sure), dropped=int(np.count_nonzero(~sure)))
     if settings.group == "person" and table.format != "expw":  # ExpW's names do not tell persons
         table = replace(table, rows=table.rows.assign(group=table.rows["picture"].map(person_of)))
