@@ -100,14 +100,13 @@ def did_you_mean(name: Any, known: Collection[str]) -> str:
 
     >>> did_you_mean("epoch", ["data", "epochs"]), did_you_mean("lr", ["learning_rate"])
     ("did you mean 'epochs'? ", "did you mean 'learning_rate'? ")
-    >>> did_you_mean("--lr", ["--learning-rate"])
-    'did you mean --learning-rate? '
+    >>> did_you_mean("--lr", ["--learning-rate"]), did_you_mean("--speed", ["--preview"])
+    ('did you mean --learning-rate? ', '')
     """
-    name, flag = str(name), str(name).startswith("--")
-    now = RENAMED.get(name.removeprefix("--").replace("-", "_"), "")
-    now = f"--{now.replace('_', '-')}" if flag else now
-    close = [now] if now in known else difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0] if flag else repr(close[0])}? " if close else ""
+    flags, name = str(name).startswith("-"), str(name).lstrip("-").replace("-", "_")
+    names = {each.lstrip("-").replace("-", "_"): each for each in known}
+    close = [RENAMED[name]] if RENAMED.get(name) in names else difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {names[close[0]] if flags else repr(close[0])}? " if close else ""
 
 
 def judged(annotation: Any, value: Any, where: str) -> Any:
@@ -134,10 +133,20 @@ def judged(annotation: Any, value: Any, where: str) -> Any:
         value = _read(kind, value)  # YAML, too, takes 1e-3, which has no point, for a text
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise UsageError(f"{where} is {KINDS[kind]}, not {value!r}")
-    if kind in (int, float) and not option.least <= value <= option.most:
+    if kind in (int, float) and not (option.least <= value <= option.most and math.isfinite(value)):
         limits = f"from {option.least}" + (f" to {option.most}" if option.most < math.inf else " on")
         raise UsageError(f"{where} is {limits}, not {value!r}")
     return value
+
+
+def check(settings: "DataclassInstance") -> None:
+    """Judge every field of `settings`, which Python code may have filled with anything.
+
+    Raises:
+        UsageError: One is of the wrong type or out of range.
+    """
+    for column in fields(settings):
+        judged(column.type, getattr(settings, column.name), _flag_of(column.name))
 
 
 def takes(*settings: "type[DataclassInstance]", without: Collection[str] = ()) -> Callable[[Command], Command]:
@@ -206,7 +215,7 @@ def _flags(
 
 def _flag(name: str, annotation: Any, default: Any, panel: str | None, *, negated: bool) -> inspect.Parameter:
     kind, option = _taken_apart(annotation)
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag_of(name)
     several = get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
     kind = get_args(kind)[0] if several else _without_none(kind)
     hint = str if option.parse else kind
@@ -241,6 +250,10 @@ def metavar(kind: Any, option: Option) -> str:
     if option.least == -math.inf:
         return WORDS[kind]
     return f"{option.least}.." + (f"{option.most}" if option.most < math.inf else "")
+
+
+def _flag_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _taken_apart(annotation: Any) -> tuple[Any, Option]:

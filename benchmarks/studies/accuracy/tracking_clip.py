@@ -27,9 +27,10 @@ from fer_edge.files import make_folder, write_json
 from fer_edge.imaging.crop import Box, overlap
 from fer_edge.imaging.images import Pixels, is_picture, read_picture
 from fer_edge.recognition.recognizer import Face, Recognizer
+from fer_edge.settings import FollowSettings
 from fer_edge.sinks.video import new_video
 from fer_edge.sources import open_source
-from fer_edge.tracking.pipeline import FollowSettings, Watcher
+from fer_edge.tracking.pipeline import Watcher
 from fer_edge.tracking.smoothing import CALM
 
 WIDTH, HEIGHT, FPS = 640, 480, 25

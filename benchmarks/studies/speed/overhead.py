@@ -29,11 +29,12 @@ from fer_edge.console import console, print_json
 from fer_edge.files import write_json
 from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.recognizer import Recognizer
+from fer_edge.settings import FollowSettings
 from fer_edge.sinks.stdout import as_json
 from fer_edge.sources import Frame, Source
 from fer_edge.sources.reader import Live
 from fer_edge.synthetic.render import clip
-from fer_edge.tracking.pipeline import DETECT_EVERY, FollowSettings, Watcher
+from fer_edge.tracking.pipeline import DETECT_EVERY, Watcher
 from fer_edge_bench.machine import describe
 
 FPS = 30.0

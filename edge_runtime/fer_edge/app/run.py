@@ -5,19 +5,18 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 
 import cv2
 
 from fer_edge.console import console, warn
-from fer_edge.detection.detector import Choice, make_detector
+from fer_edge.detection.detector import make_detector
 from fer_edge.errors import UsageError, needs
 from fer_edge.model.contract import ModelFile, read_model
-from fer_edge.preview import PORT
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.recognition.recognizer import Recognizer
+from fer_edge.settings import USUAL, FollowSettings, RunSettings, View
 from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import legend
 from fer_edge.sinks.blur import Blur
@@ -28,72 +27,12 @@ from fer_edge.sinks.on_change import OnChange
 from fer_edge.sinks.stdout import Lines
 from fer_edge.sinks.threaded import Background
 from fer_edge.sinks.video import Saver
-from fer_edge.sources import Source, View, find_source, logged, masked
+from fer_edge.sources import Source, find_source, logged, masked
 from fer_edge.sources.frame import Tell
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import Direct, Live, frames
-from fer_edge.tracking.pipeline import USUAL, FollowSettings, Result, Watcher
+from fer_edge.tracking.pipeline import Result, Watcher
 from fer_edge.tracking.smoothing import CALM, SmoothSettings
-
-
-@dataclass(frozen=True)
-class PreviewSettings:
-    """What the live page may be told."""
-
-    host: str = "127.0.0.1"
-    port: int = PORT
-    """0 for any that is free."""
-    token: str | None = None
-    """What viewers have to bring; where one is needed and None is given, one is made."""
-    show: bool = False
-    """Open it in this machine's browser."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What `fer-edge run` may be told."""
-
-    model: Path | None = None
-    """None for the model that comes with fer-edge."""
-    source: str = "0"
-    view: View = field(default_factory=View)
-    """How frames are asked for."""
-    detector: Choice = "auto"
-    detector_model: Path | None = None
-    """None for the detector that comes with fer-edge."""
-    conf: float | None = None
-    """Score, 0 to 1, from which on something counts as a face; None for the detector's own."""
-    threads: int = 1
-    """For detector, classifier and OpenCV."""
-    follow: FollowSettings = USUAL
-    """With `blur`, faces are looked for in every frame unless it says otherwise."""
-    smooth: SmoothSettings | None = CALM
-    """None for each frame by itself."""
-    blur: bool = False
-    """Hide faces in all that is shown or saved."""
-    save: Path | None = None
-    """Folder for annotated pictures or video."""
-    csv: Path | None = None
-    on_change: str | None = None
-    """Command to run when an expression changes."""
-    mqtt: str | None = None
-    """Address of a broker."""
-    mqtt_topic: str | None = None
-    """None for fer-edge/HOSTNAME."""
-    preview: PreviewSettings | None = None
-    """None for no live page."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would show somebody's face.
-
-        Raises:
-            UsageError: Some faces are to be hidden, and some not to be looked for.
-        """
-        if self.blur and (self.follow.max_faces is not None or self.follow.min_face):
-            raise UsageError(
-                "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
-                "shown: leave these two out, or --blur"
-            )
 
 
 def run(settings: RunSettings, *, json: bool = False) -> bool:
@@ -115,7 +54,7 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     follow = settings.follow
     if settings.blur and follow.detect_every is None:  # who comes between two detections would be shown
         follow = replace(follow, detect_every=1)
-    watcher = Watcher(Recognizer(model, detector, settings.threads), follow, settings.smooth)
+    watcher = Watcher(Recognizer(model, detector, settings.threads), follow, CALM if settings.smooth else None)
     if watcher.chosen:
         console.print(watcher.chosen)
     sinks = Several(warn, live=source.live)
@@ -133,7 +72,7 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
             tally.tell(watcher, saver, sinks)
             raise
         tally.tell(watcher, saver, sinks)
-        if settings.preview and (settings.view.realtime or not source.live):
+        if settings.page and (settings.view.realtime or not source.live):
             console.print("the source has ended; the live page stays until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
@@ -149,7 +88,7 @@ def _found(settings: RunSettings) -> Source:
     source = find_source(settings.source, settings.view, console.print)
     if settings.on_change is not None and source.still:
         raise UsageError("--on-change is nothing for pictures, which do not change; leave it out, and read --json")
-    if settings.preview and not source.live:  # nobody could look at a film that rushes by
+    if settings.page and not source.live:  # nobody could look at a film that rushes by
         return replace(source, open=lambda: paced(source.open()))
     return source
 
@@ -273,11 +212,11 @@ def _open_sinks(
     def add_slow(name: str, sink: Sink) -> None:
         sinks.add(name, Background(sink) if source.live else sink)  # what is no camera can wait
 
-    if (settings.save or settings.preview) and (told := legend(labels)):
+    if (settings.save or settings.page) and (told := legend(labels)):
         console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
     add_slow("stdout", Lines(json=json))
     if settings.save:
-        saver = Saver(settings.save, settings.view.stride)
+        saver = Saver(settings.save, settings.view.vid_stride)
         add_slow("--save", saver)
     if settings.csv:
         add_slow("--csv", Table(settings.csv, labels))
@@ -285,8 +224,8 @@ def _open_sinks(
         sinks.add("--on-change", OnChange(settings.on_change, warn))
     if settings.mqtt is not None:
         sinks.add("--mqtt", _open_mqtt(settings.mqtt, settings.mqtt_topic, source, model))
-    if settings.preview:
-        sinks.add("--preview", _open_preview(settings.preview, source, model, page))
+    if settings.page:
+        sinks.add("--preview", _open_preview(settings, source, model, page))
     return saver
 
 
@@ -300,14 +239,14 @@ def _open_mqtt(address: str, topic: str | None, source: Source, model: ModelFile
     return mqtt
 
 
-def _open_preview(settings: PreviewSettings, source: Source, model: ModelFile, page: ExitStack) -> Sink:
+def _open_preview(settings: RunSettings, source: Source, model: ModelFile, page: ExitStack) -> Sink:
     with needs("preview"):
         from fer_edge.preview.server import Preview, show
         from fer_edge.preview.state import about
-    preview = Preview(about(source.name, model), settings.host, settings.port, settings.token)
+    preview = Preview(about(source.name, model), settings.preview_host, settings.preview_port, settings.preview_token)
     page.callback(preview.close)
     # A token of the user's is known to them, and stays out of logs; one that was made must be told.
-    console.print(f"live page: {masked(preview.address) if settings.token else preview.address}")
+    console.print(f"live page: {masked(preview.address) if settings.preview_token else preview.address}")
     if settings.show and not show(preview.address):
         console.print("there is no browser on this machine; open the page on another one, or through ssh -L")
     return preview.state

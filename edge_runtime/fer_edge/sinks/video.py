@@ -17,10 +17,11 @@ import numpy as np
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import TEMPORARY, make_folder, replacing
 from fer_edge.imaging.images import GREY_ONLY, Pixels, write_picture
+from fer_edge.settings import SLOWEST_FPS
 from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import annotated
 from fer_edge.sources.capture import require_utf8
-from fer_edge.sources.frame import SLOWEST_FPS, Frame
+from fer_edge.sources.frame import Frame
 from fer_edge.tracking.pipeline import Result
 
 SPARE = 16_000_000

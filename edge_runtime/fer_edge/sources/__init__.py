@@ -12,9 +12,10 @@ from pathlib import Path
 
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.imaging.images import is_picture
+from fer_edge.settings import View
 from fer_edge.sources import capture, picam, playback, stdin, synthetic
 from fer_edge.sources.address import checked, is_address, masked
-from fer_edge.sources.frame import Frame, Source, Tell, View
+from fer_edge.sources.frame import Frame, Source, Tell
 from fer_edge.sources.pictures import pictures as still_pictures
 
 __all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
@@ -47,7 +48,7 @@ def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Sou
         _accept("an address", view)
         return Source(masked(text), True, lambda: capture.stream(text, view))
     if text == "-":
-        _accept("standard input", view, "size_wh", "fps", "realtime")
+        _accept("standard input", view, "size", "fps", "realtime")
         live = stdin.is_live()
         return _played(Source(stdin.NAME, live, lambda: stdin.standard_input(view)), view)
     if path.is_dir() and text:
@@ -57,14 +58,14 @@ def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Sou
     return _device(text, view, tell)
 
 
-def open_source(text: str, stride: int = 1) -> Iterator[Frame]:
-    """Find a source and open it at once, without a thread; every stride-th frame of a video or camera.
+def open_source(text: str, vid_stride: int = 1) -> Iterator[Frame]:
+    """Find a source and open it at once, without a thread; every vid_stride-th frame of a video or camera.
 
     Raises:
         SourceError: There is no such thing.
         DataError: It cannot be read. From the iterator: the picture, or none of a folder's pictures, can be read.
     """
-    return find_source(text, View(stride=stride)).open()
+    return find_source(text, View(vid_stride=vid_stride)).open()
 
 
 def _folder(text: str, view: View, tell: Tell) -> Source:
@@ -89,13 +90,13 @@ def _device(text: str, view: View, tell: Tell) -> Source:
     number = re.fullmatch(r"[0-9]{1,4}", text.strip(), re.ASCII)
     device = Path(f"/dev/video{number[0]}" if number else text.strip())
     if capture.is_camera(device):
-        _accept("a camera", view, "size_wh", "fps")
+        _accept("a camera", view, "size", "fps")
         return Source(capture.camera_name(device), True, lambda: capture.camera(device, view))
     if text == picam.NAME:
-        _accept("a camera", view, "size_wh", "fps")
+        _accept("a camera", view, "size", "fps")
         return Source(text, True, lambda: picam.picam(view))
     if text == "fake":
-        _accept("drawn faces", view, "size_wh", "fps", "realtime")
+        _accept("drawn faces", view, "size", "fps", "realtime")
         return _played(Source(text, False, lambda: synthetic.drawn(view)), view)
     if Path(text).exists():  # a pipe would be waited for, without end
         raise SourceError(f"{text}: neither a file nor a folder; --source takes {KINDS}")
@@ -129,18 +130,15 @@ def _played(source: Source, view: View) -> Source:
     """Let a video begin again, or come as if it were filmed just now."""
     if view.loop:
         once = source.open
-        source = replace(source, open=lambda: playback.looped(once, view.stride))
+        source = replace(source, open=lambda: playback.looped(once, view.vid_stride))
     if view.realtime:
         again = source.open
         source = replace(source, live=True, open=lambda: playback.paced(again()))
     return source
 
 
-FLAGS = {"size_wh": "--size", "fps": "--fps", "loop": "--loop", "realtime": "--realtime"}
-
-
 def _accept(kind: str, view: View, *known: str) -> None:
     """Refuse what this kind of source would have to leave aside without a word."""
-    for field, flag in FLAGS.items():
+    for field in ("size", "fps", "loop", "realtime"):
         if getattr(view, field) and field not in known:
-            raise UsageError(f"{flag} is nothing for {kind}; leave it out")
+            raise UsageError(f"--{field} is nothing for {kind}; leave it out")

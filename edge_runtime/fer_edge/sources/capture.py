@@ -13,8 +13,9 @@ import cv2
 from fer_edge.device.cameras import JOIN_VIDEO, Node, video_nodes
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels
+from fer_edge.settings import View
 from fer_edge.sources.address import checked, masked, why_silent
-from fer_edge.sources.frame import Frame, View, believable_fps
+from fer_edge.sources.frame import Frame, believable_fps, turned
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
 CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
@@ -61,11 +62,11 @@ def camera(device: Path, view: View) -> Iterator[Frame]:
     if number is None:
         raise SourceError(f"{name} is not there; see what is: fer-edge cameras")
     capture = cv2.VideoCapture(number, CAMERAS)
-    if capture.isOpened() and view.size_wh:
-        if view.size_wh[0] * view.size_wh[1] > SMALL:
+    if capture.isOpened() and view.size:
+        if view.size[0] * view.size[1] > SMALL:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, view.size_wh[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, view.size_wh[1])
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, view.size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, view.size[1])
     if capture.isOpened() and view.fps:
         capture.set(cv2.CAP_PROP_FPS, view.fps)
     if not capture.isOpened() or _grab(capture) is None:
@@ -150,14 +151,14 @@ def _frames(capture: cv2.VideoCapture, name: str, fps: float, view: View, path: 
     index = damaged = 0
     try:
         while True:
-            if index % view.stride == 0:
+            if index % view.vid_stride == 0:
                 frame_bgr = _retrieve(capture)
                 decoded = time.perf_counter()
                 if frame_bgr is None:
                     damaged += 1
                 else:
                     t, captured = (index / fps, decoded) if path else (grabbed - opened, grabbed)
-                    pixels, ms = view.turned(frame_bgr), 1000 * (decoded - begun)
+                    pixels, ms = turned(frame_bgr, view), 1000 * (decoded - begun)
                     yield Frame(name, index, t, pixels, ms, captured, path, fps, damaged)
                     damaged = 0
                 begun = time.perf_counter()

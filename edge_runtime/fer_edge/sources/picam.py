@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fer_edge.errors import SourceError, one_line
-from fer_edge.sources.frame import Frame, View
+from fer_edge.settings import View
+from fer_edge.sources.frame import Frame, turned
 
 NAME = "picam"
 FPS = 30.0
@@ -25,7 +26,7 @@ def picam(view: View) -> Iterator[Frame]:
         SourceError: picamera2 is missing, or finds no camera that it may have.
     """
     begun, fps = time.perf_counter(), view.fps or FPS
-    camera = _started(_picamera2(), view.size_wh or SIZE_WH, fps)
+    camera = _started(_picamera2(), view.size or SIZE_WH, fps)
     return _frames(camera, fps, view, begun)
 
 
@@ -80,9 +81,9 @@ def _frames(camera: Any, fps: float, view: View, begun: float) -> Iterator[Frame
             except (concurrent.futures.TimeoutError, TimeoutError, RuntimeError, OSError) as error:
                 raise SourceError(f"picam gives no more frames ({one_line(error)})") from error
             captured = time.perf_counter()
-            if index % view.stride == 0:
+            if index % view.vid_stride == 0:
                 ms = 1000 * (captured - begun)
-                yield Frame(NAME, index, captured - opened, view.turned(frame_bgr), ms, captured, None, fps)
+                yield Frame(NAME, index, captured - opened, turned(frame_bgr, view), ms, captured, None, fps)
                 begun = time.perf_counter()
             index += 1
     finally:

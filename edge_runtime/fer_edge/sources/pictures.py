@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import read_picture
-from fer_edge.sources.frame import Frame, Tell, View
+from fer_edge.settings import View
+from fer_edge.sources.frame import Frame, Tell, turned
 
 
 def picture(path: Path, view: View, index: int = 0) -> Frame:
@@ -16,7 +17,7 @@ def picture(path: Path, view: View, index: int = 0) -> Frame:
         DataError: It cannot be read.
     """
     begun = time.perf_counter()
-    frame_bgr = view.turned(read_picture(path))
+    frame_bgr = turned(read_picture(path), view)
     captured = time.perf_counter()
     return Frame(path.name, index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels, decode_picture
-from fer_edge.sources.frame import Frame, View
+from fer_edge.settings import View
+from fer_edge.sources.frame import Frame, turned
 
 NAME = "standard input"
 FPS = 25.0
@@ -50,19 +51,19 @@ def standard_input(view: View) -> Iterator[Frame]:
     head = b""
     for chunk in chunks:
         head += chunk
-        if JPEG in head or len(head) >= HEAD or view.size_wh:
+        if JPEG in head or len(head) >= HEAD or view.size:
             break
     if not head:
         raise SourceError(f"standard input is empty; did the program before the | say why? Send frames, {HOW}")
     everything = chain([head], chunks)
-    if view.size_wh is None and JPEG not in head:
+    if view.size is None and JPEG not in head:
         raise SourceError(
             "standard input holds no JPEG pictures; of raw bgr24 frames say the size: --size 640x480; anything else "
             "goes through ffmpeg: ffmpeg -i - -f mjpeg - | fer-edge run --source -"
         )
-    if view.size_wh is None or head.startswith(JPEG) or b"image/jpeg" in head[:512]:
+    if view.size is None or head.startswith(JPEG) or b"image/jpeg" in head[:512]:
         return _numbered((_decoded(jpeg) for jpeg in jpegs(everything)), view, live)
-    return _numbered(raw(everything, view.size_wh), view, live)
+    return _numbered(raw(everything, view.size), view, live)
 
 
 def _descriptor() -> int:
@@ -92,9 +93,9 @@ def _numbered(pictures: Iterator[Pixels | None], view: View, live: bool) -> Iter
             damaged += 1
             if damaged == DAMAGED_IN_A_ROW:
                 raise DataError(f"{NAME}: {damaged} pictures in a row are damaged")
-        elif index % view.stride == 0:
+        elif index % view.vid_stride == 0:
             t, ms = (captured - opened if live else index / fps), 1000 * (captured - begun)
-            yield Frame(NAME, index, t, view.turned(frame_bgr), ms, captured, None, fps, damaged)
+            yield Frame(NAME, index, t, turned(frame_bgr, view), ms, captured, None, fps, damaged)
             damaged, begun = 0, time.perf_counter()
     if damaged == index + 1:
         raise DataError(f"{NAME}: none of its {damaged} pictures can be read")

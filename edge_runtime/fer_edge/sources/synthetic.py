@@ -4,7 +4,8 @@ import itertools
 import time
 from collections.abc import Iterator
 
-from fer_edge.sources.frame import Frame, View
+from fer_edge.settings import View
+from fer_edge.sources.frame import Frame, turned
 from fer_edge.synthetic.render import clip
 
 FPS = 15.0
@@ -15,12 +16,12 @@ CLIP_S = 16.0
 
 def drawn(view: View) -> Iterator[Frame]:
     """Draw film after film."""
-    fps, size_wh = view.fps or FPS, view.size_wh or SIZE_WH
+    fps, size_wh = view.fps or FPS, view.size or SIZE_WH
     begun, index = time.perf_counter(), 0
     for seed in itertools.count():
         for frame_bgr, _ in clip(round(CLIP_S * fps), seed, size_wh):
-            if index % view.stride == 0:
-                pixels = view.turned(frame_bgr)
+            if index % view.vid_stride == 0:
+                pixels = turned(frame_bgr, view)
                 captured = time.perf_counter()
                 yield Frame("fake", index, index / fps, pixels, 1000 * (captured - begun), captured, None, fps)
             index += 1

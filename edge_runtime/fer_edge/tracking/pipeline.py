@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fer_edge.detection.detector import SIDES, Detection, Detector
-from fer_edge.errors import UsageError
 from fer_edge.recognition.recognizer import Face, Recognizer, check_frame
+from fer_edge.settings import USUAL, FollowSettings
 from fer_edge.sources.frame import Frame
 from fer_edge.tracking.smoothing import CALM, Smoother, SmoothSettings
 from fer_edge.tracking.tracker import LONGEST_WAIT, Follower
@@ -18,41 +18,6 @@ DETECT_EVERY = 3
 alone then names what the still photo says in 83.5 %, with a detection in every frame in 84.6, every 5 frames 83.5."""
 RECENT = 0.1
 """Weight of the newest time in what a detection, and the rest of a frame, are expected to take."""
-
-
-@dataclass(frozen=True)
-class FollowSettings:
-    """Which faces are followed, and how often they are looked for."""
-
-    detect_every: int | None = None
-    """Frames from one detection to the next, where nothing calls for an earlier one; None for as often as `budget_ms`
-    allows, without one for `DETECT_EVERY`."""
-    budget_ms: float | None = None
-    """Milliseconds that a frame may take on average, without its capture; detections are put off to keep to it."""
-    max_faces: int | None = None
-    """How many are looked at, the largest first; None for all."""
-    min_face: float = 0
-    """Longer side in pixels of the smallest face that counts."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            UsageError: A number makes no sense.
-        """
-        if self.detect_every is not None and self.detect_every < 1:
-            raise UsageError(
-                f"--detect-every {self.detect_every}: 1 looks for faces in every frame, 2 in every other one"
-            )
-        if self.budget_ms is not None and not self.budget_ms > 0:
-            raise UsageError(f"--budget-ms {self.budget_ms:g}: name the milliseconds that a frame may take, such as 20")
-        if self.max_faces is not None and self.max_faces < 1:
-            raise UsageError(f"--max-faces {self.max_faces}: name a number from 1 on, or leave it out")
-        if not 0 <= self.min_face < math.inf:
-            raise UsageError(f"--min-face {self.min_face:g}: name a face's longer side in pixels, or leave it out")
-
-
-USUAL = FollowSettings()
 
 
 @dataclass(frozen=True)

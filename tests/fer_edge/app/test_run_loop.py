@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.app.run import RunSettings, run
+from fer_edge.app.run import run
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.imaging.images import read_picture, write_picture
+from fer_edge.settings import FollowSettings, RunSettings
 from fer_edge.sources import Frame, Source
-from fer_edge.tracking.pipeline import FollowSettings, Watcher
+from fer_edge.tracking.pipeline import Watcher
 from support.command import FerEdge
 
 Live = Callable[..., Any]
@@ -279,8 +280,8 @@ def test_frames_are_turned_as_the_flags_say(fer_edge: FerEdge, tiny: Path, pictu
     ("flags", "fault"),
     [
         (("--size", "big"), "--size big: width and height, such as 640x480"),
-        (("--fps", "9999"), "--fps 9999"),
-        (("--budget-ms", "0"), "--budget-ms 0"),
+        (("--fps", "9999"), "--fps is from 0.1 to 1000.0, not 9999.0"),
+        (("--budget-ms", "0"), "--budget-ms is from 0.001 on, not 0.0"),
         (("--realtime",), "--realtime is nothing for pictures"),
     ],
 )

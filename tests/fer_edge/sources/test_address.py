@@ -97,7 +97,7 @@ def test_a_host_that_answers_without_video_is_asked_about_path_and_password() ->
 
 def test_a_stream_takes_no_size() -> None:
     with pytest.raises(UsageError, match="--size is nothing for an address; leave it out"):
-        find_source("rtsp://cam/live", View(size_wh=(640, 480)))
+        find_source("rtsp://cam/live", View(size=(640, 480)))
 
 
 def test_a_stream_that_is_not_there_at_first_is_not_waited_for() -> None:

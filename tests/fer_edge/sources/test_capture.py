@@ -140,7 +140,7 @@ def test_the_time_of_a_camera_does_not_follow_a_clock_that_is_set_back(
 
 def test_size_and_rate_are_asked_for_before_the_first_frame(plug: Plug) -> None:
     camera = plug(10)
-    next(find_source("2", View(size_wh=(640, 480), fps=15)).open())
+    next(find_source("2", View(size=(640, 480), fps=15)).open())
 
     assert camera.asked == (2, capture.CAMERAS)
     assert camera.settings == {
@@ -152,13 +152,13 @@ def test_size_and_rate_are_asked_for_before_the_first_frame(plug: Plug) -> None:
 
 def test_a_large_picture_is_asked_for_as_jpeg(plug: Plug) -> None:
     camera = plug(10)
-    next(find_source("0", View(size_wh=(1280, 720))).open())
+    next(find_source("0", View(size=(1280, 720))).open())
     assert camera.settings[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
 
 
 def test_a_camera_is_turned_and_strided(plug: Plug) -> None:
     plug(10, 20, 30, 40)
-    reading = find_source("0", View(rotate=90, stride=3)).open()
+    reading = find_source("0", View(rotate=90, vid_stride=3)).open()
     first, second = next(reading), next(reading)
     assert first.bgr.shape == (64, 48, 3)
     assert (second.index, round(second.bgr.mean())) == (3, 40)
@@ -303,7 +303,7 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
 
 
 def test_picam_gives_bgr_frames_of_the_size_and_rate_that_were_asked_for(picamera2: type[FakePicamera2]) -> None:
-    reading = find_source("picam", View(size_wh=(800, 600), fps=20)).open()
+    reading = find_source("picam", View(size=(800, 600), fps=20)).open()
     frame = next(reading)
 
     assert (frame.name, frame.index, frame.fps, frame.path) == ("picam", 0, 20, None)
@@ -315,7 +315,7 @@ def test_picam_gives_bgr_frames_of_the_size_and_rate_that_were_asked_for(picamer
 def test_picam_that_falls_silent_is_lost_and_closed(picamera2: type[FakePicamera2]) -> None:
     found = []
     with pytest.raises(SourceError, match="picam gives no more frames"):
-        found.extend(frame.index for frame in find_source("picam", View(stride=2)).open())
+        found.extend(frame.index for frame in find_source("picam", View(vid_stride=2)).open())
     assert found == [0, 2]
     assert picamera2.made[0].calls[-1] == "close"
 

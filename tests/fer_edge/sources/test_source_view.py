@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from fer_edge.errors import UsageError
+from fer_edge.settings import parsed_size
 from fer_edge.sources import View, find_source
-from fer_edge.sources.frame import parsed_size
 
 
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"size_wh": (0, 480)}, "--size 0x480: 1 to 8192 pixels a side"),
-        ({"size_wh": (640, 8193)}, "--size 640x8193"),
-        ({"fps": 0.0}, "--fps 0: 0.1 to 1000 frames per second"),
-        ({"fps": float("nan")}, "--fps nan"),
-        ({"rotate": 45}, "--rotate 45: 0, 90, 180 or 270 degrees"),
-        ({"stride": 0}, "--vid-stride 0: 1 or more"),
+        ({"size": (0, 480)}, "--size is from 1 to 8192, not 0"),
+        ({"size": (640, 8193)}, "--size is from 1 to 8192, not 8193"),
+        ({"fps": 0.0}, "--fps is from 0.1 to 1000.0, not 0.0"),
+        ({"fps": float("nan")}, "--fps is from 0.1 to 1000.0, not nan"),
+        ({"rotate": 45}, "--rotate is 0 or 90 or 180 or 270, not 45"),
+        ({"vid_stride": 0}, "--vid-stride is from 1 on, not 0"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str) -> None:
@@ -29,7 +29,7 @@ def test_a_view_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str)
 @pytest.mark.parametrize(
     ("source", "view", "complaint"),
     [
-        ("clip.mp4", View(size_wh=(640, 480)), "--size is nothing for a video file; leave it out"),
+        ("clip.mp4", View(size=(640, 480)), "--size is nothing for a video file; leave it out"),
         ("clip.mp4", View(fps=5), "--fps is nothing for a video file"),
         (".", View(realtime=True), "--realtime is nothing for pictures"),
         ("fake", View(loop=True), "--loop is nothing for drawn faces"),

@@ -9,8 +9,9 @@ import pytest
 
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import write_picture
+from fer_edge.settings import Rotation
 from fer_edge.sources import Frame, View, find_source, open_source
-from fer_edge.sources.frame import Rotation, believable_fps
+from fer_edge.sources.frame import believable_fps
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import Live, frames
 from fer_edge.synthetic.render import clip
@@ -90,7 +91,7 @@ def test_a_video_gives_frames_with_their_time(video: Path) -> None:
 
 
 def test_stride_keeps_the_numbers_and_times_of_a_video(video: Path) -> None:
-    frames = list(open_source(str(video), stride=4))
+    frames = list(open_source(str(video), vid_stride=4))
 
     assert [(frame.index, round(frame.t, 1), round(frame.bgr.mean() / 20)) for frame in frames] == [
         (0, 0.0, 0),
@@ -241,7 +242,7 @@ def test_a_video_is_turned(video: Path) -> None:
 
 
 def test_a_video_begins_again_and_its_numbers_and_times_go_on(video: Path) -> None:
-    found = list(islice(find_source(str(video), View(loop=True, stride=4)).open(), 7))
+    found = list(islice(find_source(str(video), View(loop=True, vid_stride=4)).open(), 7))
 
     assert [frame.index for frame in found] == [0, 4, 8, 12, 16, 20, 24]
     assert [round(frame.t, 1) for frame in found] == [0.0, 0.8, 1.6, 2.4, 3.2, 4.0, 4.8]
@@ -327,7 +328,7 @@ def test_in_real_time_a_video_takes_as_long_as_it_was_filmed_and_a_slow_reader_m
 
 def test_drawn_faces_are_the_same_film_each_time_and_go_on_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer_edge.sources.synthetic.CLIP_S", 0.2)
-    source = find_source("fake", View(size_wh=(64, 48), fps=10))
+    source = find_source("fake", View(size=(64, 48), fps=10))
     assert (source.name, source.live) == ("fake", False)
 
     found = list(islice(source.open(), 5))
@@ -345,7 +346,7 @@ def test_drawn_faces_are_the_same_film_each_time_and_go_on_without_end(monkeypat
 
 
 def test_drawn_faces_can_be_turned_strided_and_live() -> None:
-    source = find_source("fake", View(size_wh=(64, 48), rotate=90, stride=2, realtime=True))
+    source = find_source("fake", View(size=(64, 48), rotate=90, vid_stride=2, realtime=True))
     assert source.live
     first, second = islice(source.open(), 2)
     assert first.bgr.shape == (64, 48, 3)

@@ -59,7 +59,7 @@ def test_jpeg_pictures_are_found_by_their_bytes(feed: Feed, between: bytes) -> N
 
 def test_a_redirected_file_is_read_frame_by_frame_at_the_frame_rate_that_was_said(feed: Feed) -> None:
     feed(b"".join(FILM))
-    with frames(find_source("-", View(fps=10, stride=2)), print) as reading:
+    with frames(find_source("-", View(fps=10, vid_stride=2)), print) as reading:
         assert isinstance(reading, Direct)
         assert [(frame.name, frame.index, frame.t, frame.fps) for frame in reading] == [
             ("standard input", 0, 0.0, 10),
@@ -126,7 +126,7 @@ def test_raw_frames_of_a_size_that_was_said(feed: Feed) -> None:
     picture = np.arange(48 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)
     feed(picture.tobytes() + grey(7).tobytes() + b"a cut one")
 
-    first, second = find_source("-", View(size_wh=(64, 48))).open()
+    first, second = find_source("-", View(size=(64, 48))).open()
 
     np.testing.assert_array_equal(first.bgr, picture)
     np.testing.assert_array_equal(second.bgr, grey(7))
@@ -135,14 +135,14 @@ def test_raw_frames_of_a_size_that_was_said(feed: Feed) -> None:
 @pytest.mark.parametrize("begin", [b"", MULTIPART])
 def test_jpeg_pictures_are_known_also_where_a_size_was_said(feed: Feed, begin: bytes) -> None:
     feed(begin + b"".join(FILM))
-    assert brightness(View(size_wh=(640, 480))) == [0, 20, 40, 60, 80]
+    assert brightness(View(size=(640, 480))) == [0, 20, 40, 60, 80]
 
 
 def test_frames_are_turned(feed: Feed) -> None:
     picture = grey(0)
     picture[:, :32] = 255
     feed(picture.tobytes())
-    (frame,) = find_source("-", View(size_wh=(64, 48), mirror=True)).open()
+    (frame,) = find_source("-", View(size=(64, 48), mirror=True)).open()
     assert frame.bgr[0, 0, 0] == 0
 
 
@@ -160,7 +160,7 @@ def test_what_holds_no_frames_is_refused(
 ) -> None:
     feed(content)
     with pytest.raises(kind) as refused:
-        list(find_source("-", View(size_wh=size_wh)).open())
+        list(find_source("-", View(size=size_wh)).open())
     assert complaint in str(refused.value)
 
 

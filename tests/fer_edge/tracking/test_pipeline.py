@@ -10,9 +10,10 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.recognizer import Recognizer
+from fer_edge.settings import FollowSettings
 from fer_edge.sources import Frame
 from fer_edge.synthetic.render import clip, draw_face
-from fer_edge.tracking.pipeline import FollowSettings, Pace, Result, Watcher
+from fer_edge.tracking.pipeline import Pace, Result, Watcher
 from fer_edge.tracking.smoothing import SmoothSettings
 
 FPS = 25.0
@@ -200,12 +201,13 @@ def test_drawn_people_are_followed_by_the_bundled_detector(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"detect_every": 0}, "--detect-every 0"),
-        ({"budget_ms": 0}, "--budget-ms 0"),
-        ({"budget_ms": float("nan")}, "--budget-ms nan"),
-        ({"max_faces": 0}, "--max-faces 0"),
-        ({"min_face": -1}, "--min-face -1"),
-        ({"min_face": float("nan")}, "--min-face nan"),
+        ({"detect_every": 0}, "--detect-every is from 1 on, not 0"),
+        ({"budget_ms": 0}, "--budget-ms is from 0.001 on, not 0"),
+        ({"budget_ms": float("nan")}, "--budget-ms is from 0.001 on, not nan"),
+        ({"max_faces": 0}, "--max-faces is from 1 on, not 0"),
+        ({"min_face": -1}, "--min-face is from 0 on, not -1"),
+        ({"min_face": float("nan")}, "--min-face is from 0 on, not nan"),
+        ({"min_face": float("inf")}, "--min-face is from 0 on, not inf"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], complaint: str) -> None:

@@ -1,0 +1,205 @@
+"""What `fer-edge run` and `fer_edge.stream` may be told: defaults, limits and help of settings and flags."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fer_edge.device.processor import parsed_threads
+from fer_edge.errors import UsageError
+from fer_edge.options import Option, check
+from fer_edge.preview import PORT
+
+Rotation = Literal[0, 90, 180, 270]
+SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
+"""A frame rate outside these is no frame rate: files without one say 0, 90000 (the clock of MPEG) or what they like."""
+
+
+def parsed_size(text: str) -> tuple[int, int]:
+    """Read the width and height of `--size`.
+
+    >>> parsed_size("640x480")
+    (640, 480)
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    numbers = re.fullmatch(r"([0-9]{1,5})[x*,]([0-9]{1,5})", text.strip().lower())
+    if not numbers:
+        raise UsageError(f"--size {text}: width and height, such as 640x480")
+    return int(numbers[1]), int(numbers[2])
+
+
+@dataclass(frozen=True)
+class View:
+    """How frames are asked for, and turned before anybody sees them.
+
+    Raises:
+        UsageError: A number makes no sense.
+    """
+
+    size: Annotated[
+        tuple[int, int] | None,
+        Option(1, 8192, parse=parsed_size, metavar="WxH", help="Ask a camera for it, such as 640x480."),
+    ] = None
+    """Width and height; those of raw frames on standard input, and of drawn ones, too."""
+    fps: Annotated[float | None, Option(SLOWEST_FPS, FASTEST_FPS, help="Ask a camera for this frame rate.")] = None
+    """That of drawn frames, too."""
+    rotate: Annotated[Rotation, Option(help="Degrees clockwise.")] = 0
+    mirror: Annotated[bool, Option(help="Swap left and right.")] = False
+    """After the rotation."""
+    vid_stride: Annotated[int, Option(1, help="Take every n-th frame of a video or camera.")] = 1
+    loop: Annotated[bool, Option(help="Begin again at the end of a file.")] = False
+    realtime: Annotated[bool, Option(help="Play a file as if it were a camera.")] = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """Which faces are followed, and how often they are looked for.
+
+    Raises:
+        UsageError: A number makes no sense.
+    """
+
+    detect_every: Annotated[
+        int | None,
+        Option(1, help="Look for faces every n-th frame, follow them in between; default: 3, with --blur 1."),
+    ] = None
+    """At most, where something calls for an earlier one; by default as often as `budget_ms` allows where there is one.
+    """
+    budget_ms: Annotated[
+        float | None,
+        Option(0.001, help="Look for faces as often, and in frames as large, as this mean time allows."),
+    ] = None
+    """For a frame, without its capture."""
+    max_faces: Annotated[int | None, Option(1, help="Look at the largest ones only.")] = None
+    min_face: Annotated[float, Option(0, help="Longer side of the smallest face, in pixels.")] = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+USUAL = FollowSettings()
+FACES, OUTPUTS = "Faces", "Outputs"
+"""Panels of `run --help`."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What `fer-edge run` may be told.
+
+    Raises:
+        UsageError: Some faces are to be hidden, and some not to be looked for: those would be shown.
+    """
+
+    model: Annotated[
+        Path | None, Option(short="-m", help="A .tflite of fer-edge export; default: the bundled one.")
+    ] = None
+    source: Annotated[
+        str,
+        Option(
+            short="-s",
+            envvar="FER_EDGE_SOURCE",
+            help="Picture, folder, 'pattern*.jpg', video file, number of a camera, picam, rtsp:// or http:// address, "
+            "- (standard input) or fake (drawn faces).",
+        ),
+    ] = "0"
+    threads: Annotated[
+        int,
+        Option(
+            metavar="N|auto",
+            parse=parsed_threads,
+            help="Threads of the detector and the classifier; auto: as many as help.",
+        ),
+    ] = 1
+    """Of OpenCV, too."""
+    view: Annotated[View, Option(panel="Frames")] = View()
+    detector: Annotated[
+        Literal["auto", "int8", "float16", "none"],
+        Option(
+            panel=FACES,
+            help="auto: YuNet, in the form that this processor computes fastest; int8, float16: in that form; none: "
+            "each picture is a face crop already.",
+        ),
+    ] = "auto"
+    detector_model: Annotated[
+        Path | None, Option(panel=FACES, help="A face detector's .tflite; default: the bundled one.")
+    ] = None
+    conf: Annotated[
+        float | None,
+        Option(0, 1, panel=FACES, help="Score from which on something is a face; default: the detector's own."),
+    ] = None
+    follow: Annotated[FollowSettings, Option(panel=FACES)] = USUAL
+    smooth: Annotated[
+        bool, Option(panel=FACES, help="Smooth expressions over time, or name each frame's by itself.")
+    ] = True
+    save: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            panel=OUTPUTS,
+            help="Write annotated pictures, or an .mp4, into this folder; of a camera, one every five minutes.",
+        ),
+    ] = None
+    csv: Annotated[
+        Path | None, Option(metavar="FILE", panel=OUTPUTS, help="Add a row per face and frame to this table.")
+    ] = None
+    on_change: Annotated[
+        str | None,
+        Option(
+            metavar="COMMAND",
+            envvar="FER_EDGE_ON_CHANGE",
+            panel=OUTPUTS,
+            help="Run it, without a shell, when an expression changes in a video; it finds what changed in "
+            "FER_EDGE_ID, _BEFORE, _AFTER, _SCORE and _T.",
+        ),
+    ] = None
+    mqtt: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS",
+            envvar="FER_EDGE_MQTT",
+            panel=OUTPUTS,
+            help="Publish to this broker, and through it to Home Assistant: mqtt://host, mqtt://user@host:port, or "
+            "mqtts:// for TLS. The password may stand in FER_EDGE_MQTT_PASSWORD.",
+        ),
+    ] = None
+    mqtt_topic: Annotated[
+        str | None, Option(metavar="TOPIC", panel=OUTPUTS, help="Publish below it; default: fer-edge/HOSTNAME.")
+    ] = None
+    preview: Annotated[
+        bool,
+        Option(
+            panel=OUTPUTS,
+            help="Serve the live page; a film then comes at its own pace, and the page stays at its end.",
+        ),
+    ] = False
+    preview_port: Annotated[int, Option(0, 65535, panel=OUTPUTS, help="Port of the live page; 0: any.")] = PORT
+    preview_host: Annotated[
+        str, Option(panel=OUTPUTS, help="Its address; any but a loopback one asks for a token.")
+    ] = "127.0.0.1"
+    preview_token: Annotated[
+        str | None,
+        Option(
+            envvar="FER_EDGE_PREVIEW_TOKEN",
+            panel=OUTPUTS,
+            help="What its viewers have to bring; one is made where it is needed.",
+        ),
+    ] = None
+    show: Annotated[bool, Option(panel=OUTPUTS, help="Open the live page in this machine's browser.")] = False
+    blur: Annotated[bool, Option(panel=OUTPUTS, help="Hide faces in all that is shown or saved.")] = False
+
+    @property
+    def page(self) -> bool:
+        """Whether there is a live page."""
+        return self.preview or self.show
+
+    def __post_init__(self) -> None:
+        if self.blur and (self.follow.max_faces is not None or self.follow.min_face):
+            raise UsageError(
+                "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
+                "shown: leave these two out, or --blur"
+            )
