@@ -30,7 +30,6 @@ from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import as_page
 from fer_edge_export.report.text import as_markdown
 from fer_edge_export.settings import PACKAGES, ExportSettings
-from fer_edge_export.targets import untaken
 
 
 def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -97,7 +96,7 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
 
 
 def _weak_points(network: Any, float_model: ModelFile, last: Rung, judged: FaceSet) -> dict[str, Any]:
-    """Say, for the report, where quantisation hurts, what to do about it, and what accelerators would not take."""
+    """Say, for the report, where quantisation hurts, and what to do about it."""
     some = np.unique(np.linspace(0, len(judged) - 1, FACES).astype(int))
     errors, model, float32 = [], last.model, float_model.flatbuffer
     if model is not float_model:
@@ -110,7 +109,6 @@ def _weak_points(network: Any, float_model: ModelFile, last: Rung, judged: FaceS
         "layers": [asdict(error) for error in errors],
         "worst_layer": verdict(errors) if errors else None,
         "advice": advice(blamed, network) if errors else [],
-        "untaken": [asdict(operator) for operator in untaken(model.flatbuffer)],
     }
 
 

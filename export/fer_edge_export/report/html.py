@@ -13,7 +13,6 @@ from fer_edge.imaging.images import bgr_of
 from fer_edge_export.layer_errors.measure import LayerError
 from fer_edge_export.layer_errors.plot import draw_layers
 from fer_edge_export.report.text import calibration_lines, comparison_rows, headline, ladder_rows, verdict
-from fer_edge_export.targets import TARGETS
 
 SIDE = 88
 """Of a face that is shown, in pixels."""
@@ -35,7 +34,6 @@ def as_page(report: dict[str, Any], judged: FaceSet) -> bytes:
         section("What was tried", table(*ladder_rows(report))) if len(report["ladder"]) > 1 else "",
         section("How it was calibrated", _calibration(report["calibration"])) if report["calibration"] else "",
         section(f"Where {recipe} and float32 disagree most", _faces(report["disagreements"], judged, recipe)),
-        section("Accelerators", _accelerators(report)) if recipe == "int8" else "",
         section("What was made", _made(report)),
     ]
     figures = [
@@ -79,15 +77,6 @@ def _calibration(calibration: dict[str, Any]) -> str:
     )
     rows = table(["training faces", "rule", "mean KL divergence from float32"], tried) if tried else ""
     return bullets(calibration_lines(calibration)) + rows
-
-
-def _accelerators(report: dict[str, Any]) -> str:
-    rows = [[row["target"], row["operator"], str(row["count"]), row["reason"]] for row in report["untaken"]]
-    found = table(["target", "operator", "times", "why it would not be taken"], rows) if rows else ""
-    free = [target.name for target in TARGETS if target.name not in {row[0] for row in rows}]
-    nothing = f"<p>{escape(', '.join(free))}: no operator is known to be refused.</p>" if free else ""
-    sources = bullets(f"{target.name}: {target.source} Not known: {target.unknown}" for target in TARGETS)
-    return f"{found}{nothing}<p class='soft'>By their makers' documents; neither compiler was run.</p>{sources}"
 
 
 def _faces(rows: Sequence[dict[str, Any]], judged: FaceSet, recipe: str) -> str:
