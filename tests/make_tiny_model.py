@@ -5,6 +5,7 @@ Trained on drawn faces only; it knows nothing about people. Run it again when th
 python tests/make_tiny_model.py
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fer_edge.imaging.crop import crop_face
 from fer_edge.imaging.images import Pixels
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.model.contract import Contract, Golden, ModelFile, write_model
+from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge.synthetic.render import draw_face
 from fer_edge_export.networks.load import facts
 from fer_edge_export.quantize.convert import convert
@@ -59,17 +60,10 @@ def write(path: Path, flatbuffer: bytes, recipe: str, network: Any) -> None:
         labels=EXPRESSIONS,
         size=SIZE,
         recipe=recipe,
-        network=facts(network, "tiny"),
+        network=asdict(facts(network, "tiny")),
         data={"training": {"name": "drawn faces", "faces": FACES}},
     )
-    nothing = Golden(
-        np.zeros((0, 0, 0, 3), np.uint8),
-        np.zeros((0, 4), np.float32),
-        np.zeros((0, 0, 0), np.uint8),
-        np.zeros((0, 0), np.float32),
-    )
-    golden = make_golden(ModelFile(path, flatbuffer, contract, nothing))
-    write_model(path, flatbuffer, contract, golden)
+    write_model(path, flatbuffer, contract, make_golden(Model(path, flatbuffer, contract)))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def export_command(
     from fer_edge_export.accuracy.gate import check
     from fer_edge_export.export import export
     from fer_edge_export.report.text import as_table
+    from fer_edge_export.results import as_json
 
     settings = typed(ExportSettings(), ctx)
     if (int8 or auto) and settings.recipe != "int8":
@@ -49,8 +50,8 @@ def export_command(
     settings = replace(settings, recipe=None) if auto else settings
     folder, report = export(run, settings, out)
     console.print(as_table(report))
-    model = folder / f"model_{report['recipe']}.tflite"
+    model = folder / report.files[report.recipe].name
     console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(model))}")
     if json:
-        print_json(report)
+        print_json(as_json(report, report.recipe))
     check(report, folder)

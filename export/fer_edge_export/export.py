@@ -13,8 +13,7 @@ from fer_edge.data.provenance import write_seen
 from fer_edge.errors import DataError
 from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
-from fer_edge.model.contract import Contract, ModelFile, write_model
-from fer_edge.recognition.classifier import Classifier
+from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge.versions import installed
 from fer_edge_export.inputs import Inputs, read_inputs
 from fer_edge_export.layer_errors.advice import advice, verdict
@@ -23,16 +22,17 @@ from fer_edge_export.microcontroller.c_array import c_header
 from fer_edge_export.networks.foreign import adopt, near_chance
 from fer_edge_export.networks.load import facts, load_network
 from fer_edge_export.quantize.calibrate import apart_from
-from fer_edge_export.quantize.candidates import Subject, converted
+from fer_edge_export.quantize.candidates import Subject, answers
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.quantize.ladder import Rung, climb
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import as_page
 from fer_edge_export.report.text import as_markdown
+from fer_edge_export.results import ExportReport, HeldOut, LayerError, WrittenFile, as_json
 from fer_edge_export.settings import PACKAGES, ExportSettings
 
 
-def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, dict[str, Any]]:
+def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, ExportReport]:
     """Export `run` and write both models, labels.txt and the report, whether or not the gate passes.
 
     Args:
@@ -41,7 +41,7 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         out: Folder for the files; by default `export` in the run folder.
 
     Returns:
-        The folder and the report; `fer_edge_export.accuracy.gate.check` judges it.
+        The folder and the report; `fer_edge_export.accuracy.gate.check` refuses what failed.
 
     Raises:
         FerEdgeError: A file cannot be read, converted or written.
@@ -52,64 +52,57 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         network, inputs = adopt(network, inputs, settings.stated)
     split, judged = held_out(inputs.heldout, settings.protocol)
     check_shapes(inputs, network)
-    folder = out or inputs.folder
-    base = Contract(
-        labels=inputs.training.classes,
-        size=inputs.training.size,
-        recipe="",
-        colour=inputs.training.colour,
-        crop_scale=settings.stated.crop_scale,
-        network=facts(network, inputs.name or network.name),
-        made_with=installed(PACKAGES),
-    )
     console.print(f"making float32: {RECIPES['float32']}")
-    float_model = converted(network, RECIPES["float32"], base, folder)
+    float32 = convert(network, RECIPES["float32"])
     temperature = inputs.temperature
     if temperature is None:
-        temperature = _fit_temperature(float_model, inputs.heldout, settings.protocol)
+        temperature = _fit_temperature(float32, inputs.heldout, settings.protocol)
     validation = inputs.heldout.part("validation" if split == "testing" else "nothing")
     training = calibrating(inputs.training, judged)
-    rungs = climb(Subject(network, float_model, training, validation, judged, temperature), settings)
+    rungs = climb(Subject(network, float32, training, validation, judged, temperature), settings)
     last = rungs[-1]
-    doubts = [*near_chance(last.comparison), *inputs.findings] if inputs.foreign else []
-    report = {
-        "run": str(run),
-        "weights": inputs.network.name,
-        "network": base.network,
-        "recipe": last.model.contract.recipe,
-        "heldout": {"split": split, "protocol": settings.protocol if judged.voted else "one label per face"},
-        "calibration": last.calibration,
-        "temperature": temperature,
-        "uncertain_below": base.uncertain_below,
-        "gate": {**last.gate, "findings": [*doubts, *last.gate["findings"]]},
-        "comparison": last.comparison,
-        "disagreements": last.disagreements,
-        "ladder": [rung.as_json() for rung in rungs],
-        **_weak_points(network, float_model, last, judged),
-        "made_with": base.made_with,
-    }
-    models = {model.contract.recipe: model for model in (float_model, last.model)}
-    _write(models, report, {"training": inputs.source, "heldout": inputs.heldout.source}, folder, settings.c_array)
+    gate = last.gate
+    if inputs.foreign:
+        gate = replace(gate, findings=(*near_chance(last.comparison.float32), *inputs.findings, *gate.findings))
+    errors, advised = _weak_points(network, float32, last, judged)
+    report = ExportReport(
+        run=str(run),
+        weights=inputs.network.name,
+        network=facts(network, inputs.name or network.name),
+        recipe=last.attempt.recipe,
+        heldout=HeldOut(split, settings.protocol if judged.voted else "one label per face"),
+        calibration=last.calibration,
+        temperature=temperature,
+        uncertain_below=Contract.uncertain_below,
+        gate=gate,
+        comparison=last.comparison,
+        disagreements=last.disagreements,
+        ladder=tuple(rung.as_row() for rung in rungs),
+        layers=tuple(errors),
+        worst_layer=verdict(errors) if errors else None,
+        advice=tuple(advised),
+        made_with=installed(PACKAGES),
+        files={},
+    )
+    folder = out or inputs.folder
+    flatbuffers = {"float32": float32, report.recipe: last.flatbuffer}
+    report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
     write_bytes(folder / "export_report.html", as_page(report, judged))
     write_seen(folder, inputs.seen, inputs.source)
     return folder, report
 
 
-def _weak_points(network: Any, float_model: ModelFile, last: Rung, judged: FaceSet) -> dict[str, Any]:
-    """Say, for the report, where quantisation hurts, and what to do about it."""
+def _weak_points(network: Any, float32: bytes, last: Rung, judged: FaceSet) -> tuple[list[LayerError], list[str]]:
+    """Measure where quantisation hurts, and say what to do about it."""
+    if last.flatbuffer == float32:
+        return [], []
+    if last.network is not None:  # tensors have other names, and perhaps weights, than in the network as it was
+        float32 = convert(last.network, RECIPES["float32"])
     some = np.unique(np.linspace(0, len(judged) - 1, FACES).astype(int))
-    errors, model, float32 = [], last.model, float_model.flatbuffer
-    if model is not float_model:
-        if last.network is not None:  # tensors have other names, and perhaps weights, than in the network as it was
-            float32 = convert(last.network, RECIPES["float32"])
-        errors = layer_errors(network, float32, model.flatbuffer, judged.faces[some])
+    errors = layer_errors(network, float32, last.flatbuffer, judged.faces[some])
     # a learned range clips where that is the lesser harm: no calibration is to blame
     blamed = [replace(error, clipped=0.0) for error in errors] if last.attempt.learned else errors
-    return {
-        "layers": [asdict(error) for error in errors],
-        "worst_layer": verdict(errors) if errors else None,
-        "advice": advice(blamed, network) if errors else [],
-    }
+    return errors, advice(blamed, network) if errors else []
 
 
 def held_out(faces: FaceSet, protocol: Protocol) -> tuple[str, FaceSet]:
@@ -168,31 +161,50 @@ def check_shapes(inputs: Inputs, network: Any) -> None:
         )
 
 
-def _fit_temperature(model: ModelFile, heldout: FaceSet, protocol: Protocol) -> float:
+def _fit_temperature(float32: bytes, heldout: FaceSet, protocol: Protocol) -> float:
     validation = heldout.part("validation").under(protocol)
-    return fit_temperature(Classifier(model).network.logits(validation.faces), validation.labels)
+    return fit_temperature(answers(float32, validation.faces, "fitting the temperature"), validation.labels)
+
+
+def _contract(report: ExportReport, inputs: Inputs, settings: ExportSettings) -> Contract:
+    """What the delivered model promises; that of float32 differs in its recipe only."""
+    return Contract(
+        labels=inputs.training.classes,
+        size=inputs.training.size,
+        recipe=report.recipe,
+        colour=inputs.training.colour,
+        crop_scale=settings.stated.crop_scale,
+        temperature=report.temperature,
+        network=asdict(report.network),
+        data={
+            "training": inputs.source,
+            "heldout": inputs.heldout.source,
+            "judged_on": asdict(report.heldout),
+            "calibration": report.calibration and asdict(report.calibration),
+        },
+        metrics={**as_json(report.comparison, report.recipe), "gate": asdict(report.gate)},
+        made_with=report.made_with,
+    )
 
 
 def _write(
-    models: dict[str, ModelFile], report: dict[str, Any], sources: dict[str, Any], folder: Path, c_array: bool
-) -> None:
-    finished = {}
-    for recipe, model in models.items():
-        contract = replace(
-            model.contract,
-            temperature=report["temperature"],
-            data={**sources, "judged_on": report["heldout"], "calibration": report["calibration"]},
-            metrics={**report["comparison"], "gate": report["gate"]},
-        )
-        finished[recipe] = replace(model, contract=contract)
-    header = c_header(finished[report["recipe"]]) if c_array else ""  # refused before anything is written
-    report["files"] = {}
-    for recipe, model in finished.items():
+    flatbuffers: dict[str, bytes], contract: Contract, report: ExportReport, folder: Path, c_array: bool
+) -> ExportReport:
+    """Write a model for each recipe, and the report, which is returned with the files in it."""
+    models = [
+        Model(folder / f"model_{recipe}.tflite", flatbuffer, replace(contract, recipe=recipe))
+        for recipe, flatbuffer in flatbuffers.items()
+    ]
+    header = c_header(models[-1]) if c_array else ""  # refused before anything is written
+    files = {}
+    for model in models:
         write_model(model.path, model.flatbuffer, model.contract, make_golden(model))
         content = model.path.read_bytes()
-        report["files"][recipe] = {"name": model.path.name, "bytes": len(content), "sha256": sha256(content)}
+        files[model.contract.recipe] = WrittenFile(model.path.name, len(content), sha256(content))
+    report = replace(report, files=files)
     if header:
-        write_text(folder / f"model_{report['recipe']}.h", header)
-    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in models["float32"].contract.labels))
-    write_json(folder / "export_report.json", report)
+        write_text(folder / f"model_{report.recipe}.h", header)
+    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in contract.labels))
+    write_json(folder / "export_report.json", as_json(report, report.recipe))
     write_text(folder / "export_report.md", as_markdown(report))
+    return report

@@ -13,7 +13,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels
-from fer_edge.model.contract import Contract, Golden, ModelFile, read_model
+from fer_edge.model.contract import Contract, Model, read_model
 from fer_edge.model.interpreter import load_runtime
 from fer_edge_export.accuracy.compare import disagreements
 from fer_edge_export.layer_errors.measure import layer_errors
@@ -108,9 +108,7 @@ def test_layers_are_judged_on_faces_in_colour(colourful: Any, int8: bytes) -> No
 
 
 def test_a_c_header_says_what_a_pixel_is(int8: bytes) -> None:
-    empty = np.zeros((0, 0, 0, 3), np.uint8)
-    golden = Golden(empty, np.zeros((0, 4), np.float32), empty, np.zeros((0, 0), np.float32))
-    model = ModelFile(Path("model_int8.tflite"), int8, Contract(CLASSES, SIZE, "int8", "rgb"), golden)
+    model = Model(Path("model_int8.tflite"), int8, Contract(CLASSES, SIZE, "int8", "rgb"))
 
     header = c_header(model)
 
@@ -145,11 +143,11 @@ def test_one_colour_all_over_is_nearly_blank() -> None:
 
 def test_faces_that_models_disagree_on_are_shown_in_colour() -> None:
     faces, logits = plain(3), np.zeros((3, 3), np.float32)
-    rows = disagreements(logits, logits + np.eye(3, dtype=np.float32), faces, 1.0, "int8")
+    rows = disagreements(logits, logits + np.eye(3, dtype=np.float32), faces, 1.0)
 
     html = _faces(rows, faces, "int8")
 
     jpegs = [base64.b64decode(found) for found in re.findall(r"data:image/jpeg;base64,([^']+)'", html)]
     shown = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in jpegs]
     strongest = [int(picture.mean(axis=(0, 1)).argmax()) for picture in shown if picture is not None]
-    assert strongest == [{"red": 2, "green": 1, "blue": 0}[row["truth"]] for row in rows]
+    assert strongest == [{"red": 2, "green": 1, "blue": 0}[row.truth] for row in rows]

@@ -17,7 +17,7 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import crop_face, whole
 from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge.inspection.selftest import make_golden
-from fer_edge.model.contract import Contract, Golden, ModelFile, write_model
+from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_train.data.fingerprints import look_at
@@ -67,9 +67,7 @@ def as_tflite(folder: Path) -> Path:
     folder.mkdir()
     flatbuffer = convert(brightest(), RECIPES["float32"])
     contract = Contract(tuple(PLAIN), SIZE, "float32", "rgb")
-    empty = np.zeros((0, 0, 0, 3), np.uint8)
-    nothing = Golden(empty, np.zeros((0, 4), np.float32), empty, np.zeros((0, 0), np.float32))
-    model = ModelFile(folder / "model.tflite", flatbuffer, contract, nothing)
+    model = Model(folder / "model.tflite", flatbuffer, contract)
     write_model(model.path, flatbuffer, contract, make_golden(model))
     return model.path
 

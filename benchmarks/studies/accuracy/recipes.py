@@ -34,6 +34,7 @@ from fer_edge_bench.figures import paired_ratio, spread
 from fer_edge_bench.machine import describe
 from fer_edge_export.export import export
 from fer_edge_export.recipes import RECIPES
+from fer_edge_export.results import as_json
 from fer_edge_export.settings import ExportSettings
 
 WARM_UP = 10
@@ -134,7 +135,7 @@ def export_all(run: Path, folder: Path, done: bool) -> dict[str, dict[str, Any]]
             report = read_json(path, f"{path}: no such file; leave out --times-only")
         else:
             console.print(f"{run.name}: {recipe.name}")
-            _, report = export(run, ExportSettings(recipe=recipe.name), folder / recipe.name)
+            report = as_json(export(run, ExportSettings(recipe=recipe.name), folder / recipe.name)[1], recipe.name)
         comparison = report["comparison"]
         rows[recipe.name] = {
             "bytes": report["files"][recipe.name]["bytes"],

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fer_edge.detection.detector_contract import DetectorFile, fitted, map_shapes, read_detector
+from fer_edge.detection.detector_contract import DetectorModel, fitted, map_shapes, read_detector
 from fer_edge.detection.yunet import Faces, decode
 from fer_edge.device.processor import detector_recipe
 from fer_edge.errors import UsageError
@@ -83,7 +83,7 @@ class YuNet(Detector):
 
     def __init__(
         self,
-        model: Path | DetectorFile | None = None,
+        model: Path | DetectorModel | None = None,
         confidence: float | None = None,
         threads: int = 1,
         side: int = SIDE,
@@ -102,7 +102,7 @@ class YuNet(Detector):
         Raises:
             ModelError: The file is no detector that this runtime can run.
         """
-        if not isinstance(model, DetectorFile):
+        if not isinstance(model, DetectorModel):
             model = read_detector(model or BUNDLED_DETECTORS[detector_recipe()])
         self.model = model
         self.name = model.path.stem

@@ -88,12 +88,19 @@ class DetectorGolden:
 
 
 @dataclass(frozen=True)
-class DetectorFile:
-    """A face detector with its contract, read and checked."""
+class DetectorModel:
+    """A face detector's network with its contract."""
 
     path: Path
+    """Where it lies, or will lie; stands for it in messages."""
     flatbuffer: bytes
     contract: DetectorContract
+
+
+@dataclass(frozen=True)
+class DetectorFile(DetectorModel):
+    """A face detector as its file holds it, read and checked."""
+
     golden: DetectorGolden
 
 

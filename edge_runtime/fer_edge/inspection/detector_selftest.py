@@ -3,7 +3,14 @@
 import numpy as np
 
 from fer_edge.detection.detector import YuNet
-from fer_edge.detection.detector_contract import DetectorContract, DetectorFile, DetectorGolden, fitted, map_shapes
+from fer_edge.detection.detector_contract import (
+    DetectorContract,
+    DetectorFile,
+    DetectorGolden,
+    DetectorModel,
+    fitted,
+    map_shapes,
+)
 from fer_edge.detection.yunet import decode
 from fer_edge.errors import ModelError
 from fer_edge.imaging.boxes import Floats
@@ -21,8 +28,8 @@ FACE_TOLERANCE = 0.01
 """Pixels: decoding is the same arithmetic everywhere, but for its last digits."""
 
 
-def make_golden(model: DetectorFile) -> DetectorGolden:
-    """Run the drawn frame through `model`, whose own golden vectors are not looked at."""
+def make_golden(model: DetectorModel) -> DetectorGolden:
+    """Run the drawn frame through `model`."""
     frames = golden_scene()[None]
     pixels = _inputs(frames)
     maps = _maps(YuNet(model, reference=True), pixels)

@@ -11,7 +11,7 @@ from fer_edge.detection.detector_contract import DetectorFile
 from fer_edge.errors import ModelError
 from fer_edge.imaging.crop import Box, crop_face
 from fer_edge.imaging.images import Pixels
-from fer_edge.model.contract import Contract, Golden, ModelFile
+from fer_edge.model.contract import Contract, Golden, Model, ModelFile
 from fer_edge.model.interpreter import Network
 from fer_edge.synthetic.render import golden_frames
 
@@ -47,8 +47,8 @@ class Stage:
         return bool(self.worst <= self.allowed)
 
 
-def make_golden(model: ModelFile) -> Golden:
-    """Run the rendered faces through crop and network of `model`, whose own golden vectors are not looked at."""
+def make_golden(model: Model) -> Golden:
+    """Run the rendered faces through crop and network of `model`."""
     frames, boxes = golden_frames()
     pixels = _crops(frames, boxes, model.contract)
     return Golden(frames, boxes, pixels, Network(model, reference=True).logits(pixels))

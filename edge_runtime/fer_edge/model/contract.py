@@ -84,12 +84,19 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class ModelFile:
-    """A model with its contract, read and checked."""
+class Model:
+    """A network with its contract."""
 
     path: Path
+    """Where it lies, or will lie; stands for it in messages."""
     flatbuffer: bytes
     contract: Contract
+
+
+@dataclass(frozen=True)
+class ModelFile(Model):
+    """A model as its file holds it, read and checked."""
+
     golden: Golden
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import DataError, FerEdgeError, ModelError, one_line
 from fer_edge.imaging.images import CHANNELS, Pixels, with_channels
-from fer_edge.model.contract import ModelFile
+from fer_edge.model.contract import Model
 from fer_edge.model.operators import of_first_versions
 from fer_edge.model.quantization import PIXELS, Quantization, dequantize, quantize, to_unit
 from fer_edge.model.sandbox import TrialError, try_out
@@ -64,7 +64,7 @@ class Engine:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         flatbuffer: bytes,
         threads: int = 1,
         *,
@@ -201,7 +201,7 @@ def _try_network(module: Any, flatbuffer: bytes, resolver: Any, shape: tuple[int
 class Network:
     """An expression model on its engine. Not to be shared between threads."""
 
-    def __init__(self, model: ModelFile, threads: int = 1, *, reference: bool = False) -> None:
+    def __init__(self, model: Model, threads: int = 1, *, reference: bool = False) -> None:
         """Load `model`; the other arguments are `Engine`'s.
 
         Raises:

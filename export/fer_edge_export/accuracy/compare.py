@@ -1,13 +1,14 @@
 """Float against quantised on the same faces: what quantisation cost, in all and per class, and how sure that is."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import Z, calibration_error, softmax, summary
+from fer_edge_export.results import Answer, ClassChange, ClassRecall, Comparison, Disagreement, Figures
 
 Logits = npt.NDArray[np.float32]
 SHOWN = 20
@@ -29,9 +30,8 @@ def compare(
     truth: npt.NDArray[np.int64],
     classes: tuple[str, ...],
     temperature: float = 1.0,
-    recipe: str = "int8",
-) -> dict[str, Any]:
-    """All figures of both models and their differences, ready for JSON.
+) -> Comparison:
+    """All figures of both models and their differences.
 
     Args:
         float_logits: (n, classes) of the float32 model.
@@ -39,63 +39,48 @@ def compare(
         truth: (n,) class indices.
         classes: Class names in output order.
         temperature: Divides both models' logits before the softmax.
-        recipe: What the quantised model is called.
-
-    Returns:
-        float32 and `recipe`: as `metrics.summary`, and `calibration_error_before`, without temperature; drop:
-        accuracy of float32 minus that of the other, drop_interval: its 95 % interval; lost and gained: faces that only
-        the one and only the other answers right, mcnemar_p: how likely so uneven a split of them is by chance;
-        agreement: share of faces that both answer alike; kl_divergence: mean over the faces, in nats; per_class: n,
-        both recalls, the change (quantised minus float32) and its 95 % interval, lost and gained, of each class.
     """
     answers = float_logits.argmax(axis=1), logits.argmax(axis=1)
     right = [answer == truth for answer in answers]
     lost, gained = right[0] & ~right[1], right[1] & ~right[0]
-    figures = [_figures(one, truth, classes, temperature) for one in (float_logits, logits)]
-    drop = _drop(lost, gained)
+    float32, quantised = (_figures(one, truth, classes, temperature) for one in (float_logits, logits))
+    counts = int(lost.sum()), int(gained.sum())
+    change = matched_change(*counts, len(truth)) or Change(0.0, -1.0, 1.0)
     probabilities = softmax(float_logits, temperature), softmax(logits, temperature)
     per_class = {}
     for index, name in enumerate(classes):
         of_class = truth == index
-        before, after = (figure["per_class"][name]["recall"] for figure in figures)
-        change = matched_change(int(lost[of_class].sum()), int(gained[of_class].sum()), int(of_class.sum()))
-        per_class[name] = {
-            "n": int(of_class.sum()),
-            "float32": before,
-            recipe: after,
-            "change": None if change is None else round(change.change, 6),
-            "interval": None if change is None else [round(change.low, 6), round(change.high, 6)],
-            "lost": int(lost[of_class].sum()),
-            "gained": int(gained[of_class].sum()),
-        }
-    return {
-        "n": len(truth),
-        **drop,
-        "agreement": round(float((answers[0] == answers[1]).mean()), 6),
-        "kl_divergence": round(float(np.mean(divergences(*probabilities))), 6),
-        "per_class": per_class,
-        "float32": figures[0],
-        recipe: figures[1],
-    }
+        recalls = float32.per_class[name].recall, quantised.per_class[name].recall
+        n, *moved = (int(which.sum()) for which in (of_class, lost[of_class], gained[of_class]))
+        per_class[name] = _class_change(n, recalls, moved[0], moved[1])
+    return Comparison(
+        n=len(truth),
+        drop=round(0.0 - change.change, 6),
+        drop_interval=(round(-change.high, 6), round(-change.low, 6)),
+        lost=counts[0],
+        gained=counts[1],
+        mcnemar_p=mcnemar(*counts),
+        agreement=round(float((answers[0] == answers[1]).mean()), 6),
+        kl_divergence=round(float(np.mean(divergences(*probabilities))), 6),
+        per_class=per_class,
+        float32=float32,
+        quantised=quantised,
+    )
 
 
-def _figures(
-    logits: Logits, truth: npt.NDArray[np.int64], classes: tuple[str, ...], temperature: float
-) -> dict[str, Any]:
+def _figures(logits: Logits, truth: npt.NDArray[np.int64], classes: tuple[str, ...], temperature: float) -> Figures:
+    found = summary(logits, truth, classes, temperature)
+    per_class = {name: ClassRecall(**row) for name, row in found["per_class"].items()}
     before = round(calibration_error(softmax(logits), truth), 6)
-    return summary(logits, truth, classes, temperature) | {"calibration_error_before": before}
+    return Figures(**{**found, "per_class": per_class}, calibration_error_before=before)
 
 
-def _drop(lost: npt.NDArray[np.bool_], gained: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    counts = int(lost.sum()), int(gained.sum())
-    change = matched_change(*counts, len(lost)) or Change(0.0, -1.0, 1.0)
-    return {
-        "drop": round(0.0 - change.change, 6),
-        "drop_interval": [round(-change.high, 6), round(-change.low, 6)],
-        "lost": counts[0],
-        "gained": counts[1],
-        "mcnemar_p": mcnemar(*counts),
-    }
+def _class_change(n: int, recalls: tuple[float | None, float | None], lost: int, gained: int) -> ClassChange:
+    found = matched_change(lost, gained, n)
+    if found is None:
+        return ClassChange(n, *recalls, change=None, interval=None, lost=lost, gained=gained)
+    interval = round(found.low, 6), round(found.high, 6)
+    return ClassChange(n, *recalls, change=round(found.change, 6), interval=interval, lost=lost, gained=gained)
 
 
 def matched_change(lost: int, gained: int, n: int) -> Change | None:
@@ -146,36 +131,32 @@ def divergences(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64])
 
 
 def disagreements(
-    float_logits: Logits, logits: Logits, faces: FaceSet, temperature: float, recipe: str, count: int = SHOWN
-) -> list[dict[str, Any]]:
-    """Find the faces on which both models disagree most, by their divergence, ready for JSON.
+    float_logits: Logits, logits: Logits, faces: FaceSet, temperature: float, count: int = SHOWN
+) -> tuple[Disagreement, ...]:
+    """Find the faces on which both models disagree most, by their divergence.
 
     Args:
         float_logits: (n, classes) of the float32 model.
         logits: (n, classes) of the quantised model.
         faces: The n faces.
         temperature: Divides both models' logits before the softmax.
-        recipe: What the quantised model is called.
         count: How many.
-
-    Returns:
-        row: of `faces`; picture, truth; float32 and `recipe`: answer and score of each; kl_divergence in nats.
     """
     before, after = softmax(float_logits, temperature), softmax(logits, temperature)
     found = divergences(before, after)
 
-    def said(probabilities: npt.NDArray[np.float64]) -> dict[str, Any]:
+    def answer(probabilities: npt.NDArray[np.float64]) -> Answer:
         best = int(probabilities.argmax())
-        return {"label": faces.classes[best], "score": round(float(probabilities[best]), 4)}
+        return Answer(faces.classes[best], round(float(probabilities[best]), 4))
 
-    return [
-        {
-            "row": int(row),
-            "picture": str(faces.names[row]),
-            "truth": faces.classes[faces.labels[row]],
-            "float32": said(before[row]),
-            recipe: said(after[row]),
-            "kl_divergence": round(float(found[row]), 4),
-        }
+    return tuple(
+        Disagreement(
+            row=int(row),
+            picture=str(faces.names[row]),
+            truth=faces.classes[faces.labels[row]],
+            float32=answer(before[row]),
+            quantised=answer(after[row]),
+            kl_divergence=round(float(found[row]), 4),
+        )
         for row in np.argsort(-found, kind="stable")[:count]
-    ]
+    )

@@ -1,12 +1,14 @@
 """The accuracy gate: a quantised model that lost too much is not passed on unseen."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fer_edge.data.metrics import Z
 from fer_edge.errors import GateError
 from fer_edge_export.accuracy.compare import chance_to_lose, matched_change
+from fer_edge_export.results import CalibrationReport, ClassChange, Comparison, ExportReport, GateResult
 
 Rule = Literal["point", "bound"]
 
@@ -34,52 +36,49 @@ def passes(drop: float, max_drop: float) -> bool:
     return drop <= max_drop
 
 
-def judge(comparison: dict[str, Any], recipe: str, rule: Rule, max_drop: float) -> dict[str, Any]:
-    """Judge a model; the result is the report's `gate`.
+def judge(comparison: Comparison, recipe: str, rule: Rule, max_drop: float) -> GateResult:
+    """Judge a model.
 
     Args:
         comparison: What `fer_edge_export.accuracy.compare.compare` found.
-        recipe: What the model is called there.
+        recipe: What the model is called.
         rule: point judges the drop as measured, bound the upper end of its 95 % interval: what it may be.
         max_drop: Accuracy, 0 to 1, that may be lost.
-
-    Returns:
-        rule, max_drop, passed; failures: why it did not; findings: what else to know before trusting it.
     """
-    drop, bound = comparison["drop"], comparison["drop_interval"][1]
-    before, after = (comparison[name]["accuracy"] for name in ("float32", recipe))
+    drop, bound = comparison.drop, comparison.drop_interval[1]
+    before, after = comparison.float32.accuracy, comparison.quantised.accuracy
     failures: list[str] = []
     findings: list[str] = []
     told = f"lost {drop:.4f} of accuracy" if drop > 0 else "lost no accuracy"
-    lost = f"{recipe} {told} ({before:.4f} -> {after:.4f}, n={comparison['n']})"
+    lost = f"{recipe} {told} ({before:.4f} -> {after:.4f}, n={comparison.n})"
     if not passes(drop, max_drop):
         failures.append(f"{lost}; allowed is {max_drop:g}")
     elif not passes(bound, max_drop):
         sure = f"{lost}, and may lose up to {bound:.4f} (95 % interval); allowed is {max_drop:g}"
         (failures if rule == "bound" else findings).append(sure)
-    for name, row in comparison["per_class"].items():
-        if collapses(row, recipe):
-            failures.append(f"{name} collapsed: recall {row['float32']:.4f} -> {row[recipe]:.4f}, n={row['n']}")
-    if not failures and 1 - comparison["agreement"] > max(DISAGREEMENT, max_drop):
+    for name, row in comparison.per_class.items():
+        if collapses(row):
+            failures.append(f"{name} collapsed: recall {row.float32:.4f} -> {row.quantised:.4f}, n={row.n}")
+    if not failures and 1 - comparison.agreement > max(DISAGREEMENT, max_drop):
         failures.append(
-            f"{recipe} and float32 agree on {comparison['agreement']:.1%} of the faces only; that accuracy held is luck"
+            f"{recipe} and float32 agree on {comparison.agreement:.1%} of the faces only; that accuracy held is luck"
         )
-    if comparison["n"] < (enough := faces_needed(max_drop)):
-        least = matched_change(0, 0, comparison["n"])
+    if comparison.n < (enough := faces_needed(max_drop)):
+        least = matched_change(0, 0, comparison.n)
         spread = least.high if least else 1.0
         findings.append(
-            f"{comparison['n']} faces are too few to show a drop within {max_drop:g}: where not one answer changes, it "
+            f"{comparison.n} faces are too few to show a drop within {max_drop:g}: where not one answer changes, it "
             f"may still be {spread:.4f}; {enough:,} would do"
         )
-    return {"rule": rule, "max_drop": max_drop, "passed": not failures, "failures": failures, "findings": findings}
+    return GateResult(rule, max_drop, not failures, tuple(failures), tuple(findings))
 
 
-def collapses(row: dict[str, Any], recipe: str) -> bool:
-    """Tell whether a class, a row of the comparison's `per_class`, is no longer found as it was."""
-    if not row["n"] or -row["change"] <= COLLAPSE:
+def collapses(row: ClassChange) -> bool:
+    """Tell whether a class is no longer found as it was."""
+    if row.change is None or -row.change <= COLLAPSE:
         return False
-    gone = row[recipe] == 0 and row["lost"] >= COLLAPSE_LEAST
-    return gone or chance_to_lose(row["lost"], row["gained"]) < CHANCE
+    gone = row.quantised == 0 and row.lost >= COLLAPSE_LEAST
+    return gone or chance_to_lose(row.lost, row.gained) < CHANCE
 
 
 def faces_needed(max_drop: float) -> int:
@@ -91,35 +90,34 @@ def faces_needed(max_drop: float) -> int:
     return math.ceil(Z / max_drop) - 2 if max_drop > 0 else 0
 
 
-def check(report: dict[str, Any], folder: Path) -> None:
+def check(report: ExportReport, folder: Path) -> None:
     """Refuse the export that `report` describes if its gate failed; the files in `folder` stay.
 
     Raises:
         GateError: The model lost more than allowed.
     """
-    gate, comparison = report["gate"], report["comparison"]
-    if gate["passed"]:
+    if report.gate.passed:
         return
-    can_learn = "int8" in comparison and comparison["drop"] > LEARN
-    ways = remedies(report["calibration"], report["advice"], can_learn)
-    raise GateError(f"{'; '.join(gate['failures'])}. The files are in {folder}. Try: {'; '.join(ways)}")
+    can_learn = report.recipe == "int8" and report.comparison.drop > LEARN
+    ways = remedies(report.calibration, report.advice, can_learn)
+    raise GateError(f"{'; '.join(report.gate.failures)}. The files are in {folder}. Try: {'; '.join(ways)}")
 
 
-def remedies(calibration: dict[str, Any] | None, advice: list[str], can_learn: bool = False) -> list[str]:
+def remedies(calibration: CalibrationReport | None, advice: Sequence[str], can_learn: bool = False) -> list[str]:
     """What to try after a failed gate, the likeliest first.
 
     Args:
-        calibration: As in the report; None where the recipe needs none.
+        calibration: None where the recipe needs none.
         advice: What the layers' errors tell.
         can_learn: Whether fine-tuning may gain what was lost; from broken calibration faces it would learn the wrong.
     """
-    ways = [line.rstrip(".") for line in [*(calibration or {}).get("doubts", [])[:1], *advice[:1]]]
-    if calibration and not calibration["doubts"]:
-        if can_learn and not calibration.get("learning"):
+    ways = [line.rstrip(".") for line in [*(calibration.doubts[:1] if calibration else ()), *advice[:1]]]
+    if calibration and not calibration.doubts:
+        if can_learn and not calibration.learning:
             ways.append("learned ranges: --qat-epochs 5")
-        if calibration["faces"] < MANY_CALIBRATION_FACES:
+        if calibration.faces < MANY_CALIBRATION_FACES:
             more = "--calib-samples 500, or a --data SET.npz that has them"
-            ways.append(f"more calibration faces than {calibration['faces']}: {more}")
+            ways.append(f"more calibration faces than {calibration.faces}: {more}")
         else:
             ways.append("other calibration faces: --seed 1, or --data SET.npz with faces like those it will see")
     ways.append("the next recipe that holds: --auto")

@@ -1,13 +1,13 @@
 """Make both bundled face detectors: build, bring to ranges, convert, add contract and golden vectors."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from fer_edge.console import console
-from fer_edge.detection.detector_contract import DetectorContract, DetectorFile, DetectorGolden, write_detector
+from fer_edge.detection.detector_contract import DetectorContract, DetectorModel, write_detector
 from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels
 from fer_edge.inspection.detector_selftest import make_golden
@@ -71,9 +71,9 @@ def make_detectors(folder: Path) -> list[Path]:
     for recipe in ("int8", "float16"):
         console.print(f"making {recipe}: {RECIPES[recipe]}")
         network = make_network(weights, (HEIGHT, WIDTH), clip=recipe == "int8")
-        contract = replace(base, recipe=recipe, network=facts(network, "yunet"))
+        contract = replace(base, recipe=recipe, network=asdict(facts(network, "yunet")))
         flatbuffer = convert(network, RECIPES[recipe], pictures if recipe == "int8" else None)
-        model = DetectorFile(folder / f"yunet_{recipe}.tflite", flatbuffer, contract, _no_golden())
+        model = DetectorModel(folder / f"yunet_{recipe}.tflite", flatbuffer, contract)
         write_detector(model.path, flatbuffer, contract, make_golden(model))
         paths.append(model.path)
     return paths
@@ -82,8 +82,3 @@ def make_detectors(folder: Path) -> list[Path]:
 def _enlarged(pictures: Pixels) -> Pixels:
     size_wh = (ENLARGED * pictures.shape[2], ENLARGED * pictures.shape[1])
     return np.asarray(np.stack([cv2.resize(one, size_wh, interpolation=cv2.INTER_CUBIC) for one in pictures]), np.uint8)
-
-
-def _no_golden() -> DetectorGolden:
-    pixels, maps = np.zeros((0, 0, 0, 3), np.uint8), np.zeros((0, 0, 0, 16), np.float32)
-    return DetectorGolden(pixels, pixels, (maps, maps, maps), np.zeros((0, 15), np.float32))

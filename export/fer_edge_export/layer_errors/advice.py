@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fer_edge_export.layer_errors.measure import LayerError, flat_layers, worst
+from fer_edge_export.layer_errors.measure import flat_layers, worst
+from fer_edge_export.results import LayerError
 
 STANDS_OUT = 0.1
 """Harm from which on a layer is worth a word: it moves the answer by a tenth of its spread from face to face. Layers of

@@ -15,7 +15,6 @@ look best just where those others are lost.
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge_export.layer_errors.partial_runs import Graph, Runner, Values
+from fer_edge_export.results import LayerError
 
 Floats = npt.NDArray[np.float32]
 PART = "__"
@@ -31,35 +31,6 @@ PART = "__"
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
 """Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""
-
-
-@dataclass(frozen=True)
-class LayerError:
-    """One operator of a network that makes an error of its own."""
-
-    name: str
-    """The Keras layer; several operators may belong to one."""
-    operator: str
-    """What is computed, in TFLite's words, such as CONV_2D."""
-    harm: float
-    """RMS change of the answer by this operator's own error alone, over the answer's RMS spread from face to face."""
-    sqnr_db: float
-    """Signal to noise by itself: 10 log10(sum of squared float values / sum of squared own errors)."""
-    total_sqnr_db: float
-    """The same with what it inherits: all layers to here in int8 against all layers to here in float."""
-    lowest: float
-    highest: float
-    """Range of the float network's values."""
-    step: float
-    """Distance between two neighbouring int8 values; 0 where values stay float."""
-    clipped: float
-    """Share of the float values, 0 to 1, that int8 cannot express here."""
-    channel_range: float
-    """Range of the median channel among those that change at all."""
-    channel_outlier: float
-    """Range of the widest channel over that of the median channel."""
-    weight_outlier: float | None
-    """The same of the channels of its weights; None for an operator without quantised weights."""
 
 
 def layer_errors(network: Any, float32: bytes, quantised: bytes, faces: Pixels) -> list[LayerError]:

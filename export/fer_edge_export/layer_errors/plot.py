@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fer_edge_export.layer_errors.advice import STANDS_OUT, verdict
-from fer_edge_export.layer_errors.measure import LayerError, worst
+from fer_edge_export.layer_errors.measure import worst
+from fer_edge_export.results import LayerError
 
 NAME_LENGTH = 28
 """Characters of a layer's name that the picture has room for."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from fer_edge.errors import ModelError
 from fer_edge.files import sha256
 from fer_edge.imaging.images import Colour
-from fer_edge.model.contract import CROP_RULE, ModelFile
+from fer_edge.model.contract import CROP_RULE, Model
 from fer_edge.model.operators import operators
 from fer_edge_export.microcontroller.arena import Arena, arena_bytes
 from fer_edge_export.microcontroller.graph import Graph, Tensor, read_graphs
@@ -38,7 +38,7 @@ INPUTS: dict[Colour, str] = {
 }
 
 
-def c_header(model: ModelFile) -> str:
+def c_header(model: Model) -> str:
     """Write a full int8 expression model as a header that C99 and C++11 compile.
 
     Raises:
@@ -83,7 +83,7 @@ def c_string(text: str) -> str:
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
-def _ends(model: ModelFile, graph: Graph) -> tuple[Tensor, Tensor]:
+def _ends(model: Model, graph: Graph) -> tuple[Tensor, Tensor]:
     """Input and output of a full int8 model."""
     pixels, logits = graph.inputs[0], graph.outputs[0]
     if model.contract.recipe != "int8" or (pixels.type, logits.type) != ("UINT8", "INT8"):
@@ -94,7 +94,7 @@ def _ends(model: ModelFile, graph: Graph) -> tuple[Tensor, Tensor]:
     return pixels, logits
 
 
-def _resolver_calls(model: ModelFile) -> list[str]:
+def _resolver_calls(model: Model) -> list[str]:
     names = sorted(operators(model.flatbuffer))
     missing = [name for name in names if name.replace("_", "").lower() not in RESOLVER]
     if missing:
@@ -105,7 +105,7 @@ def _resolver_calls(model: ModelFile) -> list[str]:
     return [RESOLVER[name.replace("_", "").lower()] for name in names]
 
 
-def _introduction(model: ModelFile, graph: Graph, arena: Arena) -> Iterable[str]:
+def _introduction(model: Model, graph: Graph, arena: Arena) -> Iterable[str]:
     dense = [operator for operator in graph.operators if operator.name == "FULLY_CONNECTED"]
     yield f"// {c_string(model.path.name)} for TensorFlow Lite Micro, made by fer-edge export."
     yield f"// sha256 of the array: {sha256(model.flatbuffer)}"
@@ -132,7 +132,7 @@ def _introduction(model: ModelFile, graph: Graph, arena: Arena) -> Iterable[str]
         yield "// The fully connected layers have a scale per channel, which TFLM knows since autumn 2024."
 
 
-def _facts(model: ModelFile, pixels: Tensor, logits: Tensor, arena: Arena) -> list[str]:
+def _facts(model: Model, pixels: Tensor, logits: Tensor, arena: Arena) -> list[str]:
     _, height, width, channels = pixels.shape
     contract = model.contract
     facts = {

@@ -31,6 +31,7 @@ from fer_edge_export.networks.adapt import (
     without_softmax,
 )
 from fer_edge_export.quantize.calibrate import choose_two
+from fer_edge_export.results import Figures
 from fer_edge_export.settings import Order, PixelRange, Stated
 
 TRIED = 300
@@ -110,10 +111,10 @@ def adopt(network: Any, inputs: Inputs, stated: Stated) -> tuple[Any, Inputs]:
     return wrapped, replace(inputs, findings=(*findings, *_unproven(inputs, stated)))
 
 
-def near_chance(comparison: dict[str, Any]) -> list[str]:
-    """Say so where float32, in what `fer_edge_export.accuracy.compare.compare` found, answers as if by chance."""
-    accuracy, recall = (comparison["float32"][name] for name in ("accuracy", "balanced_accuracy"))
-    chance = 1 / sum(row["n"] > 0 for row in comparison["per_class"].values())
+def near_chance(float32: Figures) -> list[str]:
+    """Say so where a network answers as if by chance."""
+    accuracy, recall = float32.accuracy, float32.balanced_accuracy
+    chance = 1 / sum(row.n > 0 for row in float32.per_class.values())
     if recall > chance + NEAR * (1 - chance):
         return []
     return [

@@ -11,6 +11,7 @@ from typing import Any
 from fer_edge.errors import DAMAGE, ModelError, needs
 from fer_edge.native_logs import quiet
 from fer_edge_export.layer_errors.measure import flat_layers
+from fer_edge_export.results import NetworkFacts
 
 WANTED = "fer-edge exports networks with input (None, size, size, 1) or (None, size, size, 3)"
 MEND = "mend it in Python with keras.Model(...).save(...)"
@@ -161,6 +162,6 @@ def count_macs(network: Any) -> int:
     return total
 
 
-def facts(network: Any, name: str) -> dict[str, Any]:
+def facts(network: Any, name: str) -> NetworkFacts:
     """What the model's contract says of the network."""
-    return {"name": name, "parameters": int(network.count_params()), "macs": count_macs(network)}
+    return NetworkFacts(name, int(network.count_params()), count_macs(network))

@@ -1,8 +1,9 @@
 """Choose how many faces, and by which rule, set the ranges of int8: by faces that judge nothing afterwards."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_edge.console import console
 from fer_edge.data.faceset import FaceSet, drawing_order
@@ -12,6 +13,7 @@ from fer_edge_export.accuracy.compare import divergences
 from fer_edge_export.quantize.calibrate import SAMPLES, RangeRule, choose_two
 from fer_edge_export.quantize.candidates import Subject, answers
 from fer_edge_export.recipes import RECIPES
+from fer_edge_export.results import Candidate, Choice
 from fer_edge_export.settings import ExportSettings
 
 SIZES = (100, SAMPLES, 1000)
@@ -30,9 +32,8 @@ class Calibration(NamedTuple):
     samples: int
     """Training faces."""
     rule: RangeRule
-    choice: dict[str, Any] | None = None
-    """For the report: by how many faces it was chosen, of which split, and each candidate with its mean divergence from
-    float32; None where nothing was chosen."""
+    choice: Choice | None = None
+    """None where nothing was chosen."""
 
 
 def choose_calibration(subject: Subject, settings: ExportSettings) -> Calibration:
@@ -57,7 +58,7 @@ def choose_calibration(subject: Subject, settings: ExportSettings) -> Calibratio
         return usual
     told = ", ".join(map(str, sizes))
     console.print(f"choosing the calibration: {told} faces, {' and '.join(rules)}, by {len(watched)} {split} faces")
-    before = softmax(answers(subject.float_model, watched.faces, "float32"), subject.temperature)
+    before = softmax(answers(subject.float32, watched.faces, "float32"), subject.temperature)
     found = {}
     for rule in rules:
         for size in sizes:
@@ -72,14 +73,11 @@ def choose_calibration(subject: Subject, settings: ExportSettings) -> Calibratio
             after = softmax(answers(model, watched.faces, f"{rule}, {size} faces"), subject.temperature)
             found[Calibration(size, rule)] = divergences(before, after)
     best = pick(found, usual)
-    rows = [
-        {"faces": each.samples, "rule": each.rule, "kl_divergence": round(float(values.mean()), 6)}
-        for each, values in found.items()
-    ]
-    return best._replace(choice={"split": split, "n": len(watched), "tried": rows})
+    tried = (Candidate(each.samples, each.rule, round(float(values.mean()), 6)) for each, values in found.items())
+    return best._replace(choice=Choice(split, len(watched), tuple(tried)))
 
 
-def pick(found: dict[Calibration, Any], usual: Calibration) -> Calibration:
+def pick(found: dict[Calibration, npt.NDArray[np.float64]], usual: Calibration) -> Calibration:
     """The candidate with the least mean divergence among those that are surely better than `usual`, else `usual`.
 
     Args:
@@ -88,7 +86,7 @@ def pick(found: dict[Calibration, Any], usual: Calibration) -> Calibration:
     """
     base = found[usual]
 
-    def surely_better(values: Any) -> bool:
+    def surely_better(values: npt.NDArray[np.float64]) -> bool:
         gain = base - values
         return bool(gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)))
 

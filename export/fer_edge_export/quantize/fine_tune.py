@@ -18,6 +18,7 @@ from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge_export.accuracy.compare import divergences
 from fer_edge_export.networks.folding import KERNELS, folded
 from fer_edge_export.quantize.fake_quant import BATCH, FakeQuant, Ranges, learned, quantised, rounded
+from fer_edge_export.results import Learning
 
 Logits = npt.NDArray[np.float32]
 
@@ -37,8 +38,7 @@ class FineTuned(NamedTuple):
     network: Any
     """keras.Model, folded, in float; `fer_edge_export.quantize.fake_quant.quantised` puts the ranges in."""
     ranges: Ranges
-    facts: dict[str, Any]
-    """For the report."""
+    learning: Learning
 
 
 def fine_tune(network: Any, faces: Pixels, ranges: Ranges, epochs: int, seed: int) -> FineTuned:
@@ -92,16 +92,16 @@ def fine_tune(network: Any, faces: Pixels, ranges: Ranges, epochs: int, seed: in
     student.set_weights(best)
     for layer in teacher.layers:
         layer.set_weights(student.get_layer(layer.name).get_weights())
-    facts = {
-        "epochs": epochs,
-        "best_epoch": int(np.argmin(curve)),  # 0: the network as it was
-        "learning_rate": LEARNING_RATE,
-        "seed": seed,
-        "faces": len(shown),
-        "held_back": len(watched),
-        "kl_divergence": [round(value, 6) for value in curve],
-    }
-    return FineTuned(teacher, learned(student), facts)
+    learning = Learning(
+        epochs=epochs,
+        best_epoch=int(np.argmin(curve)),
+        learning_rate=LEARNING_RATE,
+        seed=seed,
+        faces=len(shown),
+        held_back=len(watched),
+        kl_divergence=tuple(round(value, 6) for value in curve),
+    )
+    return FineTuned(teacher, learned(student), learning)
 
 
 def _training(student: Any, steps: int) -> tuple[Callable[..., None], Callable[..., Logits]]:

@@ -1,18 +1,26 @@
 """Make what is asked for, or walk down the ladder until the gate holds; every attempt is judged on the same faces."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet
-from fer_edge.model.contract import ModelFile
 from fer_edge_export.accuracy.compare import Logits, compare, disagreements
 from fer_edge_export.accuracy.gate import judge
 from fer_edge_export.quantize.calibrate import LEAST, SAMPLES, RangeRule, choose_two, doubts
 from fer_edge_export.quantize.calibration_choice import Calibration, choose_calibration
 from fer_edge_export.quantize.candidates import Subject, answers
 from fer_edge_export.recipes import LADDER, RECIPES, Attempt, Recipe
+from fer_edge_export.results import (
+    CalibrationReport,
+    Comparison,
+    Disagreement,
+    GateResult,
+    LadderRow,
+    Learning,
+    OtherFaces,
+)
 from fer_edge_export.settings import ExportSettings
 
 
@@ -21,40 +29,41 @@ class Rung:
     """One attempt: a model, what it was calibrated with, and how it was judged."""
 
     attempt: Attempt
-    model: ModelFile
-    calibration: dict[str, Any] | None
-    """As the report has it; None where the recipe needs none."""
+    flatbuffer: bytes
+    calibration: CalibrationReport | None
+    """None where the recipe needs none."""
     network: Any
     """The float keras.Model that it was made of, if that is another than the subject's."""
-    comparison: dict[str, Any]
-    disagreements: list[dict[str, Any]]
-    gate: dict[str, Any]
+    comparison: Comparison
+    disagreements: tuple[Disagreement, ...]
+    gate: GateResult
 
-    def as_json(self) -> dict[str, Any]:
+    def as_row(self) -> LadderRow:
         """Sum it up for the report."""
-        figures = {name: self.comparison[name] for name in ("drop", "drop_interval", "agreement")}
-        return {
-            "tried": str(self.attempt),
-            "recipe": self.attempt.recipe,
-            "bytes": len(self.model.flatbuffer),
-            "accuracy": self.comparison[self.attempt.recipe]["accuracy"],
-            **figures,
-            "passed": self.gate["passed"],
-            "failures": self.gate["failures"],
-        }
+        return LadderRow(
+            tried=str(self.attempt),
+            recipe=self.attempt.recipe,
+            bytes=len(self.flatbuffer),
+            accuracy=self.comparison.quantised.accuracy,
+            drop=self.comparison.drop,
+            drop_interval=self.comparison.drop_interval,
+            agreement=self.comparison.agreement,
+            passed=self.gate.passed,
+            failures=self.gate.failures,
+        )
 
 
 def climb(subject: Subject, settings: ExportSettings) -> list[Rung]:
     """Make what `settings` ask for, or walk down the ladder until the gate holds; the last rung is delivered."""
-    float_logits = answers(subject.float_model, subject.judged.faces, "judging float32")
+    float_logits = answers(subject.float32, subject.judged.faces, "judging float32")
     rungs: list[Rung] = []
-    for attempt, (model, logits, network), calibration in _attempts(subject, settings, float_logits):
-        name, judged = attempt.recipe, subject.judged
-        comparison = compare(float_logits, logits, judged.labels, judged.classes, subject.temperature, name)
-        gate = judge(comparison, name, settings.gate, settings.max_drop)
-        differ = disagreements(float_logits, logits, judged, subject.temperature, name)
-        rungs.append(Rung(attempt, model, calibration, network, comparison, differ, gate))
-        if gate["passed"] and settings.recipe is None:
+    for attempt, (flatbuffer, logits, network), calibration in _attempts(subject, settings, float_logits):
+        judged = subject.judged
+        comparison = compare(float_logits, logits, judged.labels, judged.classes, subject.temperature)
+        gate = judge(comparison, attempt.recipe, settings.gate, settings.max_drop)
+        differ = disagreements(float_logits, logits, judged, subject.temperature)
+        rungs.append(Rung(attempt, flatbuffer, calibration, network, comparison, differ, gate))
+        if gate.passed and settings.recipe is None:
             break
     return rungs
 
@@ -62,7 +71,7 @@ def climb(subject: Subject, settings: ExportSettings) -> list[Rung]:
 class Made(NamedTuple):
     """A model and its answers to the faces that judge."""
 
-    model: ModelFile
+    flatbuffer: bytes
     logits: Logits
     network: Any = None
     """As in `Rung`."""
@@ -70,7 +79,7 @@ class Made(NamedTuple):
 
 def _attempts(
     subject: Subject, settings: ExportSettings, float_logits: Logits
-) -> Iterator[tuple[Attempt, Made, dict[str, Any] | None]]:
+) -> Iterator[tuple[Attempt, Made, CalibrationReport | None]]:
     """Make one model after the other, as they are asked for, each with the facts of its calibration.
 
     With int8, a model is made from other faces, too, of which the first one's calibration has none: how differently it
@@ -83,7 +92,7 @@ def _attempts(
             if other:
                 yield attempt, other[0], _facts(subject, *other[1:], settings.seed)
         elif recipe.name == "float32":
-            yield attempt, Made(subject.float_model, float_logits), None
+            yield attempt, Made(subject.float32, float_logits), None
         elif not recipe.calibrated:
             yield attempt, _make(subject, recipe), None
         else:
@@ -94,54 +103,41 @@ def _attempts(
             made, facts = _make(subject, recipe, first, how.rule), _facts(subject, first, how, settings.seed)
             if recipe.name == "int8" and len(second) >= LEAST:
                 other = _make(subject, recipe, second, how.rule), second, how
-                facts["other_faces"] = _stability(subject.judged, made.logits, other[0].logits, len(second))
+                stability = _stability(subject.judged, made.logits, other[0].logits, len(second))
+                facts = replace(facts, other_faces=stability)
             yield attempt, made, facts
             if settings.qat_epochs:
                 made, learning = _learn(subject, first, how.rule, settings)
-                yield Attempt("int8", learned=True), made, {**facts, "other_faces": None, "learning": learning}
+                yield Attempt("int8", learned=True), made, replace(facts, other_faces=None, learning=learning)
 
 
 def _make(subject: Subject, recipe: Recipe, faces: FaceSet | None = None, rule: RangeRule = "minmax") -> Made:
     told = f"; {len(faces)} faces, {rule}" if faces else ""
     console.print(f"making {recipe.name}: {recipe}{told}")
-    model, network = subject.make(recipe, faces, rule), None
+    flatbuffer, network = subject.make(recipe, faces, rule), None
     if rule == "percentile":
         from fer_edge_export.networks.folding import folded
 
         network = folded(subject.network)
-    return Made(model, answers(model, subject.judged.faces, f"judging {recipe.name}"), network)
+    return Made(flatbuffer, answers(flatbuffer, subject.judged.faces, f"judging {recipe.name}"), network)
 
 
-def _learn(
-    subject: Subject, calibration: FaceSet, rule: RangeRule, settings: ExportSettings
-) -> tuple[Made, dict[str, Any]]:
+def _learn(subject: Subject, calibration: FaceSet, rule: RangeRule, settings: ExportSettings) -> tuple[Made, Learning]:
     console.print(f"fine-tuning for int8: {settings.qat_epochs} epochs")
-    model, network, facts = subject.fine_tune(calibration, rule, settings.qat_epochs, settings.seed)
-    return Made(model, answers(model, subject.judged.faces, "judging int8, learned ranges"), network), facts
+    flatbuffer, network, learning = subject.fine_tune(calibration, rule, settings.qat_epochs, settings.seed)
+    logits = answers(flatbuffer, subject.judged.faces, "judging int8, learned ranges")
+    return Made(flatbuffer, logits, network), learning
 
 
-def _facts(subject: Subject, faces: FaceSet, how: Calibration, seed: int) -> dict[str, Any]:
+def _facts(subject: Subject, faces: FaceSet, how: Calibration, seed: int) -> CalibrationReport:
     found = doubts(faces, subject.judged)
     for line in found:
         warn(line)
-    return {
-        "faces": len(faces),
-        "seed": seed,
-        "rule": how.rule,
-        "per_class": faces.counts(),
-        "doubts": found,
-        "source": faces.source,
-        "choice": how.choice,
-        "other_faces": None,
-        "learning": None,
-    }
+    return CalibrationReport(len(faces), seed, how.rule, faces.counts(), tuple(found), faces.source, how.choice)
 
 
-def _stability(judged: FaceSet, logits: Logits, other: Logits, n: int) -> dict[str, Any]:
+def _stability(judged: FaceSet, logits: Logits, other: Logits, n: int) -> OtherFaces:
     """How a model calibrated with `n` other faces answers, beside the first one."""
     said, otherwise = logits.argmax(axis=1), other.argmax(axis=1)
-    return {
-        "faces": n,
-        "accuracy": round(float((otherwise == judged.labels).mean()), 6),
-        "same_answer": round(float((said == otherwise).mean()), 6),
-    }
+    accuracy, same = float((otherwise == judged.labels).mean()), float((said == otherwise).mean())
+    return OtherFaces(n, round(accuracy, 6), round(same, 6))

@@ -1,52 +1,43 @@
 """The report of an export: for people in the terminal, and as Markdown beside the models."""
 
-from typing import Any
-
 from rich.table import Table
 
-FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "calibration_error_before": "calibration error without temperature",
-    "calibration_error": "calibration error",
-}
-"""Figures of `fer_edge.data.metrics.summary` that the report shows, with their names for people."""
+from fer_edge_export.results import CalibrationReport, ExportReport, Figures
 
 
-def as_table(report: dict[str, Any]) -> Table:
+def as_table(report: ExportReport) -> Table:
     """Lay the report out for the terminal."""
-    layers = [report["worst_layer"]] if report["worst_layer"] else []
-    caption = "\n".join([verdict(report), *report["gate"]["findings"], *layers, *report["advice"]])
+    layers = [report.worst_layer] if report.worst_layer else []
+    caption = "\n".join([verdict(report), *report.gate.findings, *layers, *report.advice])
     table = Table(title=headline(report), title_justify="left", caption=caption, caption_justify="left")
     head, rows = comparison_rows(report)
     for name in head:
         table.add_column(name, justify="left" if not name else "right")
-    for row in rows:
-        table.add_row(*row, end_section=row[0] == list(FIGURES.values())[-1])
+    of_classes = len(rows) - len(report.comparison.per_class)
+    for number, row in enumerate(rows, start=1):
+        table.add_row(*row, end_section=number == of_classes)
     return table
 
 
-def as_markdown(report: dict[str, Any]) -> str:
+def as_markdown(report: ExportReport) -> str:
     """Write the report as Markdown."""
-    network = report["network"]
     lines = [
-        f"# Export of {report['network']['name']}",
+        f"# Export of {report.network.name}",
         "",
         f"{headline(report)}. {verdict(report)}",
         "",
         *_markdown_table(*comparison_rows(report)),
         "",
-        *(f"- **{failure}**" for failure in report["gate"]["failures"]),
-        *(f"- {finding}" for finding in report["gate"]["findings"]),
-        *(f"- {line}" for line in [report["worst_layer"], *report["advice"]] if line),
-        *(["", *_markdown_table(*ladder_rows(report)), ""] if len(report["ladder"]) > 1 else []),
-        f"- Network: {network['name']}, {network['parameters']:,} parameters, {network['macs']:,} multiply-accumulates",
-        f"- Weights: {report['weights']} of `{report['run']}`",
-        *(f"- {line}" for line in calibration_lines(report["calibration"])),
-        f"- Temperature {report['temperature']:g}, uncertain below {report['uncertain_below']:g} (the default)",
-        *(f"- `{file['name']}`: {file['bytes']:,} bytes, {recipe}" for recipe, file in report["files"].items()),
-        "- Made with " + ", ".join(f"{package} {number}" for package, number in report["made_with"].items()),
+        *(f"- **{failure}**" for failure in report.gate.failures),
+        *(f"- {finding}" for finding in report.gate.findings),
+        *(f"- {line}" for line in [report.worst_layer, *report.advice] if line),
+        *(["", *_markdown_table(*ladder_rows(report)), ""] if len(report.ladder) > 1 else []),
+        f"- {network_line(report)}",
+        f"- Weights: {report.weights} of `{report.run}`",
+        *(f"- {line}" for line in calibration_lines(report.calibration)),
+        f"- Temperature {report.temperature:g}, uncertain below {report.uncertain_below:g} (the default)",
+        *(f"- `{file.name}`: {file.bytes:,} bytes, {recipe}" for recipe, file in report.files.items()),
+        f"- Made with {versions(report)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -56,78 +47,96 @@ def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def headline(report: dict[str, Any]) -> str:
+def headline(report: ExportReport) -> str:
     """Say on which faces both models were judged."""
-    heldout = report["heldout"]
-    return f"{heldout['split']} faces, protocol: {heldout['protocol']}, n={report['comparison']['n']}"
+    return f"{report.heldout.split} faces, protocol: {report.heldout.protocol}, n={report.comparison.n}"
 
 
-def verdict(report: dict[str, Any]) -> str:
+def network_line(report: ExportReport) -> str:
+    """Say which network it is, and how large."""
+    network = report.network
+    return f"Network: {network.name}, {network.parameters:,} parameters, {network.macs:,} multiply-accumulates"
+
+
+def versions(report: ExportReport) -> str:
+    """List the packages that made the models."""
+    return ", ".join(f"{package} {number}" for package, number in report.made_with.items())
+
+
+def verdict(report: ExportReport) -> str:
     """Say in one line what quantisation cost and whether that is allowed."""
-    comparison, gate = report["comparison"], report["gate"]
-    passed = "passed" if gate["passed"] else "FAILED"
-    low, high = comparison["drop_interval"]
+    comparison, gate = report.comparison, report.gate
+    passed = "passed" if gate.passed else "FAILED"
+    low, high = comparison.drop_interval
     return (
-        f"{report['recipe']} drop {comparison['drop']:.4f} (95 % interval {low:.4f} to {high:.4f}; {passed}; allowed "
-        f"{gate['max_drop']:g}), agreement {comparison['agreement']:.1%}, {comparison['lost']} lost and "
-        f"{comparison['gained']} gained (McNemar p {comparison['mcnemar_p']:.2g}), "
-        f"mean KL divergence {comparison['kl_divergence']:.2g}"
+        f"{report.recipe} drop {comparison.drop:.4f} (95 % interval {low:.4f} to {high:.4f}; {passed}; allowed "
+        f"{gate.max_drop:g}), agreement {comparison.agreement:.1%}, {comparison.lost} lost and "
+        f"{comparison.gained} gained (McNemar p {comparison.mcnemar_p:.2g}), "
+        f"mean KL divergence {comparison.kl_divergence:.2g}"
     )
 
 
-def ladder_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def ladder_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
     """Head and cells of what was tried, in order."""
     rows = []
-    for rung in report["ladder"]:
-        figures = [f"{rung['accuracy']:.4f}", f"{rung['drop']:.4f}", f"{rung['drop_interval'][1]:.4f}"]
-        outcome = "passed" if rung["passed"] else "; ".join(rung["failures"])
-        rows.append([rung["tried"], f"{rung['bytes']:,}", *figures, f"{rung['agreement']:.1%}", outcome])
+    for rung in report.ladder:
+        figures = [f"{rung.accuracy:.4f}", f"{rung.drop:.4f}", f"{rung.drop_interval[1]:.4f}"]
+        outcome = "passed" if rung.passed else "; ".join(rung.failures)
+        rows.append([rung.tried, f"{rung.bytes:,}", *figures, f"{rung.agreement:.1%}", outcome])
     return ["tried", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
 
 
-def calibration_lines(calibration: dict[str, Any] | None) -> list[str]:
+def calibration_lines(calibration: CalibrationReport | None) -> list[str]:
     """Say what set the ranges, how that was chosen, how much hangs on it, and what is wrong with it."""
     if calibration is None:
         return ["Not calibrated: the recipe needs no ranges"]
-    per_class = ", ".join(f"{name} {n}" for name, n in calibration["per_class"].items())
-    how = f"{calibration['faces']} training faces, {calibration['rule']}, seed {calibration['seed']}"
+    per_class = ", ".join(f"{name} {n}" for name, n in calibration.per_class.items())
+    how = f"{calibration.faces} training faces, {calibration.rule}, seed {calibration.seed}"
     lines = [f"Calibrated with {how}: {per_class}"]
-    if choice := calibration["choice"]:
-        tried = "; ".join(f"{row['faces']} {row['rule']} {row['kl_divergence']:.2g}" for row in choice["tried"])
+    if choice := calibration.choice:
+        tried = "; ".join(f"{row.faces} {row.rule} {row.kl_divergence:.2g}" for row in choice.tried)
+        lines.append(f"Chosen by the mean KL divergence from float32 on {choice.n:,} {choice.split} faces: {tried}")
+    if other := calibration.other_faces:
         lines.append(
-            f"Chosen by the mean KL divergence from float32 on {choice['n']:,} {choice['split']} faces: {tried}"
+            f"Calibrated with {other.faces} other training faces instead: accuracy {other.accuracy:.4f}, same "
+            f"answer {other.same_answer:.1%}"
         )
-    if other := calibration["other_faces"]:
+    if learning := calibration.learning:
+        curve = learning.kl_divergence
+        better = f"epoch {learning.best_epoch} was kept" if learning.best_epoch else "no epoch was better"
         lines.append(
-            f"Calibrated with {other['faces']} other training faces instead: accuracy {other['accuracy']:.4f}, same "
-            f"answer {other['same_answer']:.1%}"
-        )
-    if learning := calibration.get("learning"):
-        curve = learning["kl_divergence"]
-        better = f"epoch {learning['best_epoch']} was kept" if learning["best_epoch"] else "no epoch was better"
-        lines.append(
-            f"Then fine-tuned with {learning['faces']:,} training faces, {learning['epochs']} epochs, learning rate "
-            f"{learning['learning_rate']:g}: mean KL divergence from float32 on {learning['held_back']} others "
+            f"Then fine-tuned with {learning.faces:,} training faces, {learning.epochs} epochs, learning rate "
+            f"{learning.learning_rate:g}: mean KL divergence from float32 on {learning.held_back} others "
             f"{curve[0]:.2g} before, {min(curve):.2g} after; {better}"
         )
-    return [*lines, *calibration["doubts"]]
+    return [*lines, *calibration.doubts]
 
 
-def comparison_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def comparison_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the figures, then of the classes' recalls."""
-    comparison, recipe = report["comparison"], report["recipe"]
+    comparison = report.comparison
+    low, high = (-end for end in reversed(comparison.drop_interval))
     rows = []
-    for key, name in FIGURES.items():
-        before, after = comparison["float32"][key], comparison[recipe][key]
-        low, high = (-end for end in reversed(comparison["drop_interval"]))
-        interval = f"{low:+.4f} to {high:+.4f}" if key == "accuracy" else ""
-        numbers = (f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
-        rows.append([name, str(comparison["n"]), *numbers, interval])
-    for name, row in comparison["per_class"].items():
-        numbers = (_number(row["float32"]), _number(row[recipe]), _number(row["change"], "+"))
-        interval = "{:+.3f} to {:+.3f}".format(*row["interval"]) if row["interval"] else "-"
-        rows.append([f"recall {name}", str(row["n"]), *numbers, interval])
-    return ["", "n", "float32", recipe, "change", "95 % interval"], rows
+    quantised = _named(comparison.quantised)
+    for name, before in _named(comparison.float32).items():
+        after = quantised[name]
+        interval = f"{low:+.4f} to {high:+.4f}" if name == "accuracy" else ""
+        rows.append([name, str(comparison.n), _number(before), _number(after), _number(after - before, "+"), interval])
+    for name, row in comparison.per_class.items():
+        interval = "{:+.3f} to {:+.3f}".format(*row.interval) if row.interval else "-"
+        numbers = _number(row.float32), _number(row.quantised), _number(row.change, "+")
+        rows.append([f"recall {name}", str(row.n), *numbers, interval])
+    return ["", "n", "float32", report.recipe, "change", "95 % interval"], rows
+
+
+def _named(figures: Figures) -> dict[str, float]:
+    return {
+        "accuracy": figures.accuracy,
+        "balanced accuracy": figures.balanced_accuracy,
+        "macro-F1": figures.macro_f1,
+        "calibration error without temperature": figures.calibration_error_before,
+        "calibration error": figures.calibration_error,
+    }
 
 
 def _number(value: float | None, sign: str = "") -> str:

@@ -12,7 +12,7 @@ from fer_edge.errors import DataError, ModelError
 from fer_edge.imaging.crop import crop_face
 from fer_edge.imaging.images import write_picture
 from fer_edge.inspection.selftest import make_golden, selftest
-from fer_edge.model.contract import Contract, Golden, ModelFile, read_model, write_model
+from fer_edge.model.contract import Contract, Model, ModelFile, read_model, write_model
 from fer_edge.model.interpreter import Network
 from fer_edge.model.package import read_packed
 from fer_edge.recognition.classifier import Classifier
@@ -26,12 +26,6 @@ SIZE = 16
 CHANNELS = ("red", "green", "blue")
 PLAIN = {"red": (40, 60, 200), "green": (60, 200, 40), "blue": (200, 40, 60)}
 """One colour each, BGR as frames have it."""
-NOTHING = Golden(
-    np.zeros((0, 0, 0, 3), np.uint8),
-    np.zeros((0, 4), np.float32),
-    np.zeros((0, 0, 0, 3), np.uint8),
-    np.zeros((0, 0), np.float32),
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     faces = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3), np.uint8).repeat(SIZE, 1).repeat(SIZE, 2)
     contract = Contract(labels=CHANNELS, size=SIZE, recipe=request.param, colour="rgb")
     flatbuffer = convert(brightest, RECIPES[request.param], faces)
-    write_model(path, flatbuffer, contract, make_golden(ModelFile(path, flatbuffer, contract, NOTHING)))
+    write_model(path, flatbuffer, contract, make_golden(Model(path, flatbuffer, contract)))
     return read_model(path)
 
 

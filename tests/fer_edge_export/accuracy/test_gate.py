@@ -1,5 +1,6 @@
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,16 @@ import pytest
 from fer_edge.errors import GateError
 from fer_edge_export.accuracy.compare import compare, matched_change
 from fer_edge_export.accuracy.gate import Rule, check, collapses, judge, passes, remedies
+from fer_edge_export.results import (
+    CalibrationReport,
+    ClassChange,
+    Comparison,
+    ExportReport,
+    HeldOut,
+    Learning,
+    NetworkFacts,
+    as_json,
+)
 
 CLASSES = ("a", "b", "c")
 
@@ -23,16 +34,14 @@ def test_comparison_counts_drop_agreement_and_change_per_class() -> None:
 
     result = compare(logits(float_answers), logits(int8_answers), truth, CLASSES)
 
-    assert result["n"] == 10
-    assert result["drop"] == 0.0
-    assert result["agreement"] == 0.7
-    assert (result["lost"], result["gained"], result["mcnemar_p"]) == (1, 1, 1.0)
-    a, b, c = (result["per_class"][name] for name in CLASSES)
-    assert (a["n"], a["float32"], a["int8"], a["change"]) == (4, 1.0, 0.75, -0.25)
-    assert (b["n"], b["float32"], b["int8"], b["change"]) == (6, 0.666667, 0.833333, 0.166667)
-    assert [(row["lost"], row["gained"]) for row in (a, b, c)] == [(1, 0), (0, 1), (0, 0)]
-    assert (c["n"], c["float32"], c["int8"], c["change"], c["interval"]) == (0, None, None, None, None)
-    assert result["float32"]["balanced_accuracy"] == 0.833333
+    assert (result.n, result.drop, result.agreement) == (10, 0.0, 0.7)
+    assert (result.lost, result.gained, result.mcnemar_p) == (1, 1, 1.0)
+    a, b, c = (result.per_class[name] for name in CLASSES)
+    assert (a.n, a.float32, a.quantised, a.change) == (4, 1.0, 0.75, -0.25)
+    assert (b.n, b.float32, b.quantised, b.change) == (6, 0.666667, 0.833333, 0.166667)
+    assert [(row.lost, row.gained) for row in (a, b, c)] == [(1, 0), (0, 1), (0, 0)]
+    assert (c.n, c.float32, c.quantised, c.change, c.interval) == (0, None, None, None, None)
+    assert result.float32.balanced_accuracy == 0.833333
 
 
 def test_a_drop_is_float_minus_int8() -> None:
@@ -41,7 +50,7 @@ def test_a_drop_is_float_minus_int8() -> None:
     worse = compare(logits([0, 1, 2, 2]), logits([0, 1, 2, 1]), truth, CLASSES)
     better = compare(logits([0, 1, 2, 1]), logits([0, 1, 2, 2]), truth, CLASSES)
 
-    assert (worse["drop"], better["drop"]) == (0.25, -0.25)
+    assert (worse.drop, better.drop) == (0.25, -0.25)
 
 
 def test_temperature_changes_the_calibration_error_and_nothing_else() -> None:
@@ -50,8 +59,8 @@ def test_temperature_changes_the_calibration_error_and_nothing_else() -> None:
 
     cold, warm = (compare(answers, answers, truth, CLASSES, temperature) for temperature in (0.1, 10.0))
 
-    assert cold["float32"]["calibration_error"] != warm["float32"]["calibration_error"]
-    assert cold["float32"]["accuracy"] == warm["float32"]["accuracy"] == 0.75
+    assert cold.float32.calibration_error != warm.float32.calibration_error
+    assert cold.float32.accuracy == warm.float32.accuracy == 0.75
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,7 @@ def test_equal_answers_leave_less_doubt_the_more_faces_there_are() -> None:
     assert (round(few.high, 4), round(many.high, 5)) == (0.0612, 0.00065)
 
 
-def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> dict[str, Any]:
+def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> Comparison:
     """A comparison of n faces of classes a and b in turn that float32 answers right but for `gained` of `of_class`."""
     truth = np.arange(n) % 2
     before, after = truth.copy(), truth.copy()
@@ -98,19 +107,19 @@ def test_point_judges_what_was_measured_and_tells_of_the_bound() -> None:
 
     point, bound = (judge(comparison, "int8", rule, 0.01) for rule in ("point", "bound"))
 
-    assert (point["passed"], point["failures"]) == (True, [])
-    [told] = point["findings"]
+    assert (point.passed, point.failures) == (True, ())
+    [told] = point.findings
     line = "int8 lost 0.0080 of accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
     assert told == line + "allowed is 0.01"
-    assert (bound["passed"], bound["failures"], bound["findings"]) == (False, [told], [])
+    assert (bound.passed, bound.failures, bound.findings) == (False, (told,), ())
 
 
 @pytest.mark.parametrize("rule", ["point", "bound"])
 def test_a_drop_beyond_the_limit_fails_by_either_rule(rule: Rule) -> None:
     gate = judge(compared(1000, lost=11), "int8", rule, 0.01)
 
-    assert gate["passed"] is False
-    assert gate["failures"] == ["int8 lost 0.0110 of accuracy (1.0000 -> 0.9890, n=1000); allowed is 0.01"]
+    assert not gate.passed
+    assert gate.failures == ("int8 lost 0.0110 of accuracy (1.0000 -> 0.9890, n=1000); allowed is 0.01",)
 
 
 def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
@@ -120,8 +129,8 @@ def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
 
     gate = judge(compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES), "int8", "point", 0.01)
 
-    assert gate["passed"] is False
-    assert gate["failures"] == ["b collapsed: recall 1.0000 -> 0.5000, n=20"]
+    assert not gate.passed
+    assert gate.failures == ("b collapsed: recall 1.0000 -> 0.5000, n=20",)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +148,11 @@ def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
 def test_when_a_class_counts_as_collapsed(n: int, lost: int, gained: int, after: float | None, expected: bool) -> None:
     change = None if after is None else (gained - lost) / n
 
-    assert collapses({"n": n, "lost": lost, "gained": gained, "change": change, "int8": after}, "int8") is expected
+    assert collapses(ClassChange(n, None, after, change, None, lost, gained)) is expected
 
 
 def test_too_few_faces_are_a_finding() -> None:
-    [finding] = judge(compared(100, lost=0), "int8", "point", 0.01)["findings"][1:]
+    [finding] = judge(compared(100, lost=0), "int8", "point", 0.01).findings[1:]
 
     assert finding == (
         "100 faces are too few to show a drop within 0.01: where not one answer changes, it may still be 0.0192; "
@@ -151,38 +160,70 @@ def test_too_few_faces_are_a_finding() -> None:
     )
 
 
-def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
-    comparison = compared(1000, lost=31)
-    gate = judge(comparison, "int8", "point", 0.01)
-    report = {
-        "gate": gate,
-        "comparison": comparison,
-        "calibration": {"faces": 1, "doubts": []},
-        "advice": ["conv2d: too wide."],
-    }
+CALIBRATION = CalibrationReport(500, seed=0, rule="minmax", per_class={}, doubts=(), source={})
 
+
+def exported(lost: int, calibration: CalibrationReport, *advice: str) -> ExportReport:
+    """What is told of 1,000 faces of which int8 lost some."""
+    comparison = compared(1000, lost)
+    return ExportReport(
+        run="run",
+        weights="best.keras",
+        network=NetworkFacts("stripes", 29, 3534),
+        recipe="int8",
+        heldout=HeldOut("testing", "majority"),
+        calibration=calibration,
+        temperature=1.0,
+        uncertain_below=0.4,
+        gate=judge(comparison, "int8", "point", max_drop=0.002),
+        comparison=comparison,
+        disagreements=(),
+        ladder=(),
+        layers=(),
+        worst_layer=None,
+        advice=advice,
+        made_with={},
+        files={},
+    )
+
+
+def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
     with pytest.raises(GateError) as refusal:
-        check(report, Path("out"))
+        check(exported(31, replace(CALIBRATION, faces=1), "conv2d: too wide."), Path("out"))
 
     assert refusal.value.exit_code == 3
     assert str(refusal.value).startswith(
-        "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.01. The files are in out. "
+        "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.002. The files are in out. "
         "Try: conv2d: too wide; learned ranges: --qat-epochs 5; "
         "more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
         "the next recipe that holds: --auto; "
     )
 
 
-def test_more_calibration_faces_are_not_advised_where_there_are_many() -> None:
-    assert remedies({"faces": 500, "doubts": []}, [])[0].startswith("other calibration faces: --seed 1")
+def test_what_was_written_is_the_report_with_the_recipes_name() -> None:
+    document = as_json(exported(31, CALIBRATION), "int8")
+
+    assert document["comparison"]["int8"]["accuracy"] == 0.969
+    assert document["comparison"]["per_class"]["a"]["int8"] == 0.938
+    assert "quantised" not in json.dumps(document)
+
+
+def test_a_failed_gate_suggests_learning_first_where_it_may_help() -> None:
+    learned = replace(CALIBRATION, learning=Learning(5, 1, 1e-4, 0, 500, 50, (0.1, 0.01)))
+
+    with pytest.raises(GateError, match="Try: learned ranges: --qat-epochs 5; "):
+        check(exported(4, CALIBRATION), Path())
+    for report in (exported(3, CALIBRATION), exported(4, learned)):
+        with pytest.raises(GateError, match="Try: other calibration faces: --seed 1"):
+            check(report, Path())
 
 
 def test_broken_calibration_faces_are_the_first_thing_to_mend() -> None:
-    doubtful = {"faces": 100, "doubts": ["every calibration face is happy; give faces of each class"]}
+    doubt = "every calibration face is happy; give faces of each class"
 
-    ways = remedies(doubtful, ["conv2d: too wide."], can_learn=True)
+    ways = remedies(replace(CALIBRATION, doubts=(doubt,)), ["conv2d: too wide."], can_learn=True)
 
-    assert ways[:3] == [*doubtful["doubts"], "conv2d: too wide", "the next recipe that holds: --auto"]
+    assert ways[:3] == [doubt, "conv2d: too wide", "the next recipe that holds: --auto"]
 
 
 def test_many_changed_answers_fail_the_gate_though_accuracy_holds() -> None:
@@ -193,8 +234,8 @@ def test_many_changed_answers_fail_the_gate_though_accuracy_holds() -> None:
 
     gate = judge(compare(before, after, truth, CLASSES), "int8", "point", 0.01)
 
-    assert gate["failures"] == ["int8 and float32 agree on 70.0% of the faces only; that accuracy held is luck"]
-    assert judge(compare(before, after, truth, CLASSES), "int8", "point", 0.31)["passed"]
+    assert gate.failures == ("int8 and float32 agree on 70.0% of the faces only; that accuracy held is luck",)
+    assert judge(compare(before, after, truth, CLASSES), "int8", "point", 0.31).passed
 
 
 def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:

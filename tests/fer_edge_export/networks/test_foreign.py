@@ -10,6 +10,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge.model.contract import read_model
 from fer_edge_export.networks.foreign import best_order, knowing, near_chance
+from fer_edge_export.results import ClassRecall, Figures
 from support.command import FerEdge
 from support.networks import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end
 
@@ -193,12 +194,13 @@ def test_the_best_order_undoes_any_other() -> None:
 
 
 def test_near_chance_looks_at_the_mean_recall_and_not_at_what_is_frequent() -> None:
-    def compared(accuracy: float, recall: float) -> dict[str, Any]:
-        rows = {name: {"n": 10} for name in "abcd"} | {"e": {"n": 0}}
-        return {"float32": {"accuracy": accuracy, "balanced_accuracy": recall}, "per_class": rows}
+    per_class = {**dict.fromkeys("abcd", ClassRecall(10, 0.5)), "e": ClassRecall(0, None)}
 
-    assert near_chance(compared(0.9, 0.25)) != []
-    assert near_chance(compared(0.4, 0.4)) == []
+    def figures(accuracy: float, recall: float) -> Figures:
+        return Figures(40, accuracy, recall, 0.5, 0.1, per_class, [], 0.1)
+
+    assert near_chance(figures(0.9, 0.25)) != []
+    assert near_chance(figures(0.4, 0.4)) == []
 
 
 @pytest.fixture

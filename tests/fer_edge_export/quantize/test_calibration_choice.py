@@ -1,15 +1,14 @@
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
-from fer_edge.model.contract import Contract
 from fer_edge_export.quantize.calibrate import choose_two
 from fer_edge_export.quantize.calibration_choice import Calibration, choose_calibration, pick
-from fer_edge_export.quantize.candidates import Subject, converted
+from fer_edge_export.quantize.candidates import Subject
+from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import ExportSettings
 
@@ -42,11 +41,10 @@ def test_of_two_better_candidates_the_best_is_taken() -> None:
     assert pick({USUAL: base}, USUAL) == USUAL
 
 
-def make_subject(network: Any, faces: FaceSet, folder: Path) -> Subject:
-    contract = Contract(labels=faces.classes, size=faces.size, recipe="")
+def make_subject(network: Any, faces: FaceSet) -> Subject:
     return Subject(
         network=network,
-        float_model=converted(network, RECIPES["float32"], contract, folder),
+        float32=convert(network, RECIPES["float32"]),
         training=faces.part("training"),
         validation=faces.part("validation"),
         judged=faces.part("testing"),
@@ -55,17 +53,17 @@ def make_subject(network: Any, faces: FaceSet, folder: Path) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(network: Any, many_stripes: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    return make_subject(network, many_stripes, tmp_path_factory.mktemp("subject"))
+def subject(network: Any, many_stripes: FaceSet) -> Subject:
+    return make_subject(network, many_stripes)
 
 
 def test_sizes_and_rules_are_tried_on_validation_faces(subject: Subject) -> None:
     chosen = choose_calibration(subject, ExportSettings())
 
     assert chosen.choice
-    assert (chosen.choice["split"], chosen.choice["n"]) == ("validation", 240)
-    assert [(row["faces"], row["rule"]) for row in chosen.choice["tried"]] == [(100, "minmax"), (100, "percentile")]
-    assert all(row["kl_divergence"] > 0 for row in chosen.choice["tried"])
+    assert (chosen.choice.split, chosen.choice.n) == ("validation", 240)
+    assert [(row.faces, row.rule) for row in chosen.choice.tried] == [(100, "minmax"), (100, "percentile")]
+    assert all(row.kl_divergence > 0 for row in chosen.choice.tried)
 
 
 def test_where_validation_faces_judge_unused_training_faces_choose(subject: Subject) -> None:
@@ -74,7 +72,7 @@ def test_where_validation_faces_judge_unused_training_faces_choose(subject: Subj
     chosen = choose_calibration(alone, ExportSettings())
 
     assert chosen.choice
-    assert (chosen.choice["split"], chosen.choice["n"]) == ("training", 100)
+    assert (chosen.choice.split, chosen.choice.n) == ("training", 100)
 
 
 def test_what_is_asked_for_is_not_tried_otherwise(subject: Subject) -> None:
@@ -84,11 +82,11 @@ def test_what_is_asked_for_is_not_tried_otherwise(subject: Subject) -> None:
     assert choose_calibration(subject, asked) == Calibration(60, "minmax")
     tried = choose_calibration(subject, rules).choice
     assert tried
-    assert [row["faces"] for row in tried["tried"]] == [60, 60]
+    assert [row.faces for row in tried.tried] == [60, 60]
 
 
-def test_by_few_faces_nothing_is_chosen(network: Any, stripes: FaceSet, tmp_path: Path) -> None:
-    assert choose_calibration(make_subject(network, stripes, tmp_path), ExportSettings()) == Calibration(30, "minmax")
+def test_by_few_faces_nothing_is_chosen(network: Any, stripes: FaceSet) -> None:
+    assert choose_calibration(make_subject(network, stripes), ExportSettings()) == Calibration(30, "minmax")
 
 
 def test_one_spot_in_one_calibration_face_makes_percentile_win(subject: Subject) -> None:
@@ -102,6 +100,6 @@ def test_one_spot_in_one_calibration_face_makes_percentile_win(subject: Subject)
     chosen = choose_calibration(replace(subject, training=replace(faces, faces=pixels)), ExportSettings())
 
     assert chosen.choice
-    divergence = {row["rule"]: row["kl_divergence"] for row in chosen.choice["tried"]}
+    divergence = {row.rule: row.kl_divergence for row in chosen.choice.tried}
     assert divergence["percentile"] < divergence["minmax"]
     assert chosen.rule == "percentile"

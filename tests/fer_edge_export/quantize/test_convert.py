@@ -10,6 +10,7 @@ from fer_edge.model.interpreter import load_runtime
 from fer_edge_export.networks.load import count_macs, facts, load_network
 from fer_edge_export.quantize.convert import check_input, convert
 from fer_edge_export.recipes import RECIPES
+from fer_edge_export.results import NetworkFacts
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_operation_outside_tflite_is_refused() -> None:
 def test_multiply_accumulates_are_counted_by_hand(network: Any) -> None:
     # 2 filters of 3x3 at 14x14 places, then 2 -> 3
     assert count_macs(network) == 14 * 14 * 3 * 3 * 2 + 2 * 3
-    assert facts(network, "stripes") == {"name": "stripes", "parameters": 29, "macs": 3534}
+    assert facts(network, "stripes") == NetworkFacts("stripes", parameters=29, macs=3534)
 
 
 def test_depthwise_convolutions_and_nested_networks_are_counted() -> None:

@@ -10,10 +10,9 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import softmax
-from fer_edge.errors import DataError, GateError
+from fer_edge.errors import DataError
 from fer_edge.model.contract import read_model
 from fer_edge_export.accuracy.compare import divergences
-from fer_edge_export.accuracy.gate import check
 from fer_edge_export.layer_errors.partial_runs import Graph, Runner
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
@@ -88,10 +87,10 @@ def test_int8_comes_nearer_to_float(bad: Any, faces: Any, ranges: Any, tuned: An
 
     before, after = (np.abs(logits - float32).mean() for logits in (plain, learned))
     assert after < 0.75 * before
-    first, *_ = curve = tuned.facts["kl_divergence"]
+    first, *_ = curve = tuned.learning.kl_divergence
     assert min(curve) < first / 2
-    assert tuned.facts["best_epoch"] == np.argmin(curve)
-    assert (tuned.facts["epochs"], tuned.facts["faces"], tuned.facts["held_back"]) == (6, 162, 18)
+    assert tuned.learning.best_epoch == np.argmin(curve)
+    assert (tuned.learning.epochs, tuned.learning.faces, tuned.learning.held_back) == (6, 162, 18)
 
 
 def test_what_chooses_the_epoch_is_what_the_file_does(bad: Any, tuned: Any, faces: Any) -> None:
@@ -102,7 +101,7 @@ def test_what_chooses_the_epoch_is_what_the_file_does(bad: Any, tuned: Any, face
     float32 = said(convert(bad, RECIPES["float32"]), held_back)
 
     found = divergences(softmax(float32), softmax(file)).mean()
-    assert found == pytest.approx(min(tuned.facts["kl_divergence"]), rel=0.1)
+    assert found == pytest.approx(min(tuned.learning.kl_divergence), rel=0.1)
 
 
 def test_the_network_itself_stays_as_it_is(bad: Any, tuned: Any) -> None:
@@ -131,7 +130,7 @@ def test_the_start_is_kept_where_no_epoch_is_better(
 
     result = fine_tune.fine_tune(bad, faces, ranges, epochs=1, seed=0)
 
-    assert result.facts["best_epoch"] == 0
+    assert result.learning.best_epoch == 0
     assert result.ranges.keys() == ranges.keys()
     np.testing.assert_allclose(list(result.ranges.values()), list(ranges.values()), rtol=1e-6)
     for weight, built in zip(result.network.get_weights(), bad.get_weights(), strict=True):
@@ -201,20 +200,3 @@ def test_another_recipe_cannot_be_fine_tuned(fer_edge: FerEdge, make_run: Callab
 
     assert result.code == 2
     assert "--qat-epochs fine-tunes for int8, not for --recipe float16" in result.stderr
-
-
-def test_a_failed_gate_suggests_learning_first() -> None:
-    row = {"accuracy": 0.8}
-    report = {
-        "recipe": "int8",
-        "gate": {"passed": False, "failures": ["int8 lost too much"]},
-        "comparison": {"drop": 0.004, "float32": row, "int8": row},
-        "calibration": {"faces": 500, "doubts": [], "learning": None},
-        "advice": [],
-    }
-    with pytest.raises(GateError, match="Try: learned ranges: --qat-epochs 5; "):
-        check(report, Path())
-    learned = {"faces": 500, "doubts": [], "learning": {"epochs": 5}}
-    for other in ({"comparison": {"drop": 0.003}}, {"calibration": learned}):
-        with pytest.raises(GateError, match="Try: other calibration faces"):
-            check({**report, **other}, Path())
