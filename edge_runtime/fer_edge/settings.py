@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from fer_edge.device.processor import parsed_threads
 from fer_edge.errors import UsageError
 from fer_edge.options import Option, check
-from fer_edge.preview import PORT
 
 Rotation = Literal[0, 90, 180, 270]
+PORT = 4912
+"""Of the live page: Edge Impulse's, which people know."""
 SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
 """A frame rate outside these is no frame rate: files without one say 0, 90000 (the clock of MPEG) or what they like."""
 

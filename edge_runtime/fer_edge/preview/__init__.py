@@ -3,6 +3,3 @@
 `state` takes results from the loop; `feeds` turns them into pictures and messages for those who watch; `guard` says who
 may; `server` puts them on a port; page.html shows them. With nobody watching, nothing is drawn or encoded.
 """
-
-PORT = 4912
-"""Edge Impulse's, which people know."""

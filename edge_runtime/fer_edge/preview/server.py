@@ -24,11 +24,11 @@ from starlette.routing import Route
 
 from fer_edge.errors import FerEdgeError, UsageError, one_line
 from fer_edge.html.page import style
-from fer_edge.preview import PORT
 from fer_edge.preview.feeds import BOUNDARY, Pictures, messages, stream
 from fer_edge.preview.guard import STYLE, Guard
 from fer_edge.preview.metrics import CONTENT_TYPE, as_metrics
 from fer_edge.preview.state import About, State
+from fer_edge.settings import PORT
 from fer_edge.sinks.stdout import as_json
 from fer_edge.tracking.pipeline import Result
 

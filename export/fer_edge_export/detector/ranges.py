@@ -16,6 +16,7 @@ import numpy as np
 
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels
+from fer_edge.model.quantization import to_unit
 from fer_edge_export.detector.network import make_network
 from fer_edge_export.detector.weights import HEADS, Floats, Weights
 
@@ -90,4 +91,4 @@ def normalised(weights: Weights, sets: Sequence[Pixels]) -> tuple[Weights, Float
 def _answers(network: keras.Model, frames: Pixels, batch: int = 8) -> list[list[Floats]]:
     """What a network says of every batch, output by output."""
     batches = (frames[start : start + batch] for start in range(0, len(frames), batch))
-    return [[np.asarray(one) for one in network.predict_on_batch(one.astype(np.float32) / 255)] for one in batches]
+    return [[np.asarray(one) for one in network.predict_on_batch(to_unit(one))] for one in batches]

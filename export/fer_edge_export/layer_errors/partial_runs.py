@@ -1,4 +1,4 @@
-"""Run a TFLite file with a look at every tensor, and run parts of a float32 one on tensors of one's own.
+"""What a TFLite file computes: its operators and tensors, every tensor's value, and parts of it run by themselves.
 
 LiteRT does the computing. Its built-in kernels are used, since XNNPACK shows no tensor between two operators.
 """
@@ -6,12 +6,14 @@ LiteRT does the computing. Its built-in kernels are used, since XNNPACK shows no
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge.model.interpreter import load_runtime
+from fer_edge.model.operators import BUILTIN
+from fer_edge.model.quantization import Floats, Quantization, dequantize, quantize, to_unit
 from fer_edge.native_logs import quiet
 
 Values = dict[int, npt.NDArray[Any]]
@@ -36,8 +38,9 @@ class Runner:
 
     def show(self, pixels: Pixels) -> None:
         """Run the network on one picture: (height, width) uint8 grey, or (height, width, 3) uint8 RGB."""
-        shown = with_channels(pixels[None]).astype(np.float32) / np.float32(255)
-        self.feed({self._input: self._quantised(self._input, shown)})
+        shown, quantization = to_unit(with_channels(pixels[None])), self._quantization(self._input)
+        dtype = self._tensors[self._input]["dtype"]
+        self.feed({self._input: quantize(shown, quantization, dtype) if quantization.scale else shown})
 
     def feed(self, values: Values) -> None:
         """Run on `values`, one for each input."""
@@ -47,45 +50,48 @@ class Runner:
 
     def read(self, index: int) -> npt.NDArray[Any]:
         """Read a tensor after a run, as the real numbers that it stands for; a shape's numbers as they are."""
-        values = self._interpreter.get_tensor(index)
-        scale, zero_point = self._tensors[index]["quantization"]
-        return np.asarray((values.astype(np.float32) - zero_point) * np.float32(scale)) if scale else values
+        values, quantization = self._interpreter.get_tensor(index), self._quantization(index)
+        return dequantize(values, quantization) if quantization.scale else np.asarray(values)
 
     def limits(self, index: int) -> tuple[float, float, float]:
         """Lowest and highest value that a tensor can hold, and the step between two; the step of floats is 0."""
-        scale, zero_point = self._tensors[index]["quantization"]
+        scale, zero_point = self._quantization(index)
         if not scale:
             return -np.inf, np.inf, 0.0
         integers = np.iinfo(self._tensors[index]["dtype"])
-        return (integers.min - zero_point) * scale, (integers.max - zero_point) * scale, float(scale)
+        return (integers.min - zero_point) * scale, (integers.max - zero_point) * scale, scale
 
-    def channel_steps(self, name: str) -> npt.NDArray[np.float32]:
+    def channel_steps(self, name: str) -> Floats:
         """Steps of a weight tensor's channels, each its largest weight / 127; (0,) where weights are floats."""
         found = [tensor for tensor in self._tensors.values() if tensor["name"] == name]
         return np.asarray(found[0]["quantization_parameters"]["scales"] if found else [], np.float32)
 
-    def _quantised(self, index: int, real: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    def _quantization(self, index: int) -> Quantization:
         scale, zero_point = self._tensors[index]["quantization"]
-        if not scale:
-            return real
-        integers = np.iinfo(self._tensors[index]["dtype"])
-        steps = np.round(real / np.float32(scale)) + zero_point
-        return np.asarray(np.clip(steps, integers.min, integers.max), self._tensors[index]["dtype"])
+        return Quantization(float(scale), int(zero_point))
 
 
 class Graph:
-    """The operators of a float32 flatbuffer, to be run in parts."""
+    """A subgraph of a sound flatbuffer, to be looked at or, if it is of float32, to be run in parts.
 
-    def __init__(self, flatbuffer: bytes) -> None:
-        """Read a file that `fer_edge_export.quantize.convert` made."""
-        with needs("train"), quiet():
-            from tensorflow.lite.tools import flatbuffer_utils
-        self._tools = flatbuffer_utils
-        self._model = flatbuffer_utils.read_model_from_bytearray(bytearray(flatbuffer))
+    Tensors are told by their index in it, operators are those of the schema that comes with LiteRT.
+    """
+
+    def __init__(self, flatbuffer: bytes, subgraph: int = 0) -> None:
+        """Read the model itself, or the body of an IF or WHILE."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        names = vars(schema.TensorType).items()
+        self._types: dict[int, str] = {number: name for name, number in names if isinstance(number, int)}
+        self._model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
         self._model.signatureDefs = []  # they would name inputs that a part lacks
-        self._graph = self._model.subgraphs[0]
+        self._graph = self._model.subgraphs[subgraph]
+        self.subgraphs = len(self._model.subgraphs)
+        """How many the model has."""
+        self.tensors = len(self._graph.tensors)
+        """How many there are, constants among them."""
         self.operators = list(self._graph.operators)
-        """In the order of computing; `inputs` and `outputs` of each are tensor indices."""
+        """In the order of computing."""
         self.inputs = [int(index) for index in self._graph.inputs]
         self.outputs = [int(index) for index in self._graph.outputs]
 
@@ -98,14 +104,18 @@ class Graph:
         return str(self._graph.tensors[index].name.decode())
 
     def kind(self, operator: Any) -> str:
-        """TFLite's name of an operator, such as CONV_2D."""
-        return str(self._tools.opcode_to_name(self._model, operator.opcodeIndex))
+        """TFLite's name of an operator, such as CONV_2D; CUSTOM for any that is not its own."""
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        return BUILTIN[int(max(code.builtinCode, code.deprecatedBuiltinCode))]
+
+    def taken(self, operator: Any) -> list[int]:
+        """Inputs of an operator, without optional ones that are missing."""
+        return [int(index) for index in operator.inputs if index >= 0]
 
     def constants(self, operator: Any) -> list[int]:
         """Inputs of an operator that the file holds: weights, biases, axes."""
         buffers, tensors = self._model.buffers, self._graph.tensors
-        there = [int(index) for index in operator.inputs if index >= 0]  # -1: an optional one is missing
-        return [index for index in there if buffers[tensors[index].buffer].data is not None]
+        return [index for index in self.taken(operator) if buffers[tensors[index].buffer].data is not None]
 
     def kernel(self, operator: Any) -> int | None:
         """The kernel of a convolution or dense layer: the first constant of two or more axes that holds floats."""
@@ -113,12 +123,25 @@ class Graph:
         return kernels[0] if kernels else None
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Sides of a tensor."""
-        return tuple(int(side) for side in self._graph.tensors[index].shape)
+        """Sides of a tensor, with a batch of 1 where the file leaves the batch open."""
+        sides = self._graph.tensors[index].shape
+        return () if sides is None else tuple(int(side) for side in sides)
+
+    def type(self, index: int) -> str:
+        """TFLite's name of what a tensor holds, such as INT8."""
+        return self._types[self._graph.tensors[index].type]
 
     def is_float(self, index: int) -> bool:
         """Whether a tensor holds float32 values, rather than a shape or axes."""
-        return bool(self._graph.tensors[index].type == 0)
+        return self.type(index) == "FLOAT32"
+
+    def quantizations(self, index: int) -> list[Quantization]:
+        """How a tensor's integers encode reals: one, or one for each channel; none where it is not quantised."""
+        found = self._graph.tensors[index].quantization
+        if found is None or found.scale is None:
+            return []
+        zero_points = np.zeros(len(found.scale), int) if found.zeroPoint is None else found.zeroPoint
+        return [Quantization(float(scale), int(zero)) for scale, zero in zip(found.scale, zero_points, strict=True)]
 
     def settle(self, shapes: Mapping[int, tuple[int, ...]]) -> None:
         """Note the true shapes of tensors: the file may leave open what an upsampling finds out while running."""
@@ -139,8 +162,12 @@ class Graph:
                 (inputs if index in known else wanted).add(int(index))
         computed = [index for index in outputs if index not in known]
         self._graph.operators, self._graph.inputs, self._graph.outputs = operators, sorted(inputs), computed
-        flatbuffer = bytes(self._tools.convert_object_to_bytearray(self._model)) if computed else b""
-        return Part(flatbuffer, sorted(inputs), computed)
+        return Part(self._packed() if computed else b"", sorted(inputs), computed)
+
+    def _packed(self) -> bytes:
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
 
 
 class Part:

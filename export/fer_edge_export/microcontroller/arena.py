@@ -6,6 +6,7 @@ optimised kernels (CMSIS-NN, ESP-NN, Xtensa) need more (scratch buffers). On the
 """
 
 import importlib.util
+import math
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from fer_edge.errors import ModelError
-from fer_edge_export.microcontroller.graph import Graph, read_graphs
+from fer_edge_export.layer_errors.partial_runs import Graph
 
 ALIGNMENT = 16
 """Bytes; TFLM puts every buffer at a multiple of it (`MicroArenaBufferAlignment`)."""
@@ -28,6 +29,21 @@ ONCE = 512
 """Interpreter, input and output tensors. This and the 160 above lie over what tflite-micro 0.dev20261023182759 said:
 estimates were 0.4 to 10.3 % above what it measured for edge, legend-cnn, expw-cnn, the tests' tiny model (10.3 % of
 5,888 bytes) and three networks with depthwise convolutions, branches and squeeze-excite."""
+
+BYTES = {
+    "FLOAT32": 4,
+    "INT32": 4,
+    "UINT32": 4,
+    "FLOAT16": 2,
+    "BFLOAT16": 2,
+    "INT16": 2,
+    "UINT16": 2,
+    "INT8": 1,
+    "UINT8": 1,
+    "BOOL": 1,
+    "INT4": 1,
+}
+"""Size of a value while computing, by type; 8 for the others, which is the largest number there is."""
 
 PER_CHANNEL_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 
@@ -85,30 +101,33 @@ def estimate(flatbuffer: bytes) -> int:
     that reads it, the model's input and outputs for longer), plus TFLM's own structures. Left out are scratch buffers
     of kernels, and the gaps that TFLM's planner may leave where branches cross.
     """
-    return _aligned(sum(_peak(graph) + _structures(graph) for graph in read_graphs(flatbuffer)) + ONCE)
+    graphs = (Graph(flatbuffer, subgraph) for subgraph in range(Graph(flatbuffer).subgraphs))
+    return _aligned(sum(_peak(graph) + _structures(graph) for graph in graphs) + ONCE)
 
 
 def _peak(graph: Graph) -> int:
     """Largest sum of activations that are alive at one operator."""
     end = len(graph.operators)
-    sizes = {tensor.index: _aligned(tensor.nbytes) for tensor in graph.inputs}
-    born = {tensor.index: 0 for tensor in graph.inputs}
+    born = dict.fromkeys(graph.inputs, 0)
     died = dict(born)
     for step, operator in enumerate(graph.operators):
-        for tensor in operator.outputs:
-            sizes[tensor.index] = _aligned(tensor.nbytes)
-            born[tensor.index] = died[tensor.index] = step
-        for tensor in operator.inputs:
-            if tensor.index in born:  # the others are constants and stay in flash
-                died[tensor.index] = step
-    died |= {tensor.index: end for tensor in graph.outputs if tensor.index in born}
+        for index in map(int, operator.outputs):
+            born[index] = died[index] = step
+        for index in graph.taken(operator):
+            if index in born:  # the others are constants and stay in flash
+                died[index] = step
+    died |= {index: end for index in graph.outputs if index in born}
+    sizes = {index: _aligned(math.prod(graph.shape(index)) * BYTES.get(graph.type(index), 8)) for index in born}
     alive = [sum(sizes[index] for index in born if born[index] <= step <= died[index]) for step in range(end)]
     return max(alive, default=0)
 
 
 def _structures(graph: Graph) -> int:
     """What TFLM keeps for tensors, operators and channels."""
-    channels = sum(len(op.inputs[1].scales) for op in graph.operators if op.name in PER_CHANNEL_OPERATORS)
+    kernels = [
+        graph.taken(operator)[1] for operator in graph.operators if graph.kind(operator) in PER_CHANNEL_OPERATORS
+    ]
+    channels = sum(len(graph.quantizations(kernel)) for kernel in kernels)
     return PER_TENSOR * graph.tensors + PER_CHANNEL * channels + PER_OPERATOR * len(graph.operators)
 
 

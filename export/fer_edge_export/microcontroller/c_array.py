@@ -11,8 +11,8 @@ from fer_edge.files import sha256
 from fer_edge.imaging.images import Colour
 from fer_edge.model.contract import CROP_RULE, Model
 from fer_edge.model.operators import operators
+from fer_edge_export.layer_errors.partial_runs import Graph
 from fer_edge_export.microcontroller.arena import Arena, arena_bytes
-from fer_edge_export.microcontroller.graph import Graph, Tensor, read_graphs
 
 _RESOLVER = """
 Abs Add AddN ArgMax ArgMin AssignVariable AveragePool2D BatchMatMul BatchToSpaceNd BroadcastArgs BroadcastTo CallOnce
@@ -44,8 +44,8 @@ def c_header(model: Model) -> str:
     Raises:
         ModelError: It is of another recipe, or TensorFlow Lite Micro has not all of its operators.
     """
-    graph = read_graphs(model.flatbuffer)[0]
-    pixels, logits = _ends(model, graph)
+    graph = Graph(model.flatbuffer)
+    _require_int8(model, graph)
     calls = _resolver_calls(model)
     arena = arena_bytes(model.flatbuffer)
     lines = [
@@ -54,7 +54,7 @@ def c_header(model: Model) -> str:
         "#ifndef FER_EDGE_MODEL_H_",
         "#define FER_EDGE_MODEL_H_",
         "",
-        *_facts(model, pixels, logits, arena),
+        *_facts(model, graph, arena),
         "",
         f"#define FER_EDGE_OPERATOR_COUNT {len(calls)}",
         "#define FER_EDGE_ADD_OPERATORS(resolver) \\",
@@ -83,15 +83,13 @@ def c_string(text: str) -> str:
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
-def _ends(model: Model, graph: Graph) -> tuple[Tensor, Tensor]:
-    """Input and output of a full int8 model."""
-    pixels, logits = graph.inputs[0], graph.outputs[0]
-    if model.contract.recipe != "int8" or (pixels.type, logits.type) != ("UINT8", "INT8"):
+def _require_int8(model: Model, graph: Graph) -> None:
+    takes, gives = graph.type(graph.inputs[0]), graph.type(graph.outputs[0])
+    if model.contract.recipe != "int8" or (takes, gives) != ("UINT8", "INT8"):
         raise ModelError(
-            f"{model.path}: takes {pixels.type} and gives {logits.type} (recipe {model.contract.recipe}); a header "
-            "for microcontrollers is made of full int8 only: fer-edge export RUN --recipe int8 --c-array"
+            f"{model.path}: takes {takes} and gives {gives} (recipe {model.contract.recipe}); a header for "
+            "microcontrollers is made of full int8 only: fer-edge export RUN --recipe int8 --c-array"
         )
-    return pixels, logits
 
 
 def _resolver_calls(model: Model) -> list[str]:
@@ -106,7 +104,7 @@ def _resolver_calls(model: Model) -> list[str]:
 
 
 def _introduction(model: Model, graph: Graph, arena: Arena) -> Iterable[str]:
-    dense = [operator for operator in graph.operators if operator.name == "FULLY_CONNECTED"]
+    dense = [graph.taken(operator)[1] for operator in graph.operators if graph.kind(operator) == "FULLY_CONNECTED"]
     yield f"// {c_string(model.path.name)} for TensorFlow Lite Micro, made by fer-edge export."
     yield f"// sha256 of the array: {sha256(model.flatbuffer)}"
     yield "//"
@@ -128,21 +126,22 @@ def _introduction(model: Model, graph: Graph, arena: Arena) -> Iterable[str]:
     yield f"// Arena: {arena.how}."
     yield "//   That is for TFLM's reference kernels; optimised ones (CMSIS-NN, ESP-NN) may want more: if"
     yield "//   AllocateTensors() fails, enlarge it, then read interpreter.arena_used_bytes()."
-    if any(len(operator.inputs[1].scales) > 1 for operator in dense):
+    if any(len(graph.quantizations(kernel)) > 1 for kernel in dense):
         yield "// The fully connected layers have a scale per channel, which TFLM knows since autumn 2024."
 
 
-def _facts(model: Model, pixels: Tensor, logits: Tensor, arena: Arena) -> list[str]:
-    _, height, width, channels = pixels.shape
+def _facts(model: Model, graph: Graph, arena: Arena) -> list[str]:
+    _, height, width, channels = graph.shape(graph.inputs[0])
+    [pixels], [logits] = graph.quantizations(graph.inputs[0]), graph.quantizations(graph.outputs[0])
     contract = model.contract
     facts = {
         "ARENA_BYTES": str(arena.bytes),
         "INPUT_HEIGHT": str(height),
         "INPUT_WIDTH": str(width),
         "INPUT_CHANNELS": str(channels),
-        "INPUT_SCALE": c_float(pixels.scales[0]),
+        "INPUT_SCALE": c_float(pixels.scale),
         "INPUT_ZERO_POINT": str(pixels.zero_point),
-        "OUTPUT_SCALE": c_float(logits.scales[0]),
+        "OUTPUT_SCALE": c_float(logits.scale),
         "OUTPUT_ZERO_POINT": f"({logits.zero_point})",
         "LABEL_COUNT": str(len(contract.labels)),
         "TEMPERATURE": c_float(contract.temperature),

@@ -18,6 +18,7 @@ from fer_edge.data.metrics import confusion
 from fer_edge.errors import DataError, ModelError, UsageError, needs
 from fer_edge.imaging.images import with_channels
 from fer_edge.labels import fold
+from fer_edge.model.quantization import to_unit
 from fer_edge.native_logs import quiet
 from fer_edge_export.accuracy.compare import Logits, mcnemar
 from fer_edge_export.inputs import Inputs, command_for
@@ -219,7 +220,7 @@ def _tried(network: Any, inputs: Inputs, pixels: PixelRange, order: Order) -> li
     if not (inputs.training.split == "training").any():
         return []
     faces = choose_two(inputs.training, TRIED, seed=0)[0]
-    truth, shown = faces.labels, with_channels(faces.faces).astype(np.float32) / np.float32(255)
+    truth, shown = faces.labels, to_unit(with_channels(faces.faces))
     channels = int(network.input_shape[3])
 
     def logits(pixels: PixelRange, order: Order) -> Logits:

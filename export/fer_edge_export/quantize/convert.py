@@ -14,11 +14,9 @@ from fer_edge.errors import DataError, ModelError, needs
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.operators import refuse_custom
+from fer_edge.model.quantization import PIXELS, to_unit
 from fer_edge.native_logs import quiet
 from fer_edge_export.recipes import Recipe
-
-INPUT_SCALE = float(np.float32(1 / 255))
-"""Quantisation step of the int8 model's input, with zero point 0: byte b stands for the grey value b / 255."""
 
 
 def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> bytes:
@@ -65,7 +63,7 @@ def check_input(flatbuffer: bytes) -> None:
         ) from error
     tensor = interpreter.get_input_details()[0]
     scale, zero_point = tensor["quantization"]
-    if tensor["dtype"] != np.uint8 or scale != INPUT_SCALE or zero_point != 0:
+    if tensor["dtype"] != np.uint8 or (scale, zero_point) != PIXELS:
         raise ModelError(
             f"the int8 input is {np.dtype(tensor['dtype']).name} at scale {scale:.8g}, zero point {zero_point}; "
             "needed is uint8 at 1/255, 0: the network must take pixels in [0, 1] and not rescale it in a first layer"
@@ -89,7 +87,7 @@ def _representative(calibration: Pixels) -> Iterator[list[Any]]:
     """Yield single (1, height, width, channels) float32 pictures in [0, 1]: black, white, then the others."""
     extremes = np.stack([np.zeros_like(calibration[0]), np.full_like(calibration[0], 255)])
     for pixels in np.concatenate([extremes, calibration]):
-        yield [with_channels(pixels[None]).astype(np.float32) / np.float32(255)]
+        yield [to_unit(with_channels(pixels[None]))]
 
 
 def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:

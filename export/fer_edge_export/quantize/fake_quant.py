@@ -14,6 +14,7 @@ import numpy.typing as npt
 from keras import layers
 
 from fer_edge.imaging.images import Pixels, with_channels
+from fer_edge.model.quantization import to_unit
 from fer_edge_export.layer_errors.measure import PART
 from fer_edge_export.networks.folding import KERNELS, copied, folded, followers, is_identity, walk
 from fer_edge_export.quantize.calibrate import RangeRule
@@ -117,7 +118,7 @@ def ranges(network: Any, faces: Pixels, rule: RangeRule) -> Ranges:
     tails = [_Tails(size, PERCENTILE if rule == "percentile" else 100.0) for size in sizes]
     pixels = with_channels(faces)
     for first in range(0, len(pixels), BATCH):
-        batch = pixels[first : first + BATCH].astype(np.float32) / np.float32(255)
+        batch = to_unit(pixels[first : first + BATCH])
         for tail, values in zip(tails, keras.tree.flatten(tensors(batch, training=False)), strict=True):
             tail.look(np.asarray(values))
     found = {layer.name: tail.ends() for layer, tail in zip(measured, tails, strict=True)}

@@ -15,6 +15,7 @@ from fer_edge.console import progress
 from fer_edge.data.metrics import softmax
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels, with_channels
+from fer_edge.model.quantization import to_unit
 from fer_edge_export.accuracy.compare import divergences
 from fer_edge_export.networks.folding import KERNELS, folded
 from fer_edge_export.quantize.fake_quant import BATCH, FakeQuant, Ranges, learned, quantised, rounded
@@ -73,7 +74,7 @@ def fine_tune(network: Any, faces: Pixels, ranges: Ranges, epochs: int, seed: in
     learn, answer = _training(student, epochs * steps)
 
     def divergence() -> float:
-        said = np.concatenate([answer(_reals(pixels[rows])) for rows in _batches(watched)])
+        said = np.concatenate([answer(to_unit(pixels[rows])) for rows in _batches(watched)])
         return float(divergences(softmax(lessons[0][watched], 1.0), softmax(said, 1.0)).mean())
 
     curve = [divergence()]
@@ -84,7 +85,7 @@ def fine_tune(network: Any, faces: Pixels, ranges: Ranges, epochs: int, seed: in
             for rows in _batches(rng.permutation(shown)):
                 mirrored = rng.random(len(rows)) < 0.5
                 batch = np.where(_wide(mirrored, pixels.ndim), pixels[rows][:, :, ::-1], pixels[rows])
-                learn(_reals(batch), np.where(mirrored[:, None], lessons[1][rows], lessons[0][rows]))
+                learn(to_unit(batch), np.where(mirrored[:, None], lessons[1][rows], lessons[0][rows]))
                 bar.advance(task)
             curve.append(divergence())
             if curve[-1] < min(curve[:-1]):
@@ -159,15 +160,11 @@ def _axes(layer: Any) -> tuple[int, ...]:
 
 def _answers(network: Any, pixels: Pixels) -> Logits:
     rows = _batches(np.arange(len(pixels)))
-    return np.concatenate([np.asarray(network(_reals(pixels[each]), training=False)) for each in rows])
+    return np.concatenate([np.asarray(network(to_unit(pixels[each]), training=False)) for each in rows])
 
 
 def _batches(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     return [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
-
-
-def _reals(pixels: Pixels) -> npt.NDArray[np.float32]:
-    return np.asarray(pixels / np.float32(255), np.float32)
 
 
 def _wide(flags: npt.NDArray[np.bool_], axes: int) -> npt.NDArray[np.bool_]:
