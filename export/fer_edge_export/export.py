@@ -15,11 +15,11 @@ from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge.versions import installed
+from fer_edge_export.foreign import adopt, near_chance
 from fer_edge_export.inputs import Inputs, read_inputs
 from fer_edge_export.layer_errors.advice import advice, verdict
 from fer_edge_export.layer_errors.measure import FACES, layer_errors
 from fer_edge_export.microcontroller.c_array import c_header
-from fer_edge_export.networks.foreign import adopt, near_chance
 from fer_edge_export.networks.load import facts, load_network
 from fer_edge_export.quantize.calibrate import apart_from
 from fer_edge_export.quantize.candidates import Subject, answers

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from fer_edge.errors import UsageError
+from fer_edge.labels import fold
 from fer_edge.options import Option
 from fer_edge.versions import RUNTIME
 from fer_edge_export.recipes import RecipeName
@@ -16,10 +18,28 @@ PACKAGES = ("tensorflow", "keras", *RUNTIME)
 """Packages whose versions an export records."""
 
 
-def _labels(text: str) -> tuple[str, ...]:
-    from fer_edge_export.networks.foreign import parse_labels
+def canonical(name: str) -> str:
+    """Give a class the name that fer-edge has for it; its own where it has none."""
+    return fold(name) or name
 
-    return parse_labels(text)
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """Read class names between commas.
+
+    >>> parse_labels("angry, happy,neutral")
+    ('angry', 'happy', 'neutral')
+
+    Raises:
+        UsageError: A name is empty or cannot be printed, or one class has two.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) < 2 or not all(name and name.isprintable() for name in names):
+        raise UsageError(f"--labels {text!r}: give names between commas, such as angry,happy,neutral")
+    for row, name in enumerate(names):
+        twice = [other for other in names[:row] if canonical(other) == canonical(name)]
+        if twice:
+            raise UsageError(f"--labels names one class twice: {twice[0]} and {name}; each output has its own")
+    return names
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,7 @@ class Stated:
 
     labels: Annotated[
         tuple[str, ...] | None,
-        Option(help="Its classes in output order: angry,happy,neutral.", metavar="NAMES", parse=_labels),
+        Option(help="Its classes in output order: angry,happy,neutral.", metavar="NAMES", parse=parse_labels),
     ] = None
     pixels: Annotated[
         PixelRange | None,

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fer_edge_export.layer_errors.measure import flat_layers, worst
+from fer_edge_export.layer_errors.measure import worst
+from fer_edge_export.networks.layers import FRONT, activation, flat_layers
 from fer_edge_export.results import LayerError
 
 STANDS_OUT = 0.1
@@ -27,8 +28,6 @@ BOUNDED = {"relu6", "sigmoid", "hard_sigmoid", "tanh", "softmax"}
 FIXED = {"LOGISTIC", "SOFTMAX", "TANH"}
 """Operators whose range TFLite prescribes, whatever the calibration says."""
 CONVOLUTIONS = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D"}
-FRONT = "pixel_range"
-"""The convolution that `networks.adapt` puts before networks of others: nothing there can be trained."""
 TRY = "--auto tries other recipes"
 
 
@@ -120,16 +119,6 @@ class _Links:
         if name not in self.layers or math.prod(self.layers[name].output.shape[1:-1] or (1,)) > 1:
             return set()
         return {name}.union(*(self._chain(other) for other in self.before[name]))
-
-
-def activation(layer: Any) -> str:
-    """Keras' name of what a layer puts its values through; `linear` for none."""
-    kind = type(layer).__name__
-    if kind in {"ELU", "LeakyReLU", "PReLU"}:
-        return kind
-    if kind == "ReLU":
-        return "relu" if layer.max_value is None else "relu6"
-    return str(getattr(getattr(layer, "activation", None), "__name__", "linear"))
 
 
 def _outlier(error: LayerError, _: _Links) -> str | None:

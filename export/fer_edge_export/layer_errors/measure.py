@@ -22,12 +22,11 @@ import numpy.typing as npt
 
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels, with_channels
-from fer_edge_export.layer_errors.partial_runs import Graph, Runner, Values
+from fer_edge_export.flatbuffer import Graph, Runner, Values
+from fer_edge_export.networks.layers import PART, flat_layers
 from fer_edge_export.results import LayerError
 
 Floats = npt.NDArray[np.float32]
-PART = "__"
-"""Between the name of a layer and that of a part of it, as in conv2d__activation (`networks.folding`)."""
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
 """Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""
@@ -193,9 +192,3 @@ def _layers_in(tensor: str, order: Collection[str]) -> list[str]:
                 layers.append(name)
                 break
     return layers
-
-
-def flat_layers(network: Any) -> list[Any]:
-    """All layers of a keras.Model with those of networks inside it, in order."""
-    nested = [flat_layers(layer) if hasattr(layer, "layers") else [layer] for layer in network.layers]
-    return [layer for layers in nested for layer in layers]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from fer_edge.errors import ModelError
-from fer_edge_export.layer_errors.partial_runs import Graph
+from fer_edge_export.flatbuffer import Graph
 
 ALIGNMENT = 16
 """Bytes; TFLM puts every buffer at a multiple of it (`MicroArenaBufferAlignment`)."""

@@ -11,7 +11,7 @@ from fer_edge.files import sha256
 from fer_edge.imaging.images import Colour
 from fer_edge.model.contract import CROP_RULE, Model
 from fer_edge.model.operators import operators
-from fer_edge_export.layer_errors.partial_runs import Graph
+from fer_edge_export.flatbuffer import Graph
 from fer_edge_export.microcontroller.arena import Arena, arena_bytes
 
 _RESOLVER = """

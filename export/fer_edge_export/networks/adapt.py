@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge_export.layer_errors.advice import FRONT, activation
+from fer_edge_export.networks.layers import FRONT, activation
 from fer_edge_export.settings import Order, PixelRange
 
 Floats = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras import layers
 
 from fer_edge.errors import ModelError, one_line
-from fer_edge_export.layer_errors.measure import PART
+from fer_edge_export.networks.layers import PART
 
 KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 """Layers that are a kernel and a bias; one behind another class's back may compute something else."""

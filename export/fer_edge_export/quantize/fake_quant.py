@@ -15,8 +15,8 @@ from keras import layers
 
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge.model.quantization import to_unit
-from fer_edge_export.layer_errors.measure import PART
 from fer_edge_export.networks.folding import KERNELS, copied, folded, followers, is_identity, walk
+from fer_edge_export.networks.layers import PART
 from fer_edge_export.quantize.calibrate import RangeRule
 
 Ranges = dict[str, tuple[float, float]]

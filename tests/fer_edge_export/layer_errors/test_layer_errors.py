@@ -5,9 +5,9 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
+from fer_edge_export.flatbuffer import Graph
 from fer_edge_export.layer_errors.advice import advice, share, verdict
 from fer_edge_export.layer_errors.measure import layer_errors, layer_names, worst
-from fer_edge_export.layer_errors.partial_runs import Graph
 from fer_edge_export.layer_errors.plot import draw_layers
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES

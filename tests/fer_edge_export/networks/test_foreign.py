@@ -9,7 +9,7 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.model.contract import read_model
-from fer_edge_export.networks.foreign import best_order, knowing, near_chance
+from fer_edge_export.foreign import best_order, knowing, near_chance
 from fer_edge_export.results import ClassRecall, Figures
 from support.command import FerEdge
 from support.networks import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end

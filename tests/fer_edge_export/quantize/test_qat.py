@@ -13,7 +13,7 @@ from fer_edge.data.metrics import softmax
 from fer_edge.errors import DataError
 from fer_edge.model.contract import read_model
 from fer_edge_export.accuracy.compare import divergences
-from fer_edge_export.layer_errors.partial_runs import Graph, Runner
+from fer_edge_export.flatbuffer import Graph, Runner
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from support.command import FerEdge

@@ -17,7 +17,6 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import confusion
 from fer_edge.errors import DataError, ModelError, UsageError, needs
 from fer_edge.imaging.images import with_channels
-from fer_edge.labels import fold
 from fer_edge.model.quantization import to_unit
 from fer_edge.native_logs import quiet
 from fer_edge_export.accuracy.compare import Logits, mcnemar
@@ -33,7 +32,7 @@ from fer_edge_export.networks.adapt import (
 )
 from fer_edge_export.quantize.calibrate import choose_two
 from fer_edge_export.results import Figures
-from fer_edge_export.settings import Order, PixelRange, Stated
+from fer_edge_export.settings import Order, PixelRange, Stated, canonical
 
 TRIED = 300
 """Training faces on which other ranges and orders are tried."""
@@ -46,25 +45,6 @@ CHANCE = 0.001
 NEAR = 0.1
 """A mean recall that is no more than this part of the way from chance to 1 is as good as chance. A network that sees
 nothing gives all faces one answer, so that its accuracy is the share of that class, but its mean recall is chance."""
-
-
-def parse_labels(text: str) -> tuple[str, ...]:
-    """Read class names between commas.
-
-    >>> parse_labels("angry, happy,neutral")
-    ('angry', 'happy', 'neutral')
-
-    Raises:
-        UsageError: A name is empty or cannot be printed, or one class has two.
-    """
-    names = tuple(name.strip() for name in text.split(","))
-    if len(names) < 2 or not all(name and name.isprintable() for name in names):
-        raise UsageError(f"--labels {text!r}: give names between commas, such as angry,happy,neutral")
-    for row, name in enumerate(names):
-        twice = [other for other in names[:row] if _folded(other) == _folded(name)]
-        if twice:
-            raise UsageError(f"--labels names one class twice: {twice[0]} and {name}; each output has its own")
-    return names
 
 
 def adopt(network: Any, inputs: Inputs, stated: Stated) -> tuple[Any, Inputs]:
@@ -160,10 +140,6 @@ def best_order(truth: npt.NDArray[np.int64], answers: npt.NDArray[np.int64], cla
     return order.tolist(), float(counts[order, np.arange(classes)].sum() / max(len(truth), 1))
 
 
-def _folded(name: str) -> str:
-    return fold(name) or name
-
-
 def _missing(inputs: Inputs, stated: Stated, pixels: PixelRange | None, classes: int) -> str:
     """One line with the command to type."""
     wanted = [f"what its {classes} outputs are called, in their order"] if stated.labels is None else []
@@ -196,7 +172,7 @@ def _as_in(faces: FaceSet, labels: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         DataError: Fewer than two classes are in both.
     """
-    names = tuple(name if name in faces.classes else _folded(name) for name in labels)
+    names = tuple(name if name in faces.classes else canonical(name) for name in labels)
     counts = {name: count for name, count in faces.counts().items() if count}
     if len(counts.keys() & set(names)) < 2:
         raise DataError(
