@@ -1,7 +1,6 @@
 """One benchmark: model, detector and source put together, timed, and reported with the machine it ran on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import cv2
 
 from fer_edge.console import progress
-from fer_edge.detection.detector import BUNDLED_DETECTORS, Choice, Detection, Detector, YuNet, make_detector
+from fer_edge.detection.detector import BUNDLED_DETECTORS, Detection, Detector, YuNet, make_detector
 from fer_edge.device.machine import Throttle
 from fer_edge.errors import BenchmarkError, DataError, ModelError
 from fer_edge.files import sha256
@@ -22,29 +21,13 @@ from fer_edge.synthetic.render import clip
 from fer_edge_bench.figures import OTHERS, STAGES, Assertion, paired_ratio, spread
 from fer_edge_bench.latency import Stages, Timings, measure
 from fer_edge_bench.machine import describe, peak_memory_mb
+from fer_edge_bench.settings import BenchmarkSettings
 
 DRAWN_FRAMES = 8
 """Frames of 640x480 with one or two drawn faces, shown in turn; drawing one takes a quarter of a second."""
 
 FLOAT_NAME = "model_float32.tflite"
 """What `fer-edge export` calls the float32 model that it writes beside the int8 one."""
-
-
-@dataclass(frozen=True)
-class BenchmarkSettings:
-    """Everything that decides a benchmark, but for the machine."""
-
-    model: Path | None = None
-    """None for the bundled one."""
-    float_model: Path | None = None
-    """float32 model to time beside it; None for `FLOAT_NAME` in the same folder, if it is there."""
-    source: str | None = None
-    """Picture, folder, video or camera; None for drawn frames."""
-    threads: int = 1
-    warmup_runs: int = 10
-    num_runs: int = 200
-    detector: Choice = "auto"
-    detector_model: Path | None = None
 
 
 def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[str, Any]:
@@ -145,10 +128,12 @@ def find_float(model: ModelFile, given: Path | None) -> ModelFile | None:
         return None
     found = read_model(given or sibling)
     if found.contract.recipe != "float32":
-        raise ModelError(f"{found.path} is {found.contract.recipe}; --float takes a float32 model of fer-edge export")
+        raise ModelError(
+            f"{found.path} is {found.contract.recipe}; --float-model takes a float32 model of fer-edge export"
+        )
     if (found.contract.labels, found.contract.face_shape) != (model.contract.labels, model.contract.face_shape):
         raise ModelError(
-            f"{found.path} has other classes or another input than {model.path}; give its own: --float FILE"
+            f"{found.path} has other classes or another input than {model.path}; give its own: --float-model FILE"
         )
     return found
 

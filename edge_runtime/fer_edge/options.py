@@ -56,6 +56,7 @@ class Option:
     """Reads a text, where type and limits do not say how."""
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Settings = TypeVar("Settings", bound="DataclassInstance")
 Command = TypeVar("Command", bound=Callable[..., None])
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}

@@ -72,8 +72,7 @@ class FollowSettings:
     """At most, where something calls for an earlier one; by default as often as `budget_ms` allows where there is one.
     """
     budget_ms: Annotated[
-        float | None,
-        Option(0.001, help="Look for faces as often, and in frames as large, as this mean time allows."),
+        float | None, Option(0.001, help="Look for faces as often, and in frames as large, as this mean time allows.")
     ] = None
     """For a frame, without its capture."""
     max_faces: Annotated[int | None, Option(1, help="Look at the largest ones only.")] = None
@@ -87,6 +86,25 @@ USUAL = FollowSettings()
 FACES, OUTPUTS = "Faces", "Outputs"
 """Panels of `run --help`."""
 
+ModelPath = Annotated[Path | None, Option(short="-m", help="A .tflite of fer-edge export; default: the bundled one.")]
+Threads = Annotated[
+    int,
+    Option(
+        metavar="N|auto",
+        parse=parsed_threads,
+        help="Threads of the detector and the classifier; auto: as many as help.",
+    ),
+]
+DetectorForm = Annotated[
+    Literal["auto", "int8", "float16", "none"],
+    Option(
+        panel=FACES,
+        help="auto: YuNet, in the form that this processor computes fastest; int8, float16: in that form; none: "
+        "each picture is a face crop already.",
+    ),
+]
+DetectorPath = Annotated[Path | None, Option(panel=FACES, help="A face detector's .tflite; default: the bundled one.")]
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -96,9 +114,7 @@ class RunSettings:
         UsageError: Some faces are to be hidden, and some not to be looked for: those would be shown.
     """
 
-    model: Annotated[
-        Path | None, Option(short="-m", help="A .tflite of fer-edge export; default: the bundled one.")
-    ] = None
+    model: ModelPath = None
     source: Annotated[
         str,
         Option(
@@ -108,27 +124,11 @@ class RunSettings:
             "- (standard input) or fake (drawn faces).",
         ),
     ] = "0"
-    threads: Annotated[
-        int,
-        Option(
-            metavar="N|auto",
-            parse=parsed_threads,
-            help="Threads of the detector and the classifier; auto: as many as help.",
-        ),
-    ] = 1
+    threads: Threads = 1
     """Of OpenCV, too."""
     view: Annotated[View, Option(panel="Frames")] = View()
-    detector: Annotated[
-        Literal["auto", "int8", "float16", "none"],
-        Option(
-            panel=FACES,
-            help="auto: YuNet, in the form that this processor computes fastest; int8, float16: in that form; none: "
-            "each picture is a face crop already.",
-        ),
-    ] = "auto"
-    detector_model: Annotated[
-        Path | None, Option(panel=FACES, help="A face detector's .tflite; default: the bundled one.")
-    ] = None
+    detector: DetectorForm = "auto"
+    detector_model: DetectorPath = None
     conf: Annotated[
         float | None,
         Option(0, 1, panel=FACES, help="Score from which on something is a face; default: the detector's own."),
@@ -174,8 +174,7 @@ class RunSettings:
     preview: Annotated[
         bool,
         Option(
-            panel=OUTPUTS,
-            help="Serve the live page; a film then comes at its own pace, and the page stays at its end.",
+            panel=OUTPUTS, help="Serve the live page; a film then comes at its own pace, and the page stays at its end."
         ),
     ] = False
     preview_port: Annotated[int, Option(0, 65535, panel=OUTPUTS, help="Port of the live page; 0: any.")] = PORT

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_edge.errors import UsageError
-from fer_edge.options import takes, typed
+from fer_edge.options import JsonOption, takes, typed
 from fer_edge_export.settings import ExportSettings
 
 app = typer.Typer()
@@ -24,7 +24,7 @@ def export_command(
     auto: Annotated[
         bool, typer.Option("--auto", help="Try int8, int8 with other faces, dynamic, float16, until the gate holds.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Write a float32 and a quantised .tflite model of a run, and prove on held-out faces what quantisation cost.
 

@@ -146,7 +146,7 @@ def test_missing_model_is_one_line(benchmark: FerEdge, tmp_path: Path) -> None:
 
 
 def test_int8_model_as_float_is_refused() -> None:
-    with pytest.raises(ModelError, match="--float takes a float32 model"):
+    with pytest.raises(ModelError, match="--float-model takes a float32 model"):
         find_float(read_model(TINY), TINY)
 
 

@@ -10,7 +10,7 @@ import typer
 from fer_edge.console import print_json
 from fer_edge.errors import UsageError, needs
 from fer_edge.native_logs import quiet
-from fer_edge.options import takes, typed, was_typed
+from fer_edge.options import JsonOption, takes, typed, was_typed
 from fer_edge_train.config_file import read_config_file
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.runs import cli
@@ -19,7 +19,6 @@ from fer_edge_train.settings import NO_AUGMENTATION, TrainSettings
 app = typer.Typer()
 app.add_typer(cli.app, name="runs")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RUN_FOLDER = "Run folder"
 """Panel of `--help`."""
 
@@ -37,8 +36,7 @@ def prepare(
         typer.Option(min=8, max=1024, help="Side of a face in pixels; default: as it is, in a prepared set 48."),
     ] = None,
     colour: Annotated[
-        Literal["grey", "rgb"],
-        typer.Option(help="Of the faces; rgb only for networks that others trained on colour."),
+        Literal["grey", "rgb"], typer.Option(help="Of the faces; rgb only for networks that others trained on colour.")
     ] = "grey",
     link: Annotated[bool, typer.Option("--link", help="Hard-link whole pictures instead of copying them.")] = False,
     check: Annotated[

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from fer_edge.commands.run import JsonOption
 from fer_edge.commands.run import app as run_app
+from fer_edge.options import JsonOption
 
 app = typer.Typer()
 

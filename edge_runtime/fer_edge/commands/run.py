@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from fer_edge.options import takes, typed
+from fer_edge.options import JsonOption, takes, typed
 from fer_edge.settings import RunSettings
 
 app = typer.Typer()
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 ModelArgument = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="A .tflite of fer-edge export; default: the bundled one.")
 ]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fer_edge.options import JsonOption
+
 app = typer.Typer()
 
 
@@ -18,7 +20,7 @@ def demo(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the drawn faces.")] = 10,
     faces: Annotated[int, typer.Option(min=10, help="Drawn faces of each expression.")] = 150,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the whole loop in a few minutes, on faces that it draws itself, and leave a report to look at.
 

@@ -7,11 +7,11 @@ import typer
 
 from fer_edge.console import print_json
 from fer_edge.errors import UsageError, needs
+from fer_edge.options import JsonOption
 
 app = typer.Typer()
 
 ProjectOption = Annotated[Path, typer.Option(help="Folder of the runs.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.callback(invoke_without_command=True)
