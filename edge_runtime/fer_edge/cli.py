@@ -54,7 +54,7 @@ class Commands(TyperGroup):
 def _in_one_line(refused: Any) -> str:
     """Say what Typer says in a box, and what may have been meant by a flag that there is not."""
     command = refused.ctx.command_path if refused.ctx else "fer-edge"
-    if not hasattr(refused, "possibilities"):  # else it is about such a flag
+    if not (hasattr(refused, "possibilities") and hasattr(refused, "option_name")):  # about anything but such a flag
         return f"{refused.format_message().rstrip('.?')}; look: {command} --help"
     flags = [flag for option in refused.ctx.command.params for flag in option.opts]
     return f"no flag {refused.option_name}; {did_you_mean(refused.option_name, flags)}look: {command} --help"

@@ -234,7 +234,21 @@ def test_run_refuses_in_one_line(
     ],
 )
 def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
-    assert fer_edge("run", *flag).code == 2
+    finished = fer_edge("run", *flag)
+
+    assert (finished.code, finished.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'; look: fer-edge --help"),
+        (["evaluate", "-m", "x"], "Missing option '--data'; look: fer-edge evaluate --help"),
+        (["run", "--sorce", "0"], "no flag --sorce; did you mean --source? look: fer-edge run --help"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_one_line(fer_edge: FerEdge, command: list[str], complaint: str) -> None:
+    assert fer_edge(*command, code=2).stderr == f"error: {complaint}\n"
 
 
 @pytest.mark.parametrize(
