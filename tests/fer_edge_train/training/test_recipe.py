@@ -368,7 +368,7 @@ def test_statistics_are_the_mean_over_the_first_batches() -> None:
 
 
 def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_path: Path) -> None:
-    settings = TrainSettings(data=(str(bars),), size=24, epochs=2, batch=50, ema=0.9, patience=0)
+    settings = TrainSettings(data=(str(bars),), imgsz=24, epochs=2, batch=50, ema=0.9, patience=0)
     run = fit.train(settings, tmp_path, "run")
     lessons = read_lessons(settings)
     batches = training_batches(lessons, settings, None)

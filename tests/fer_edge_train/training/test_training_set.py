@@ -138,7 +138,7 @@ def test_a_run_on_two_data_sets_reports_both_together_and_each(folders: Path) ->
 
 def test_faces_of_a_data_set_without_contempt_teach_nothing_about_it(folders: Path) -> None:
     settings = TrainSettings(
-        data=(str(folders / "seven"), str(folders / "eight")), size=24, batch=999, augmentation=NO_AUGMENTATION
+        data=(str(folders / "seven"), str(folders / "eight")), imgsz=24, batch=999, augmentation=NO_AUGMENTATION
     )
     lessons = read_lessons(settings)
 
