@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fer_edge_export.layer_errors.measure import worst
-from fer_edge_export.networks.layers import FRONT, activation, flat_layers
+from fer_edge_export.networks.layers import FRONT, activation, flat_layers, inputs_of
 from fer_edge_export.results import LayerError
 
 STANDS_OUT = 0.1
@@ -83,16 +83,13 @@ class _Links:
     """Who follows whom in a Keras network."""
 
     def __init__(self, network: Any) -> None:
-        """Read the inputs of each layer; a layer that is called more than once has none that could be told."""
+        """Read the inputs of each layer, also of networks inside."""
         self.layers = {layer.name: layer for layer in flat_layers(network)}
         self.before: dict[str, list[str]] = {name: [] for name in self.layers}
-        for name, layer in self.layers.items():
-            try:
-                tensors = layer.input
-            except (AttributeError, ValueError):
-                continue
-            tensors = tensors if isinstance(tensors, list | tuple) else [tensors]
-            self.before[name] = [tensor._keras_history.operation.name for tensor in tensors]
+        parts = [network]
+        for part in parts:  # which grows
+            parts += [layer for layer in part.layers if hasattr(layer, "layers")]
+            self.before |= {name: before for name, before in inputs_of(part).items() if name in self.layers}
 
     def bare_convolution(self, name: str) -> str | None:
         """The convolution that is layer `name` or stands right before it, if no BatchNormalization follows on it."""

@@ -1,11 +1,12 @@
 """Keras surgery on a network of others: pixels in [0, 1] go in, whatever it was trained on, and logits come out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge_export.networks.layers import FRONT, activation
+from fer_edge_export.networks.layers import FRONT, activation, as_graph, inputs_of
 from fer_edge_export.settings import Order, PixelRange
 
 Floats = npt.NDArray[np.float32]
@@ -24,7 +25,7 @@ keras.applications.imagenet_utils.preprocess_input; -1..1 is its mode tf."""
 OF_ONE_CHANNEL: tuple[PixelRange, ...] = ("0..1", "0..255", "-1..1")
 BYTES = 1 / 100
 """A first layer that multiplies by less takes bytes: of 255 it makes at most 2.55, and of 1 next to nothing."""
-IDLE = {"InputLayer", "Identity", "Dropout", "GaussianNoise", "GaussianDropout"}
+IDLE = {"Identity", "Dropout", "GaussianNoise", "GaussianDropout"}
 """Layers that do nothing when a network answers, as do those called Random...: augmentation."""
 
 
@@ -34,19 +35,19 @@ def told_range(network: Any) -> PixelRange | None:
     Args:
         network: keras.Model of one input.
     """
-    tensors = {id(network.inputs[0])}
-    while True:  # a Sequential may hold the same step twice
-        nodes = [(layer, node) for layer in network.layers for node in layer._inbound_nodes]
-        after = [(layer, node) for layer, node in nodes if tensors & {id(tensor) for tensor in node.input_tensors}]
-        if len({id(layer) for layer, _ in after}) != 1:
+    inputs = inputs_of(network)
+    steps = {step.name: step for step in as_graph(network).operations}
+    here = next(iter(inputs))
+    while True:
+        after = [name for name, before in inputs.items() if here in before]
+        if len(after) != 1:
             return None
-        layer = after[0][0]
-        kind = type(layer).__name__
-        if hasattr(layer, "layers"):
-            return told_range(layer)
+        here = after[0]
+        kind = type(steps[here]).__name__
+        if hasattr(steps[here], "layers"):
+            return told_range(steps[here])
         if kind not in IDLE and not kind.startswith("Random"):
-            return "0..255" if kind == "Rescaling" and 0 < np.max(layer.scale) < BYTES else None
-        tensors = {id(tensor) for _, node in after for tensor in node.output_tensors}
+            return "0..255" if kind == "Rescaling" and 0 < np.max(steps[here].scale) < BYTES else None
 
 
 def scaling(pixels: PixelRange, order: Order, channels: int) -> Scaling:
@@ -93,23 +94,35 @@ def without_softmax(network: Any) -> Any:
     """
     import keras
 
-    operation, node, _ = network.outputs[0]._keras_history
-    before = operation._inbound_nodes[node].input_tensors[0]
-    if hasattr(operation, "layers"):
-        inner = without_softmax(operation)
-        return network if inner is operation else keras.Model(network.inputs[0], inner(before), name=network.name)
-    kind = type(operation).__name__
-    if kind == "Softmax" or (kind == "Activation" and activation(operation) == "softmax"):
-        return keras.Model(network.inputs[0], before, name=network.name)
-    if activation(operation) == "softmax":
-        operation.activation = keras.activations.linear
-        return keras.Model(network.inputs[0], network.outputs[0], name=network.name)  # traced anew, if it was before
-    return network
+    graph = as_graph(network)
+    last = graph.operations[-1]
+    kind = type(last).__name__
+    instead: Callable[[Any], Any]
+    if hasattr(last, "layers"):
+        instead = without_softmax(last)
+        if instead is last:
+            return network
+    elif kind == "Softmax" or (kind == "Activation" and activation(last) == "softmax"):
+        instead = _as_it_is
+    elif activation(last) == "softmax":
+        last.activation = keras.activations.linear
+        return graph  # traced anew, if it was before
+    else:
+        return network
+
+    def call(step: Any, *args: Any, **kwargs: Any) -> Any:
+        return instead(args[0]) if step is last else step(*args, **kwargs)
+
+    return keras.models.clone_model(graph, clone_function=lambda step: step, call_function=call)
+
+
+def _as_it_is(logits: Any) -> Any:
+    return logits
 
 
 def last_activation(network: Any) -> str:
     """Keras' name of what a network puts its answers through; `linear` for none."""
-    operation = network.outputs[0]._keras_history.operation
-    if hasattr(operation, "layers"):
-        return last_activation(operation)
-    return "sigmoid" if type(operation).__name__ == "Sigmoid" else activation(operation)
+    last = as_graph(network).operations[-1]
+    if hasattr(last, "layers"):
+        return last_activation(last)
+    return "sigmoid" if type(last).__name__ == "Sigmoid" else activation(last)

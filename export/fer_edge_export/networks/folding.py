@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras import layers
 
 from fer_edge.errors import ModelError, one_line
-from fer_edge_export.networks.layers import PART
+from fer_edge_export.networks.layers import PART, as_graph, inputs_of
 
 KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 """Layers that are a kernel and a bias; one behind another class's back may compute something else."""
@@ -53,16 +53,15 @@ def folded(network: Any) -> Any:
         ModelError: A part of the network is subclassed, a layer is called twice or gives several tensors, or its
             configuration does not say how to make another.
     """
-    after = followers(network)
-    made: dict[int, Any] = {}
+    called: set[int] = set()
     names: set[str] = set()
 
-    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    def parted(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if is_identity(layer):
             return args[0]
-        if type(layer) is layers.BatchNormalization and id(args[0]) in made:
-            _fold(layer, made[id(args[0])])
-            return args[0]
+        if id(layer) in called:
+            raise ModelError(f"the layer {layer.name!r} is called more than once; {REFUSED}")
+        called.add(id(layer))
         first, *rest = _parts(layer, names)
         x = first(*args, **kwargs)
         if len(keras.tree.flatten(x)) != 1:
@@ -70,14 +69,40 @@ def folded(network: Any) -> Any:
         for part in rest:
             x = part(x)
         _set_weights(layer, [first, *rest])
-        follower = after[id(layer)]
-        kernel = (first, *rest)[-1]
-        if type(kernel) in KERNELS and len(follower) == 1 and type(follower[0]) is layers.BatchNormalization:
-            made[id(x)] = kernel
         return x
 
-    grey = keras.Input(network.input_shape[1:], name=network.inputs[0].name)
-    return keras.Model(grey, walk(network, grey, visit), name=network.name)
+    flat = rebuilt(network, parted)
+    inside = _folded_norms(flat)
+    return rebuilt(
+        flat, lambda layer, *args, **kwargs: args[0] if layer.name in inside else again(layer, *args, **kwargs)
+    )
+
+
+def _folded_norms(flat: Any) -> set[str]:
+    """Put every BatchNormalization that alone follows a kernel into that kernel; returns their names."""
+    steps = {step.name: step for step in flat.operations}
+    inside = set()
+    for name, after in followers(flat).items():
+        if type(steps[name]) in KERNELS and len(after) == 1 and type(steps[after[0]]) is layers.BatchNormalization:
+            _fold(steps[after[0]], steps[name])
+            inside.add(after[0])
+    return inside
+
+
+def rebuilt(network: Any, visit: Visit, front: Callable[[Any], Any] = lambda grey: grey) -> Any:
+    """Make a network of what `visit` puts in place of each layer, as `walk` has it, behind `front`."""
+    pixels = _checked_graph(network).inputs[0]
+    grey = keras.Input(pixels.shape[1:], name=pixels.name)
+    return keras.Model(grey, walk(network, front(grey), visit), name=network.name)
+
+
+def again(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a copy of a layer, which has its weights."""
+    copy = copied(layer)
+    x = copy(*args, **kwargs)
+    if isinstance(layer, layers.Layer):
+        copy.set_weights(layer.get_weights())
+    return x
 
 
 def walk(network: Any, value: Any, visit: Visit) -> Any:
@@ -85,7 +110,7 @@ def walk(network: Any, value: Any, visit: Visit) -> Any:
 
     Args:
         network: keras.Model.
-        value: What stands for the input: a keras.KerasTensor or anything else that `visit` takes.
+        value: keras.KerasTensor in place of the input.
         visit: Gives what stands for the layer's output.
 
     Returns:
@@ -94,41 +119,31 @@ def walk(network: Any, value: Any, visit: Visit) -> Any:
     Raises:
         ModelError: The network, or one inside it, is subclassed, or has several inputs or outputs.
     """
+    answer = value
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal answer  # the last layer that is called gives it
+        answer = walk(layer, args[0], visit) if isinstance(layer, keras.Model) else visit(layer, *args, **kwargs)
+        return answer
+
+    keras.models.clone_model(_checked_graph(network), value, clone_function=lambda layer: layer, call_function=call)
+    return answer
+
+
+def _checked_graph(network: Any) -> Any:
     inputs, outputs = (getattr(network, ends, None) or [] for ends in ("inputs", "outputs"))
     if len(inputs) != 1 or len(outputs) != 1 or type(network).call not in CALLS:
         raise ModelError(
             f"the network {network.name!r} is no graph of layers from one input to one output (it may be a subclass of "
             f"keras.Model); {REFUSED}"
         )
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        return walk(layer, args[0], visit) if isinstance(layer, keras.Model) else visit(layer, *args, **kwargs)
-
-    graph = keras.Model(inputs[0], outputs[0])  # of a Sequential, too
-    return graph._run_through_graph(value, operation_fn=lambda layer: layer, call_fn=call)
+    return as_graph(network)
 
 
-def followers(network: Any) -> dict[int, list[Any]]:
-    """The layers that take each layer's output, by the id of the latter; those that do nothing are looked through.
-
-    Raises:
-        ModelError: A layer is called twice.
-    """
-    after: dict[int, list[Any]] = {}
-
-    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_identity(layer):
-            return args[0]
-        if id(layer) in after:
-            raise ModelError(f"the layer {layer.name!r} is called more than once; {REFUSED}")
-        after[id(layer)] = []
-        for before in keras.tree.flatten((args, kwargs)):
-            if id(before) in after:
-                after[id(before)].append(layer)
-        return layer
-
-    walk(network, "input", visit)
-    return after
+def followers(network: Any) -> dict[str, list[str]]:
+    """Names of the layers that take the output of each, by its name, in a network without others inside."""
+    inputs = inputs_of(network)
+    return {name: [other for other, before in inputs.items() if name in before] for name in inputs}
 
 
 def copied(layer: Any, **changed: Any) -> Any:
@@ -162,7 +177,6 @@ def _parts(layer: Any, names: set[str]) -> list[Any]:
         wide = layers.DepthwiseConv2D(
             layer.kernel_size,
             depth_multiplier=layer.depth_multiplier,
-            use_bias=False,
             name=f"{name}{PART}depthwise",
             **shared,
         )
@@ -189,7 +203,7 @@ def _set_weights(layer: Any, parts: list[Any]) -> None:
     """Give the parts of a layer that have been called its weights; a bias that it lacks is zero."""
     weights = layer.get_weights() if isinstance(layer, layers.Layer) else []
     if type(layer) is layers.SeparableConv2D:
-        parts[0].set_weights(weights[:1])
+        parts[0].set_weights([weights[0], np.zeros(parts[0].bias.shape, np.float32)])
         parts, weights = parts[1:], weights[1:]
     wanted = len(parts[0].weights) if isinstance(parts[0], layers.Layer) else 0
     if len(weights) < wanted:

@@ -36,9 +36,7 @@ def load_network(path: Path) -> Any:
     if isinstance(network.input_shape, tuple) and isinstance(network.output_shape, tuple):
         return network
     with needs("train"), quiet():
-        import keras
-
-        return keras.Model(network.inputs[0], network.outputs[0], name=network.name)  # was a list or dict of one each
+        return as_graph(network)  # was a list or dict of one each
 
 
 def _complaint(network: Any) -> str | None:

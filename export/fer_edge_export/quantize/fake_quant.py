@@ -15,7 +15,7 @@ from keras import layers
 
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge.model.quantization import to_unit
-from fer_edge_export.networks.folding import KERNELS, copied, folded, followers, is_identity, walk
+from fer_edge_export.networks.folding import KERNELS, again, folded, followers, rebuilt
 from fer_edge_export.networks.layers import PART
 from fer_edge_export.quantize.calibrate import RangeRule
 
@@ -140,32 +140,20 @@ def quantised(network: Any, ranges: Mapping[str, tuple[float, float]], learning:
     Raises:
         ModelError: As `fer_edge_export.networks.folding.folded`.
     """
-    network = folded(network)
+
+    def behind(name: str, x: Any, learning: bool) -> Any:
+        return FakeQuant(*ranges[name], learning, name=f"{name}{PART}range")(x) if name in ranges else x
 
     def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        copy = copied(layer)
-        x = copy(*args, **kwargs)
-        if layer.name in ranges:
-            x = _behind(layer.name, ranges, learning and fixed_range(layer) is None)(x)
-        return x
+        return behind(layer.name, again(layer, *args, **kwargs), learning and fixed_range(layer) is None)
 
-    grey = keras.Input(network.input_shape[1:], name=network.inputs[0].name)
-    x = _behind(grey.name, ranges, False)(grey) if grey.name in ranges else grey
-    result = keras.Model(grey, walk(network, x, visit), name=network.name)
-    for layer in network.layers:
-        result.get_layer(layer.name).set_weights(layer.get_weights())
-    return result
+    return rebuilt(folded(network), visit, lambda grey: behind(grey.name, grey, False))
 
 
 def learned(network: Any) -> Ranges:
     """Read the ranges of a network that `quantised` made."""
     found = [layer for layer in network.layers if isinstance(layer, FakeQuant)]
     return {layer.name.removesuffix(f"{PART}range"): layer.ends() for layer in found}
-
-
-def _behind(name: str, ranges: Mapping[str, tuple[float, float]], learning: bool) -> FakeQuant:
-    lowest, highest = ranges[name]
-    return FakeQuant(lowest, highest, learning, name=f"{name}{PART}range")
 
 
 def fixed_range(layer: Any) -> tuple[float, float] | None:
@@ -178,16 +166,13 @@ def fixed_range(layer: Any) -> tuple[float, float] | None:
 def _places(network: Any) -> list[Any]:
     """Layers of a folded network whose output int8 gives a range of its own."""
     after = followers(network)
+    steps = {step.name: step for step in network.operations}
     found = []
-
-    def visit(layer: Any, *_: Any, **__: Any) -> Any:
-        following = after[id(layer)]
-        fused = type(layer) in FUSING and len(following) == 1 and _is_relu(following[0])
-        if not fused and type(layer) not in (*SAME_RANGE, *INWARD) and not is_identity(layer):
-            found.append(layer)
-        return layer
-
-    walk(network, "input", visit)
+    for name, step in steps.items():
+        following = [steps[other] for other in after[name]]
+        fused = type(step) in FUSING and len(following) == 1 and _is_relu(following[0])
+        if not fused and type(step) not in (*SAME_RANGE, *INWARD, layers.InputLayer):
+            found.append(step)
     return found
 
 

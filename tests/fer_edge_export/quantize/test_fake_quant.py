@@ -172,13 +172,18 @@ def int8(network: Any, pixels: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_folded_network_gives_the_same_answers(kind: str, built: Callable[[str], Any]) -> None:
+def test_folded_network_gives_the_same_answers_and_is_folded_once(kind: str, built: Callable[[str], Any]) -> None:
     from fer_edge_export.networks.folding import folded
 
     network = built(kind)
     pixels = faces(network)
+    once = folded(network)
+    twice = folded(once)
 
-    np.testing.assert_allclose(shown(folded(network), pixels), shown(network, pixels), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(shown(once, pixels), shown(network, pixels), rtol=1e-4, atol=1e-5)
+    assert [layer.name for layer in twice.layers] == [layer.name for layer in once.layers]
+    for weight, same in zip(twice.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, same)
 
 
 @pytest.mark.parametrize("kind", KINDS)
