@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -97,18 +97,18 @@ def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) 
             f"{folder} says what its network takes; --labels, --pixels, --colour and --crop-scale are for a .keras "
             "file outside a run folder"
         )
-    config = {} if alone else _read_config(folder)
-    source = config.get("source", {})
+    config = None if alone else _read_config(folder)
+    source = config.source if config else {}
     seen = read_seen(folder, source)
     training, heldout = _run_faces(folder) if data is None else _other_faces(data, source, seen)
-    classes = tuple(config.get("classes", training.classes))
+    classes = config.classes if config else training.classes
     network = run if is_file else folder / f"{weights}.keras"
     temperature = None
     if config and network.name == "best.keras" and (folder / "metrics.json").is_file():
         temperature = read_json(folder / "metrics.json", "").get("temperature")
     return Inputs(
         network=network,
-        name=config["network"]["name"] if config else None,
+        name=config.network if config else None,
         training=training.with_classes(classes),
         heldout=heldout.with_classes(classes),
         temperature=None if temperature is None else float(temperature),
@@ -126,13 +126,21 @@ def _is_run(folder: Path) -> bool:
     return path.is_file() and {"classes", "source"} & read_json(path, "").keys() != set()
 
 
-def _read_config(run: Path) -> dict[str, Any]:
+class _Config(NamedTuple):
+    """What a run folder's config.json says."""
+
+    classes: tuple[str, ...]
+    network: str
+    source: dict[str, Any]
+
+
+def _read_config(run: Path) -> _Config:
     config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
     if config.get("task") == "detect":
         raise DataError(f"{run}: a face detector's run, of an older fer-edge; detectors are not trained any more")
     try:
-        classes = [str(label) for label in config["classes"]]
-        return {"classes": classes, "network": {"name": str(config["network"]["name"])}, "source": config["source"]}
+        classes = tuple(str(label) for label in config["classes"])
+        return _Config(classes, str(config["network"]["name"]), config["source"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{run / 'config.json'} is not that of a training run ({error})") from error
 

@@ -7,7 +7,20 @@ import keras
 from keras import layers
 
 from fer_edge_export.detector.weights import HEADS, Pair, Weights
-from fer_edge_export.networks.upsampling import Enlarge
+
+
+class Enlarge(layers.Layer):
+    """What `UpSampling2D(2)` does, (n, rows, columns, channels) to (n, 2 rows, 2 columns, channels), by its neighbours.
+
+    Keras' own layer becomes eight operators that XNNPACK leaves to slower kernels, with the map's size written into
+    them; this becomes two (CONCATENATION, DEPTH_TO_SPACE) that it runs, for maps of any size.
+    """
+
+    def call(self, maps: Any) -> Any:
+        """Write each value four times."""
+        import tensorflow as tf
+
+        return tf.nn.depth_to_space(tf.concat([maps] * 4, axis=-1), 2)
 
 
 class Clip(layers.Layer):

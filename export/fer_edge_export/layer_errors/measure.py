@@ -18,15 +18,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels, with_channels
+from fer_edge.model.quantization import Floats
 from fer_edge_export.flatbuffer import Graph, Runner, Values
 from fer_edge_export.networks.layers import PART, flat_layers
 from fer_edge_export.results import LayerError
 
-Floats = npt.NDArray[np.float32]
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
 """Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.model.quantization import Floats
 from fer_edge_export.networks.layers import FRONT, activation, as_graph, inputs_of
 from fer_edge_export.settings import Order, PixelRange
 
-Floats = npt.NDArray[np.float32]
 Scaling = tuple[Floats, Floats]
 """Kernel (channels of the picture, channels of the network) and bias of a 1x1 convolution on pixels in [0, 1]."""
 

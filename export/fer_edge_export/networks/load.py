@@ -10,7 +10,7 @@ from typing import Any
 
 from fer_edge.errors import DAMAGE, ModelError, needs
 from fer_edge.native_logs import quiet
-from fer_edge_export.networks.layers import flat_layers
+from fer_edge_export.networks.layers import as_graph, flat_layers
 from fer_edge_export.results import NetworkFacts
 
 WANTED = "fer-edge exports networks with input (None, size, size, 1) or (None, size, size, 3)"

@@ -16,12 +16,10 @@ from fer_edge.data.metrics import softmax
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels, with_channels
 from fer_edge.model.quantization import to_unit
-from fer_edge_export.accuracy.compare import divergences
+from fer_edge_export.accuracy.compare import Logits, divergences
 from fer_edge_export.networks.folding import KERNELS, folded
 from fer_edge_export.quantize.fake_quant import BATCH, FakeQuant, Ranges, learned, quantised, rounded
 from fer_edge_export.results import Learning
-
-Logits = npt.NDArray[np.float32]
 
 FEWEST = 100
 """Faces below which a tenth of them could not tell whether an epoch helped."""

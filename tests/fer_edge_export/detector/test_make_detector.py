@@ -290,3 +290,16 @@ def test_a_pair_that_is_scaled_between_its_convolutions_answers_the_same(weights
 def test_the_heads_are_the_last_three_pairs(weights: Weights) -> None:
     assert tuple(weights.pairs)[-3:] == HEADS
     assert {weights.pairs[head].depthwise.shape for head in HEADS} == {(3, 3, CHANNELS)}
+
+
+def test_a_map_is_enlarged_as_keras_does_it_in_operators_that_xnnpack_has() -> None:
+    import keras
+
+    from fer_edge_export.detector.network import Enlarge
+
+    maps = np.random.default_rng(0).random((2, 3, 5, 4), np.float32)
+    pictures = keras.Input((8, 8, 1))
+
+    np.testing.assert_array_equal(Enlarge()(maps), keras.layers.UpSampling2D(2)(maps))
+    network = keras.Model(pictures, Enlarge()(pictures))
+    assert operators(convert(network, RECIPES["float32"])).keys() == {"CONCATENATION", "DEPTH_TO_SPACE"}
