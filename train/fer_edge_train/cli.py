@@ -1,6 +1,5 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -88,10 +87,6 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(rich_help_panel=RUN_FOLDER, help="Go on with this run folder, by its own settings.")
     ] = None,
-    strategy: Annotated[
-        Literal["auto", "mirrored", "multiworker"],
-        typer.Option(help="Several GPUs of this machine, or the workers that TF_CONFIG names; auto: these, or one."),
-    ] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Fit a network; leaves a run folder with weights, settings, history, figures and pictures.
@@ -109,13 +104,15 @@ def train(
         raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
     if resume:
         _refuse_other_options(ctx)
-    if "TF_CONFIG" in os.environ or strategy == "mirrored":
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a lost worker TensorFlow has a page to say
     with needs("train"), quiet():
-        from fer_edge_train.strategy import taking_part
+        from fer_edge_train.processes import taking_part
         from fer_edge_train.training import fit
-    with taking_part(strategy) as place, place.folders(project, resume) as (project, resume):
-        run = fit.resume(resume) if resume else fit.train(_settings(ctx), project, name, exist_ok=exist_ok)
+    with taking_part(project, resume) as place:
+        run = (
+            fit.resume(place.resume)
+            if place.resume
+            else fit.train(_settings(ctx), place.project, name, exist_ok=exist_ok)
+        )
         if place.leads:
             fit.show(run)
             if json:
@@ -138,7 +135,7 @@ def _refuse_other_options(ctx: typer.Context) -> None:
     """Refuse what was typed beside --resume and would have no effect: silence would look like consent."""
     for option in ctx.command.params:
         name = option.name or ""
-        if name not in ("resume", "strategy", "json") and was_typed(name, ctx):
+        if name not in ("resume", "json") and was_typed(name, ctx):
             switched_off = option.secondary_opts and not ctx.params[name]
             flag = option.secondary_opts[0] if switched_off else option.opts[0]
             raise UsageError(f"{flag} cannot be changed by --resume; leave it out, or start a new run")

@@ -8,9 +8,10 @@ import keras
 
 from fer_edge.console import console
 from fer_edge.errors import DataError, FerEdgeError, UsageError
-from fer_edge_train.runs.folder import TENSORBOARD, Row, read_config, read_history
+from fer_edge_train.devices import OneResult, PartOfBatches, over_devices
+from fer_edge_train.processes import rank_and_count, watched
+from fer_edge_train.runs.folder import TENSORBOARD, Row, read_history
 from fer_edge_train.settings import TrainSettings
-from fer_edge_train.strategy import OneResult, PartOfBatches, Worker, here, watched
 from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.callbacks import Averaging, EpochProgress, Recorder
 from fer_edge_train.training.tensorboard import TensorBoardLogs
@@ -75,25 +76,17 @@ def fit_epochs(
     rows = read_history(run / "history.csv", score)[:epoch]
     if len(rows) < epoch:
         raise DataError(f"{run / 'history.csv'} lacks epochs that last.keras has; start a new run without --resume")
-    place = here()
-    recorder = Recorder(run, batches, rows, score=score, patience=patience, seed=seed + 1000 * place.rank)
+    recorder = Recorder(run, batches, rows, score=score, patience=patience, seed=seed)
     if epoch >= epochs or recorder.exhausted:
         return rows
     averaging = [Averaging(batches, resumed=epoch > 0)] if settings.ema > 0 else []  # first: the others see its weights
     logs = [TensorBoardLogs(run / TENSORBOARD, rows)] if settings.tensorboard else []
-    seen: keras.utils.PyDataset = batches
-    together = []
-    if isinstance(place, Worker):
-        digest = read_config(run)["source"].get("digest")
-        facts = (batches.batch, len(batches), network.count_params(), settings.ema, patience, seed)
-        place.agree(digest, epoch, epochs, *facts)
-        seen = PartOfBatches(batches, place.cluster)
-        place.join(network)
-        together = [OneResult(place)]
+    rank, count = rank_and_count()
     try:
-        with EpochProgress(epochs, batches) as shown, watched(run):
+        with EpochProgress(epochs, batches) as shown, watched(run), over_devices(batches.batch, tell=True) as devices:
+            together = [OneResult(devices)] if devices else []
             network.fit(
-                seen,
+                PartOfBatches(batches) if count > 1 else batches,
                 validation_data=validation,
                 validation_batch_size=512,
                 epochs=epochs,
@@ -103,7 +96,7 @@ def fit_epochs(
                 verbose=0,
             )
     except (KeyboardInterrupt, FerEdgeError) as error:
-        if place.leads and not isinstance(error, DataError):  # a loss that is no number would be none again
+        if rank == 0 and not isinstance(error, DataError):  # a loss that is no number would be none again
             console.print(f"to go on with this run: {resume_line(run)}")
         raise
     return recorder.rows

@@ -13,12 +13,14 @@ from fer_edge.data.faceset import FaceSet, drawing_order
 from fer_edge.data.metrics import fit_temperature, summary
 from fer_edge.data.provenance import write_seen
 from fer_edge.errors import DataError
-from fer_edge.files import read_json, write_json
+from fer_edge.files import read_json, sha256, write_json
 from fer_edge.model.quantization import to_input
 from fer_edge.options import filled
 from fer_edge.versions import installed
 from fer_edge_train.config_file import write_config_file
+from fer_edge_train.devices import over_devices
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
+from fer_edge_train.processes import agree, rank_and_count
 from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion, draw_history
 from fer_edge_train.settings import TrainSettings
@@ -56,6 +58,7 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
     validation(lessons, settings.protocol, settings.data)  # refused before there is a folder
     said = ask_teachers(lessons, settings)
     batches = training_batches(lessons, settings, said)
+    agree(*_common(lessons, settings))
     network = fresh_network(settings, batches)
     faces = lessons.faces
     run = new_run(project, name, exist_ok=exist_ok)
@@ -99,11 +102,21 @@ def _go_on(run: Path, config: dict[str, Any]) -> None:
             raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
     write_seen(run, lessons.seen, config["source"])  # a run that an older fer-edge made has none
     batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teacher else None)
-    if (run / "last.keras").exists():
-        network = load_network(run / "last.keras", to_train=True)
+    checkpoint = run / "last.keras"
+    agree(*_common(lessons, settings), sha256(checkpoint.read_bytes()) if checkpoint.exists() else None)
+    if checkpoint.exists():
+        keras.utils.set_random_seed(settings.seed)  # of weights that the file replaces: every process needs the same
+        with over_devices(batches.batch):
+            network = load_network(checkpoint, to_train=True)
     else:
         network = fresh_network(settings, batches)
     _fit(run, network, lessons, batches, settings)
+
+
+def _common(lessons: Lessons, settings: TrainSettings) -> tuple[object, object]:
+    """What is the same in every process that trains along; files may lie at another place in each."""
+    own = ("data", "teachers", "unlabelled", "reading", "tensorboard")
+    return lessons.faces.source, {name: value for name, value in asdict(settings).items() if name not in own}
 
 
 def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
@@ -120,16 +133,18 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
 def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
     """Make the network, compiled, as it stands before the first step on `batches`."""
     keras.utils.set_random_seed(settings.seed)
-    network = make_network(settings.network, len(batches.priors), settings.imgsz)
-    optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
-    network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
+    with over_devices(batches.batch):
+        network = make_network(settings.network, len(batches.priors), settings.imgsz)
+        optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
+        network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
     return network
 
 
 def _fit(run: Path, network: keras.Model, lessons: Lessons, batches: Batches, settings: TrainSettings) -> None:
     judged, truth = validation(lessons, settings.protocol, settings.data)
     rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(judged.faces), truth))
-    _report(run, lessons, rows, settings)
+    if rank_and_count()[0] == 0:
+        _report(run, lessons, rows, settings)
 
 
 def _report(run: Path, lessons: Lessons, rows: list[Row], settings: TrainSettings) -> None:
