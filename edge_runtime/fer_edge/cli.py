@@ -15,9 +15,8 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import fer_edge
-from fer_edge.commands import machine, run
+from fer_edge.commands import demo, machine, models, run, service
 from fer_edge.console import console
-from fer_edge.demo import cli as demo
 from fer_edge.errors import FerEdgeError
 from fer_edge.options import did_you_mean
 
@@ -100,8 +99,7 @@ def main(
     """Hold the options that stand before the command."""
 
 
-app.add_typer(run.app)
-app.add_typer(machine.app)
-app.add_typer(demo.app)
+for _module in (run, models, machine, service, demo):
+    app.add_typer(_module.app)
 for _entry in sorted(importlib.metadata.entry_points(group="fer_edge.commands"), key=lambda entry: entry.name):
     app.add_typer(_entry.load())

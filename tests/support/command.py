@@ -1,7 +1,7 @@
 """What the fixture `fer_edge` gives."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import typer
 
@@ -18,5 +18,5 @@ class Finished(NamedTuple):
 
 FerEdge = Callable[..., Finished]
 
-RUN: Any = cast(Any, typer.main.get_command(run.app)).commands["run"]
+RUN: Any = typer.main.get_command(run.app)
 """`fer-edge run`, as Click has it."""

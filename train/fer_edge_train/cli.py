@@ -105,8 +105,8 @@ def train(
     if resume:
         _refuse_other_options(ctx)
     with needs("train"), quiet():
-        from fer_edge_train.processes import taking_part
         from fer_edge_train.training import fit
+        from fer_edge_train.training.processes import taking_part
     with taking_part(project, resume) as place:
         run = (
             fit.resume(place.resume)

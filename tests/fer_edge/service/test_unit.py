@@ -164,7 +164,7 @@ def test_a_page_for_others_needs_a_token_that_stays(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_password_behind_a_flag_that_cannot_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = typer.main.get_command(run.app).commands["run"]
+    command = typer.main.get_command(run.app)
     (flag,) = [flag for flag in command.params if flag.name == "source"]
     monkeypatch.setattr(flag, "envvar", None)
 

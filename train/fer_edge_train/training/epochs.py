@@ -8,12 +8,12 @@ import keras
 
 from fer_edge.console import console
 from fer_edge.errors import DataError, FerEdgeError, UsageError
-from fer_edge_train.devices import OneResult, PartOfBatches, over_devices
-from fer_edge_train.processes import rank_and_count, watched
 from fer_edge_train.runs.folder import TENSORBOARD, Row, read_history
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.callbacks import Averaging, EpochProgress, Recorder
+from fer_edge_train.training.devices import OneResult, PartOfBatches, over_devices
+from fer_edge_train.training.processes import rank_and_count, watched
 from fer_edge_train.training.tensorboard import TensorBoardLogs
 
 

@@ -18,17 +18,17 @@ from fer_edge.model.quantization import to_input
 from fer_edge.options import filled
 from fer_edge.versions import installed
 from fer_edge_train.config_file import write_config_file
-from fer_edge_train.devices import over_devices
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
-from fer_edge_train.processes import agree, rank_and_count
 from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
 from fer_edge_train.runs.plots import draw_confusion, draw_history
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.class_union import by_data
+from fer_edge_train.training.devices import over_devices
 from fer_edge_train.training.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.training.losses import accuracy, training_loss
 from fer_edge_train.training.networks import make_network
+from fer_edge_train.training.processes import agree, rank_and_count
 from fer_edge_train.training.training_set import (
     Lessons,
     ask_teachers,

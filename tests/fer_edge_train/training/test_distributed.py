@@ -16,10 +16,9 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge.errors import UsageError
-from fer_edge_train import devices
-from fer_edge_train.processes import VARIABLES, Processes, read_processes
 from fer_edge_train.settings import TrainSettings
-from fer_edge_train.training import fit
+from fer_edge_train.training import devices, fit
+from fer_edge_train.training.processes import VARIABLES, Processes, read_processes
 from support.command import FerEdge
 
 pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
@@ -31,7 +30,7 @@ sys.modules["tensorflow"] = None  # not needed, and takes seconds
 import keras
 
 from fer_edge.cli import app
-from fer_edge_train import processes
+from fer_edge_train.training import processes
 from fer_edge_train.training import fit
 from fer_edge_train.training.batches import Batches
 

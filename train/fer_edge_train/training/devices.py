@@ -1,6 +1,6 @@
 """Training on several devices, by `keras.distribution.DataParallel` on the JAX backend.
 
-One process uses every device of its machine that JAX sees; `fer_edge_train.processes` brings those of others.
+One process uses every device of its machine that JAX sees; `fer_edge_train.training.processes` brings those of others.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import keras
 
 from fer_edge.console import console
 from fer_edge.errors import UsageError
-from fer_edge_train.processes import rank_and_count
 from fer_edge_train.training.batches import Batches
+from fer_edge_train.training.processes import rank_and_count
 
 
 class Devices(keras.distribution.DataParallel):
