@@ -51,7 +51,7 @@ def tiny_network(name, classes, size):
 
 def start(batches, epoch, start=Batches.start):
     if epoch == int(os.environ.get("DIES_IN_EPOCH", -1)):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(os.environ["DIES_BY"]))
     start(batches, epoch)
 
 
@@ -77,8 +77,10 @@ def free_address() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def start_two(folder: Path, *commands: list[object], dies: int | None = None) -> list["subprocess.Popen[str]"]:
-    """Start two processes, each with a command of its own or both with one; process `dies` is killed in epoch 2."""
+def start_two(
+    folder: Path, *commands: list[object], dies: int | None = None, by: int = signal.SIGKILL
+) -> list["subprocess.Popen[str]"]:
+    """Start two processes, each with a command of its own or both with one; process `dies` ends in epoch 2."""
     address = free_address()
     return [
         start(
@@ -86,6 +88,7 @@ def start_two(folder: Path, *commands: list[object], dies: int | None = None) ->
             *commands[rank % len(commands)],
             **dict(zip(VARIABLES, (address, 2, rank), strict=True)),
             DIES_IN_EPOCH=2 if rank == dies else -1,
+            DIES_BY=int(by),
         )
         for rank in range(2)
     ]
@@ -190,10 +193,14 @@ def test_a_killed_process_ends_the_others_with_one_line(killed: list[str]) -> No
     ]
 
 
-def test_a_killed_first_process_ends_the_others_with_one_line(bars: Path, tmp_path: Path) -> None:
+def test_a_first_process_that_is_terminated_ends_the_others_with_one_line(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     told = end(
-        *start_two(tmp_path, ["--data", bars, "--imgsz", 24, "--batch", 30, "--ema", 0], dies=0),
-        codes=(-signal.SIGKILL, 1),
+        *start_two(tmp_path, ["--data", bars, "--imgsz", 24, "--batch", 30, "--ema", 0], dies=0, by=signal.SIGTERM),
+        codes=(-signal.SIGTERM, 1),
     )
 
     assert [line for line in told[1].splitlines() if "epoch" not in line or "error" in line][1:] == [
@@ -201,6 +208,7 @@ def test_a_killed_first_process_ends_the_others_with_one_line(bars: Path, tmp_pa
         "error: another process is gone; start all of them again with --resume RUN, the run folder of process 0, "
         "which holds every whole epoch",
     ]
+    assert not list(temporary.iterdir()), "process 1 left its folder"
 
 
 def test_processes_with_different_settings_are_refused(command: list[object], tmp_path: Path) -> None:

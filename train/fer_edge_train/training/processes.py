@@ -124,6 +124,7 @@ def _own_folders(leads: bool, project: Path, resume: Path | None) -> Iterator[Pl
     if resume and not resume.is_dir():
         raise UsageError(f"{resume}: no such folder; every process must see the run folder that --resume names")
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as folder:
+        _temporary.append(folder)
         if resume:  # the first process may have begun to write
             unfinished = shutil.ignore_patterns(f"{TEMPORARY}*")
             resume = Path(shutil.copytree(resume, Path(folder) / "run", ignore=unfinished))
@@ -132,6 +133,8 @@ def _own_folders(leads: bool, project: Path, resume: Path | None) -> Iterator[Pl
 
 _last_words = ""
 """What is told where JAX aborts this process."""
+_temporary: list[str] = []
+"""Folders that vanish with this process, also there."""
 
 
 @contextmanager
@@ -153,6 +156,8 @@ def _joined(processes: Processes) -> Iterator[None]:
         while failing:  # the line is told already, and the main thread on its way out
             time.sleep(1)
         console.print(f"error: {_last_words}")
+        for folder in _temporary:
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(aborted)  # Python's own would wait for the main thread
@@ -160,6 +165,7 @@ def _joined(processes: Processes) -> Iterator[None]:
     with _descriptors_for_python_only():
         heed = signal.signal(signal.SIGINT, signal.SIG_DFL)  # JAX waits where Python hears no Ctrl-C
         try:
+            jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
             jax.distributed.initialize(
                 coordinator,
                 count,
