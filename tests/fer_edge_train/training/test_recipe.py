@@ -381,3 +381,16 @@ def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_
     assert len(written) == 28  # mean and variance of 14 normalisations
     for before, weight in zip(written, network.non_trainable_weights, strict=True):
         np.testing.assert_allclose(before, weight, rtol=1e-3, atol=1e-5)
+
+
+def test_networks_of_one_process_name_their_layers_alike(bars: Path) -> None:
+    settings = TrainSettings(data=(str(bars),), size=24)
+    batches = training_batches(read_lessons(settings), settings, None)
+
+    first, second = (fit.fresh_network(settings, batches) for _ in range(2))
+
+    assert [weight.path for weight in second.weights] == [weight.path for weight in first.weights]
+
+
+def test_keras_remembers_which_weights_are_in_place_where_resuming_sets_it() -> None:
+    assert keras.callbacks.SwapEMAWeights()._ema_weights_in_model is False  # private: `Averaging` sets it

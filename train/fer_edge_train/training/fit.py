@@ -132,6 +132,7 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
 
 def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
     """Make the network, compiled, as it stands before the first step on `batches`."""
+    keras.utils.clear_session()  # else the layers' names count on from an earlier network of this process
     keras.utils.set_random_seed(settings.seed)
     with over_devices(batches.batch):
         network = make_network(settings.network, len(batches.priors), settings.imgsz)
