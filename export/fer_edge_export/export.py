@@ -59,20 +59,33 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         temperature = _fit_temperature(float32, inputs.heldout, settings.protocol)
     validation = inputs.heldout.part("validation" if split == "testing" else "nothing")
     training = calibrating(inputs.training, judged)
-    rungs = climb(Subject(network, float32, training, validation, judged, temperature), settings)
+    subject = Subject(network, float32, training, validation, judged, temperature)
+    rungs = climb(subject, settings)
+    heldout = HeldOut(split, settings.protocol if judged.voted else "one label per face")
+    report = _report(run, inputs, subject, heldout, rungs)
+    folder = out or inputs.folder
+    flatbuffers = {"float32": float32, report.recipe: rungs[-1].flatbuffer}
+    report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
+    write_bytes(folder / "export_report.html", as_page(report, judged))
+    write_seen(folder, inputs.seen, inputs.source)
+    return folder, report
+
+
+def _report(run: Path, inputs: Inputs, subject: Subject, heldout: HeldOut, rungs: list[Rung]) -> ExportReport:
+    """Put together what was found out; the files are not there yet."""
     last = rungs[-1]
     gate = last.gate
     if inputs.foreign:
         gate = replace(gate, findings=(*near_chance(last.comparison.float32), *inputs.findings, *gate.findings))
-    errors, advised = _weak_points(network, float32, last, judged)
-    report = ExportReport(
+    errors, advised = _weak_points(subject, last)
+    return ExportReport(
         run=str(run),
         weights=inputs.network.name,
-        network=facts(network, inputs.name or network.name),
+        network=facts(subject.network, inputs.name or subject.network.name),
         recipe=last.attempt.recipe,
-        heldout=HeldOut(split, settings.protocol if judged.voted else "one label per face"),
+        heldout=heldout,
         calibration=last.calibration,
-        temperature=temperature,
+        temperature=subject.temperature,
         uncertain_below=Contract.uncertain_below,
         gate=gate,
         comparison=last.comparison,
@@ -84,16 +97,11 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         made_with=installed(PACKAGES),
         files={},
     )
-    folder = out or inputs.folder
-    flatbuffers = {"float32": float32, report.recipe: last.flatbuffer}
-    report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
-    write_bytes(folder / "export_report.html", as_page(report, judged))
-    write_seen(folder, inputs.seen, inputs.source)
-    return folder, report
 
 
-def _weak_points(network: Any, float32: bytes, last: Rung, judged: FaceSet) -> tuple[list[LayerError], list[str]]:
+def _weak_points(subject: Subject, last: Rung) -> tuple[list[LayerError], list[str]]:
     """Measure where quantisation hurts, and say what to do about it."""
+    network, float32, judged = subject.network, subject.float32, subject.judged
     if last.flatbuffer == float32:
         return [], []
     if last.network is not None:  # tensors have other names, and perhaps weights, than in the network as it was
