@@ -58,7 +58,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class FollowSettings:
+class TrackingSettings:
     """Which faces are followed, and how often they are looked for.
 
     Raises:
@@ -82,7 +82,7 @@ class FollowSettings:
         check(self)
 
 
-USUAL = FollowSettings()
+DEFAULT_TRACKING = TrackingSettings()
 FACES, OUTPUTS = "Faces", "Outputs"
 """Panels of `run --help`."""
 
@@ -133,7 +133,7 @@ class RunSettings:
         float | None,
         Option(0, 1, panel=FACES, help="Score from which on something is a face; default: the detector's own."),
     ] = None
-    follow: Annotated[FollowSettings, Option(panel=FACES)] = USUAL
+    tracking: Annotated[TrackingSettings, Option(panel=FACES)] = DEFAULT_TRACKING
     smooth: Annotated[
         bool, Option(panel=FACES, help="Smooth expressions over time, or name each frame's by itself.")
     ] = True
@@ -198,7 +198,7 @@ class RunSettings:
         return self.preview or self.show
 
     def __post_init__(self) -> None:
-        if self.blur and (self.follow.max_faces is not None or self.follow.min_face):
+        if self.blur and (self.tracking.max_faces is not None or self.tracking.min_face):
             raise UsageError(
                 "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
                 "shown: leave these two out, or --blur"

@@ -9,7 +9,7 @@ import numpy as np
 from fer_edge.console import console
 from fer_edge.data.faceset import FaceSet, Protocol
 from fer_edge.data.metrics import fit_temperature
-from fer_edge.data.provenance import write_seen
+from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError
 from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
@@ -22,9 +22,9 @@ from fer_edge_export.layer_errors.measure import FACES, layer_errors
 from fer_edge_export.microcontroller.c_array import c_header
 from fer_edge_export.networks.load import facts, load_network
 from fer_edge_export.quantize.calibrate import apart_from
-from fer_edge_export.quantize.candidates import Subject, answers
+from fer_edge_export.quantize.candidates import ExportedNetwork, answers
 from fer_edge_export.quantize.convert import convert
-from fer_edge_export.quantize.ladder import Rung, climb
+from fer_edge_export.quantize.ladder import TriedRecipe, try_recipes
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import as_page
 from fer_edge_export.report.text import as_markdown
@@ -59,33 +59,35 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         temperature = _fit_temperature(float32, inputs.heldout, settings.protocol)
     validation = inputs.heldout.part("validation" if split == "testing" else "nothing")
     training = calibrating(inputs.training, judged)
-    subject = Subject(network, float32, training, validation, judged, temperature)
-    rungs = climb(subject, settings)
+    exported = ExportedNetwork(network, float32, training, validation, judged, temperature)
+    rungs = try_recipes(exported, settings)
     heldout = HeldOut(split, settings.protocol if judged.voted else "one label per face")
-    report = _report(run, inputs, subject, heldout, rungs)
+    report = _report(run, inputs, exported, heldout, rungs)
     folder = out or inputs.folder
     flatbuffers = {"float32": float32, report.recipe: rungs[-1].flatbuffer}
     report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
     write_bytes(folder / "export_report.html", as_page(report, judged))
-    write_seen(folder, inputs.seen, inputs.source)
+    write_used_pictures(folder, inputs.seen, inputs.source)
     return folder, report
 
 
-def _report(run: Path, inputs: Inputs, subject: Subject, heldout: HeldOut, rungs: list[Rung]) -> ExportReport:
+def _report(
+    run: Path, inputs: Inputs, exported: ExportedNetwork, heldout: HeldOut, rungs: list[TriedRecipe]
+) -> ExportReport:
     """Put together what was found out; the files are not there yet."""
     last = rungs[-1]
     gate = last.gate
     if inputs.foreign:
         gate = replace(gate, findings=(*near_chance(last.comparison.float32), *inputs.findings, *gate.findings))
-    errors, advised = _weak_points(subject, last)
+    errors, advised = _weak_points(exported, last)
     return ExportReport(
         run=str(run),
         weights=inputs.network.name,
-        network=facts(subject.network, inputs.name or subject.network.name),
+        network=facts(exported.network, inputs.name or exported.network.name),
         recipe=last.attempt.recipe,
         heldout=heldout,
         calibration=last.calibration,
-        temperature=subject.temperature,
+        temperature=exported.temperature,
         uncertain_below=Contract.uncertain_below,
         gate=gate,
         comparison=last.comparison,
@@ -99,9 +101,9 @@ def _report(run: Path, inputs: Inputs, subject: Subject, heldout: HeldOut, rungs
     )
 
 
-def _weak_points(subject: Subject, last: Rung) -> tuple[list[LayerError], list[str]]:
+def _weak_points(exported: ExportedNetwork, last: TriedRecipe) -> tuple[list[LayerError], list[str]]:
     """Measure where quantisation hurts, and say what to do about it."""
-    network, float32, judged = subject.network, subject.float32, subject.judged
+    network, float32, judged = exported.network, exported.float32, exported.judged
     if last.flatbuffer == float32:
         return [], []
     if last.network is not None:  # tensors have other names, and perhaps weights, than in the network as it was

@@ -32,7 +32,7 @@ from fer_edge_export.networks.adapt import (
 )
 from fer_edge_export.quantize.calibrate import choose_two
 from fer_edge_export.results import Figures
-from fer_edge_export.settings import Order, PixelRange, Stated, canonical
+from fer_edge_export.settings import ForeignNetworkSettings, Order, PixelRange, canonical
 
 TRIED = 300
 """Training faces on which other ranges and orders are tried."""
@@ -47,7 +47,7 @@ NEAR = 0.1
 nothing gives all faces one answer, so that its accuracy is the share of that class, but its mean recall is chance."""
 
 
-def adopt(network: Any, inputs: Inputs, stated: Stated) -> tuple[Any, Inputs]:
+def adopt(network: Any, inputs: Inputs, stated: ForeignNetworkSettings) -> tuple[Any, Inputs]:
     """Make a network that fer-edge did not train keep its contract.
 
     Args:
@@ -140,7 +140,7 @@ def best_order(truth: npt.NDArray[np.int64], answers: npt.NDArray[np.int64], cla
     return order.tolist(), float(counts[order, np.arange(classes)].sum() / max(len(truth), 1))
 
 
-def _missing(inputs: Inputs, stated: Stated, pixels: PixelRange | None, classes: int) -> str:
+def _missing(inputs: Inputs, stated: ForeignNetworkSettings, pixels: PixelRange | None, classes: int) -> str:
     """One line with the command to type."""
     wanted = [f"what its {classes} outputs are called, in their order"] if stated.labels is None else []
     wanted += ["which range its pixels had in training"] if pixels is None else []
@@ -233,7 +233,7 @@ def _tried(network: Any, inputs: Inputs, pixels: PixelRange, order: Order) -> li
     return lines
 
 
-def _unproven(inputs: Inputs, stated: Stated) -> list[str]:
+def _unproven(inputs: Inputs, stated: ForeignNetworkSettings) -> list[str]:
     """Say what the faces cannot show."""
     lines = []
     if not (inputs.heldout.split == "validation").any():

@@ -9,11 +9,11 @@ import numpy as np
 
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet
-from fer_edge.data.provenance import Seen, read_seen, seen_in
+from fer_edge.data.provenance import UsedPictures, read_used_pictures, used_in
 from fer_edge.errors import DataError, ModelError, UsageError
 from fer_edge.files import read_json
 from fer_edge_export.networks.load import to_keras
-from fer_edge_export.settings import Stated, Weights
+from fer_edge_export.settings import ForeignNetworkSettings, Weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Inputs:
     """Fitted in training for these weights; None if it has to be fitted now."""
     source: dict[str, Any]
     """What the network was trained on (`FaceSet.source`); empty where nobody knows."""
-    seen: Seen | None
+    seen: UsedPictures | None
     """The pictures that it was trained and chosen on; None where nobody knows."""
     folder: Path
     """Where the export goes unless told otherwise."""
@@ -73,7 +73,7 @@ def refuse_other_formats(run: Path) -> None:
         raise ModelError(f"{run}: no .keras file; fer-edge exports those, and run folders of fer-edge train")
 
 
-def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) -> Inputs:
+def read_inputs(run: Path, data: Path | None, weights: Weights, stated: ForeignNetworkSettings) -> Inputs:
     """Read what `run`, a run folder or a `.keras` file, and `data`, another prepared set, hold.
 
     A `.keras` file in a run folder has the run's classes, name and training data. Of one elsewhere nothing is known but
@@ -92,14 +92,14 @@ def read_inputs(run: Path, data: Path | None, weights: Weights, stated: Stated) 
     alone = is_file and not _is_run(folder)
     if alone and data is None:
         raise UsageError(f"{run} comes without faces; type: {command_for(run)} --labels NAME1,NAME2,... --pixels 0..1")
-    if not alone and stated != Stated():
+    if not alone and stated != ForeignNetworkSettings():
         raise UsageError(
             f"{folder} says what its network takes; --labels, --pixels, --colour and --crop-scale are for a .keras "
             "file outside a run folder"
         )
     config = None if alone else _read_config(folder)
     source = config.source if config else {}
-    seen = read_seen(folder, source)
+    seen = read_used_pictures(folder, source)
     training, heldout = _run_faces(folder) if data is None else _other_faces(data, source, seen)
     classes = config.classes if config else training.classes
     network = run if is_file else folder / f"{weights}.keras"
@@ -152,11 +152,11 @@ def _run_faces(run: Path) -> tuple[FaceSet, FaceSet]:
     return FaceSet.load(run / "calibration.npz"), FaceSet.load(run / "heldout.npz")
 
 
-def _other_faces(data: Path, source: dict[str, Any], seen: Seen | None) -> tuple[FaceSet, FaceSet]:
+def _other_faces(data: Path, source: dict[str, Any], seen: UsedPictures | None) -> tuple[FaceSet, FaceSet]:
     """Divide another set into faces to calibrate with and faces to judge on, which the network must not have learnt."""
     faces = FaceSet.load(data)
     heldout = faces.take(faces.split != "training")
-    seen = seen_in(faces, source, seen)
+    seen = used_in(faces, source, seen)
     if seen is None:
         warn(f"cannot tell whether the network was trained on the held-out faces of {data}; int8 is judged on all")
         return faces.part("training"), heldout

@@ -43,7 +43,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Stated:
+class ForeignNetworkSettings:
     """What is said on the command line of a network that fer-edge did not train."""
 
     labels: Annotated[
@@ -95,4 +95,4 @@ class ExportSettings:
         Literal["majority", "all"], Option(help="Held-out faces that count, where people voted (FER+).")
     ] = "majority"
     c_array: Annotated[bool, Option(help="Write a C header for TensorFlow Lite Micro, too (int8).")] = False
-    stated: Annotated[Stated, Option(panel="Networks of others")] = Stated()
+    stated: Annotated[ForeignNetworkSettings, Option(panel="Networks of others")] = ForeignNetworkSettings()

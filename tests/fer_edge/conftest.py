@@ -24,9 +24,9 @@ from fer_edge.synthetic.render import clip, draw_face
 @pytest.fixture
 def about() -> Any:
     """What a live page says of its run."""
-    from fer_edge.preview.state import About
+    from fer_edge.preview.state import RunInfo
 
-    return About("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
+    return RunInfo("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
 
 
 @pytest.fixture
@@ -151,14 +151,14 @@ def listen() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
     """Makes sinks, and with each what it tells people."""
-    from fer_edge.sinks.mqtt import Mqtt
+    from fer_edge.sinks.mqtt import MqttSink
     from support.mosquitto import LABELS, TOPIC, Told
 
-    sinks: list[Mqtt] = []
+    sinks: list[MqttSink] = []
 
     def begin(broker: Any, clock: Callable[[], float] = time.monotonic) -> tuple[Any, Any]:
         told = Told()
-        sinks.append(Mqtt(broker, TOPIC, LABELS, told, "edge", pauses_s=(1, 1), clock=clock))
+        sinks.append(MqttSink(broker, TOPIC, LABELS, told, "edge", pauses_s=(1, 1), clock=clock))
         return sinks[-1], told
 
     yield begin

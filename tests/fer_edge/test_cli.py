@@ -301,9 +301,9 @@ def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
     program = (
         "import atexit, os, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
-        "import fer_edge.inspection.any_model\n"
+        "import fer_edge.inspection.models\n"
         "from fer_edge.cli import app\n"
-        "fer_edge.inspection.any_model.read_any = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
+        "fer_edge.inspection.models.read_any = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
         "app(['info'])"
     )

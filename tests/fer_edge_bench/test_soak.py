@@ -19,9 +19,9 @@ from studies.robustness import soak
 LEAKING = """
 import sys
 from fer_edge.cli import app
-from fer_edge.sinks.stdout import Lines
+from fer_edge.sinks.stdout import StdoutSink
 
-kept, opened, write = [], [], Lines.write
+kept, opened, write = [], [], StdoutSink.write
 
 
 def leak(self, result):
@@ -31,7 +31,7 @@ def leak(self, result):
     write(self, result)
 
 
-Lines.write = leak
+StdoutSink.write = leak
 app(sys.argv[1:])
 """
 

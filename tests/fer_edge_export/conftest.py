@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
-from fer_edge.data.provenance import Seen, write_seen
+from fer_edge.data.provenance import UsedPictures, write_used_pictures
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 
@@ -109,7 +109,7 @@ def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
         run.mkdir()
         config = {"classes": CLASSES, "network": {"name": "stripes"}, "source": SOURCE}
         (run / "config.json").write_text(json.dumps(config))
-        write_seen(run, Seen.of(stripes), SOURCE)
+        write_used_pictures(run, UsedPictures.of(stripes), SOURCE)
         (run / "metrics.json").write_text(json.dumps({} if temperature is None else {"temperature": temperature}))
         for name in ("best.keras", "last.keras"):
             (run / name).write_bytes(keras_file.read_bytes())

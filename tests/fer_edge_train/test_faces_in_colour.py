@@ -14,18 +14,18 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, UsageError
-from fer_edge.imaging.crop import crop_face, whole
+from fer_edge.imaging.crop import crop_face, whole_frame
 from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
-from fer_edge_train.data.fingerprints import look_at
+from fer_edge_train.data.fingerprints import fingerprints_of
 from fer_edge_train.data.leaks import leak_warning
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.evaluation.evaluate import Judged, evaluate, load_faces_for, load_judged
+from fer_edge_train.evaluation.evaluate import EvaluatedModel, evaluate, load_faces_for, load_model
 from fer_edge_train.prepare.check import check
-from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.kept_faces import KeptFaces
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from fer_edge_train.training.distillation import load_teachers
 from support.command import FerEdge
@@ -73,8 +73,8 @@ def as_tflite(folder: Path) -> Path:
 
 
 @pytest.fixture(params=[as_run, as_tflite])
-def model(request: pytest.FixtureRequest, tmp_path: Path) -> Judged:
-    return load_judged(request.param(tmp_path / "model"))
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> EvaluatedModel:
+    return load_model(request.param(tmp_path / "model"))
 
 
 def test_a_prepared_set_holds_the_crops_in_colour(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_prepared_set_holds_the_crops_in_colour(tmp_path: Path) -> None:
     assert faces.colour == "rgb"
     for face, name in zip(faces.faces, faces.names.tolist(), strict=True):
         frame_bgr = read_picture(root / name)
-        np.testing.assert_array_equal(face, crop_face(frame_bgr, whole(frame_bgr), SIZE, colour="rgb"))
+        np.testing.assert_array_equal(face, crop_face(frame_bgr, whole_frame(frame_bgr), SIZE, colour="rgb"))
 
 
 def test_red_comes_first(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_leaks_are_found_in_colour_and_drawn(tmp_path: Path) -> None:
 
 def test_a_face_looks_as_its_grey_does() -> None:
     frame_bgr = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
-    grey, rgb = (crop_face(frame_bgr, whole(frame_bgr), 48, colour=c) for c in ("grey", "rgb"))
+    grey, rgb = (crop_face(frame_bgr, whole_frame(frame_bgr), 48, colour=c) for c in ("grey", "rgb"))
 
-    for one, other in zip(look_at([0], [48.0], [grey]), look_at([0], [48.0], [rgb]), strict=True):
+    for one, other in zip(fingerprints_of([0], [48.0], [grey]), fingerprints_of([0], [48.0], [rgb]), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -160,7 +160,7 @@ def test_a_set_in_colour_is_looked_at_in_grey(tmp_path: Path) -> None:
     prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE, colour="rgb")
     faces = FaceSet.load(tmp_path / "set.npz")
 
-    rgb, grey = Kept.of_set(faces), Kept.of_set(replace(faces, faces=faces.grey))
+    rgb, grey = KeptFaces.of_set(faces), KeptFaces.of_set(replace(faces, faces=faces.grey))
 
     np.testing.assert_array_equal(rgb.marks, grey.marks)
     np.testing.assert_array_equal(rgb.brightness, grey.brightness)
@@ -210,7 +210,7 @@ def test_training_takes_grey_faces_only(fer_edge: FerEdge, tmp_path: Path) -> No
     assert result.stderr.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --imgsz 48")
 
 
-def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: Path, model: Judged) -> None:
+def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: Path, model: EvaluatedModel) -> None:
     root = colours(tmp_path / "data")
     prepare(root, tmp_path / "set.npz", size=SIZE, colour="rgb")
     prepare(root, tmp_path / "out", size=SIZE, colour="rgb")
@@ -220,7 +220,7 @@ def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: 
         assert (figures["n"], figures["accuracy"]) == (30, 1.0)
 
 
-def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: Judged) -> None:
+def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
     prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE)
 
     with pytest.raises(DataError, match=r"set\.npz holds grey faces, and RGB ones are needed"):

@@ -10,7 +10,7 @@ from fer_edge.detection.detector import Detection, Detector, Landmarks
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
 from fer_edge.synthetic.render import draw_face
-from fer_edge.tracking.tracker import Followed, Follower
+from fer_edge.tracking.tracker import FaceTracker, TrackedFace
 
 STEP = 1 / 25
 
@@ -69,11 +69,11 @@ def face(x: float, y: float, w: float = 90) -> Box:
     return Box(x - w / 2, y - h / 2, w, h)
 
 
-def ids(followed: Sequence[Followed]) -> list[int]:
+def ids(followed: Sequence[TrackedFace]) -> list[int]:
     return [one.id for one in followed]
 
 
-def still(follower: Follower, stage: Stage, frames: int, begin: float = 0.0) -> list[Followed]:
+def still(follower: FaceTracker, stage: Stage, frames: int, begin: float = 0.0) -> list[TrackedFace]:
     """Show the same picture for some frames."""
     frame_bgr, followed = stage.frame(), []
     for number in range(frames):

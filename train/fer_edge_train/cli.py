@@ -167,7 +167,7 @@ def evaluate(
     with needs("train"), quiet():
         from fer_edge_train.evaluation import evaluate as judge
 
-        judged = judge.load_judged(model)
+        judged = judge.load_model(model)
     with judge.evaluation_folder(project, name) as folder:
         chosen = judge.load_faces_for(judged, data, typed(DataSettings(), ctx), split)
         figures = {"data": str(data), **judge.evaluate(judged, chosen, protocol)}

@@ -15,7 +15,7 @@ import typer
 
 from fer_edge.console import print_json, progress
 from fer_edge.detection.detector import BUNDLED_DETECTORS, Detector, YuNet
-from fer_edge.imaging.crop import crop_face, whole
+from fer_edge.imaging.crop import crop_face, whole_frame
 from fer_edge.imaging.images import read_picture
 from fer_edge.recognition.classifier import Classifier
 from fer_edge_train.data.readers import read_table
@@ -42,11 +42,11 @@ def main(
     with progress() as bar:
         for picture, label in bar.track(rows, description="cropping"):
             frame = read_picture(table.root / picture)
-            boxes = {"as it comes": whole(frame)}
+            boxes = {"as it comes": whole_frame(frame)}
             for name, detector in detectors.items():
                 faces = detector.detect(frame)
                 found[name].append(bool(faces))
-                boxes[name] = faces[0].box if faces else whole(frame)
+                boxes[name] = faces[0].box if faces else whole_frame(frame)
             crops = [
                 crop_face(frame, box, contract.size, contract.crop_scale, contract.colour) for box in boxes.values()
             ]

@@ -27,11 +27,11 @@ from fer_edge.files import make_folder, write_json
 from fer_edge.imaging.crop import Box, overlap
 from fer_edge.imaging.images import Pixels, is_picture, read_picture
 from fer_edge.recognition.recognizer import Face, Recognizer
-from fer_edge.settings import FollowSettings
+from fer_edge.settings import TrackingSettings
 from fer_edge.sinks.video import new_video
 from fer_edge.sources import open_source
-from fer_edge.tracking.pipeline import Watcher
-from fer_edge.tracking.smoothing import CALM
+from fer_edge.tracking.pipeline import Pipeline
+from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING
 
 WIDTH, HEIGHT, FPS = 640, 480, 25
 HIT = 0.4
@@ -336,7 +336,7 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {"n": len(values), "median": round(float(middle), 3), "p5": round(float(low), 3)}
 
 
-def watched(film: Path, shots: list[Shot], watcher: Watcher, alone: list[list[Box]]) -> Tally:
+def watched(film: Path, shots: list[Shot], watcher: Pipeline, alone: list[list[Box]]) -> Tally:
     """Watch the film; `alone` is what the detector finds in each frame by itself."""
     tally, scene = Tally(), -1
     last: dict[int, Face] = {}
@@ -351,7 +351,7 @@ def watched(film: Path, shots: list[Shot], watcher: Watcher, alone: list[list[Bo
     return tally
 
 
-def delays(film: Path, shots: list[Shot], watcher: Watcher) -> list[float]:
+def delays(film: Path, shots: list[Shot], watcher: Pipeline) -> list[float]:
     """Seconds from when a new expression outweighs the old one until it is named, where each frame alone names it."""
     begun, taken = 0.0, {}
     for frame, shot in zip(open_source(str(film)), shots, strict=True):
@@ -387,10 +387,10 @@ def main(
     report["found_frame_by_frame"] = round(statistics.mean(hits), 4)
     report["strangers_frame_by_frame"] = round(statistics.mean(map(strangers, shots, alone)), 3)
     for every in (1, 3, 5, 10):
-        tally = watched(film, shots, Watcher(recognizer, FollowSettings(detect_every=every)), alone)
+        tally = watched(film, shots, Pipeline(recognizer, TrackingSettings(detect_every=every)), alone)
         report[f"detect_every_{every}"] = tally.report(len(shots), cuts, people)
-    for name, smooth in (("before", None), ("after", CALM)):
-        taken = delays(film, shots, Watcher(recognizer, FollowSettings(detect_every=1), smooth))
+    for name, smooth in (("before", None), ("after", DEFAULT_SMOOTHING)):
+        taken = delays(film, shots, Pipeline(recognizer, TrackingSettings(detect_every=1), smooth))
         report[f"delay_s_{name}"] = [round(value, 2) for value in taken]
     write_json(out / "clip.json", report)
     print_json(report)

@@ -24,7 +24,7 @@ from fer_edge.imaging.crop import Box, crop_face, overlap
 from fer_edge.imaging.images import Pixels, read_picture
 from fer_edge.recognition.classifier import Classifier
 from fer_edge.sources import open_source
-from fer_edge.tracking.tracker import Follower
+from fer_edge.tracking.tracker import FaceTracker
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import assign
@@ -96,7 +96,7 @@ def judged(root: Path, classifier: Classifier, detector: YuNet) -> dict[str, Any
 
 def flicker(film: Path, classifier: Classifier, detector: YuNet) -> dict[str, Any]:
     """How often the answer for a followed face differs from that of the frame before, both ways."""
-    follower = Follower(detector, detect_every=3)
+    follower = FaceTracker(detector, detect_every=3)
     seen: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for frame in open_source(str(film)):
         for one in follower.step(frame.bgr, frame.t):

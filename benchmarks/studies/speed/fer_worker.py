@@ -50,10 +50,10 @@ def use_fer_edge_follow() -> Callable[[Any], Boxes]:
 
     from fer_edge import Recognizer
     from fer_edge.sources import Frame
-    from fer_edge.tracking.pipeline import Watcher
+    from fer_edge.tracking.pipeline import Pipeline
 
     cv2.setNumThreads(1)
-    watcher, numbers = Watcher(Recognizer()), iter(range(sys.maxsize))
+    watcher, numbers = Pipeline(Recognizer()), iter(range(sys.maxsize))
 
     def watch(frame_bgr: Any) -> Boxes:
         number = next(numbers)

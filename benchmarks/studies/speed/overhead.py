@@ -29,12 +29,12 @@ from fer_edge.console import console, print_json
 from fer_edge.files import write_json
 from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.recognizer import Recognizer
-from fer_edge.settings import FollowSettings
+from fer_edge.settings import TrackingSettings
 from fer_edge.sinks.stdout import as_json
 from fer_edge.sources import Frame, Source
-from fer_edge.sources.reader import Live
+from fer_edge.sources.reader import LiveReader
 from fer_edge.synthetic.render import clip
-from fer_edge.tracking.pipeline import DETECT_EVERY, Watcher
+from fer_edge.tracking.pipeline import DETECT_EVERY, Pipeline
 from fer_edge_bench.machine import describe
 
 FPS = 30.0
@@ -51,7 +51,7 @@ def swaying(pictures: list[Pixels], wait: Callable[[int], None]) -> Iterator[Fra
 
 def measured(pictures: list[Pixels], every: int, frames: int, *, paced: bool) -> dict[str, Any]:
     """Watch `frames` frames, and some before that do not count, with a detection every so many frames."""
-    watcher = Watcher(Recognizer(), FollowSettings(detect_every=every))
+    watcher = Pipeline(Recognizer(), TrackingSettings(detect_every=every))
     taken: dict[str, list[float]] = defaultdict(list)
     asked, begun = Semaphore(), time.perf_counter()
 
@@ -62,7 +62,7 @@ def measured(pictures: list[Pixels], every: int, frames: int, *, paced: bool) ->
             asked.acquire()
 
     source = Source("drawn", True, lambda: swaying(pictures, wait))
-    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), Live(source, console.print) as reading:
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), LiveReader(source, console.print) as reading:
         for frame in islice(reading, frames + 30):
             handed_over = time.perf_counter()
             result = watcher.step(frame, reading.dropped)

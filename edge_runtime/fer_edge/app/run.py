@@ -16,23 +16,23 @@ from fer_edge.errors import UsageError, needs
 from fer_edge.model.contract import ModelFile, read_model
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.recognition.recognizer import Recognizer
-from fer_edge.settings import USUAL, FollowSettings, RunSettings, View
+from fer_edge.settings import DEFAULT_TRACKING, RunSettings, TrackingSettings, View
 from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import legend
 from fer_edge.sinks.blur import Blur
-from fer_edge.sinks.csv_file import Table
-from fer_edge.sinks.fan_out import Several
+from fer_edge.sinks.csv_file import CsvSink
+from fer_edge.sinks.fan_out import FanOut
 from fer_edge.sinks.mqtt_broker import parsed_broker, usual_topic
 from fer_edge.sinks.on_change import OnChange
-from fer_edge.sinks.stdout import Lines
-from fer_edge.sinks.threaded import Background
-from fer_edge.sinks.video import Saver
+from fer_edge.sinks.stdout import StdoutSink
+from fer_edge.sinks.threaded import ThreadedSink
+from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Source, find_source, logged, masked
 from fer_edge.sources.frame import Tell
 from fer_edge.sources.playback import paced
-from fer_edge.sources.reader import Direct, Live, frames
-from fer_edge.tracking.pipeline import Result, Watcher
-from fer_edge.tracking.smoothing import CALM, SmoothSettings
+from fer_edge.sources.reader import LiveReader, SequentialReader, frames
+from fer_edge.tracking.pipeline import Pipeline, Result
+from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING, SmoothingSettings
 
 
 def run(settings: RunSettings, *, json: bool = False) -> bool:
@@ -51,27 +51,29 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     source = _found(settings)
     model = read_model(settings.model or BUNDLED)
     detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
-    follow = settings.follow
-    if settings.blur and follow.detect_every is None:  # who comes between two detections would be shown
-        follow = replace(follow, detect_every=1)
-    watcher = Watcher(Recognizer(model, detector, settings.threads), follow, CALM if settings.smooth else None)
-    if watcher.chosen:
-        console.print(watcher.chosen)
-    sinks = Several(warn, live=source.live)
-    tally = Tally()
-    saver = None
+    tracking = settings.tracking
+    if settings.blur and tracking.detect_every is None:  # who comes between two detections would be shown
+        tracking = replace(tracking, detect_every=1)
+    pipeline = Pipeline(
+        Recognizer(model, detector, settings.threads), tracking, DEFAULT_SMOOTHING if settings.smooth else None
+    )
+    if pipeline.chosen:
+        console.print(pipeline.chosen)
+    sinks = FanOut(warn, live=source.live)
+    tally = RunSummary()
+    writer = None
     with ended_by_sigterm(), ExitStack() as page:
         try:
             with frames(source, console.print) as reading, closing(sinks):
-                saver = _open_sinks(settings, source, model, sinks, page, json=json)
+                writer = _open_sinks(settings, source, model, sinks, page, json=json)
                 blur = Blur() if settings.blur else None
-                for result in results(reading, watcher):
+                for result in results(reading, pipeline):
                     sinks.write(blur.step(result) if blur else result)
                     tally.add(result)
         except (KeyboardInterrupt, _Terminated):
-            tally.tell(watcher, saver, sinks)
+            tally.tell(pipeline, writer, sinks)
             raise
-        tally.tell(watcher, saver, sinks)
+        tally.tell(pipeline, writer, sinks)
         if settings.page and (settings.view.realtime or not source.live):
             console.print("the source has ended; the live page stays until Ctrl-C")
             with suppress(KeyboardInterrupt):
@@ -98,8 +100,8 @@ def stream(
     recognizer: Recognizer | None = None,
     *,
     view: View | None = None,
-    follow: FollowSettings = USUAL,
-    smooth: SmoothSettings | None = CALM,
+    tracking: TrackingSettings = DEFAULT_TRACKING,
+    smooth: SmoothingSettings | None = DEFAULT_SMOOTHING,
     tell: Tell = logged,
 ) -> Generator[Result, None, None]:
     """Watch a source: what `fer-edge run` does, as a generator. Closing it, or leaving its loop, closes the source.
@@ -121,7 +123,7 @@ def stream(
         source: As --source of `fer-edge run`, or a `fer_edge.sources.Source` of your own.
         recognizer: That nobody else uses meanwhile; None for one with the bundled models.
         view: How frames are asked for: size, rate, rotation ...
-        follow: Which faces are followed, and how often they are looked for.
+        tracking: Which faces are followed, and how often they are looked for.
         smooth: How calm an expression is; None for each frame by itself.
         tell: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
             latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
@@ -131,21 +133,21 @@ def stream(
             cannot be opened or read on.
     """
     found = find_source(source, view, tell) if isinstance(source, str) else source
-    return _streamed(found, Watcher(recognizer or Recognizer(), follow, smooth), tell)
+    return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), tell)
 
 
-def _streamed(source: Source, watcher: Watcher, tell: Tell) -> Generator[Result, None, None]:
+def _streamed(source: Source, pipeline: Pipeline, tell: Tell) -> Generator[Result, None, None]:
     with frames(source, tell) as reading:
-        yield from results(reading, watcher)
+        yield from results(reading, pipeline)
 
 
-def results(reading: Live | Direct, watcher: Watcher) -> Iterator[Result]:
+def results(reading: LiveReader | SequentialReader, pipeline: Pipeline) -> Iterator[Result]:
     """Look at every frame that is read."""
     for frame in reading:
-        yield watcher.step(frame, reading.dropped)
+        yield pipeline.step(frame, reading.dropped)
 
 
-class Tally:
+class RunSummary:
     """What a run came to. Pictures are not counted: each has its line."""
 
     def __init__(self) -> None:
@@ -162,16 +164,16 @@ class Tally:
         self._faces += sum(event.before is None and event.after is not None for event in result.events)
         self._dropped = result.dropped
 
-    def tell(self, watcher: Watcher, saver: Saver | None, sinks: Several) -> None:
+    def tell(self, pipeline: Pipeline, writer: AnnotatedWriter | None, sinks: FanOut) -> None:
         """Say it in a line, what a budget came to in another, and what was saved in a third."""
         if self._frames:
             rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
             console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
-            if watcher.pace:
-                console.print(watcher.pace.text)
-        if saver and "--save" not in sinks.failed:
-            count = len(saver.written)
-            console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {saver.folder}")
+            if pipeline.pace:
+                console.print(pipeline.pace.text)
+        if writer and "--save" not in sinks.failed:
+            count = len(writer.written)
+            console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {writer.folder}")
 
 
 class _Terminated(BaseException):
@@ -204,36 +206,36 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def _open_sinks(
-    settings: RunSettings, source: Source, model: ModelFile, sinks: Several, page: ExitStack, *, json: bool
-) -> Saver | None:
-    """Open what was asked for; `page` closes the live page, and the Saver that is returned knows what was saved."""
-    labels, saver = model.contract.labels, None
+    settings: RunSettings, source: Source, model: ModelFile, sinks: FanOut, page: ExitStack, *, json: bool
+) -> AnnotatedWriter | None:
+    """Open what was asked for; `page` closes the live page; the writer that is returned knows what was saved."""
+    labels, writer = model.contract.labels, None
 
     def add_slow(name: str, sink: Sink) -> None:
-        sinks.add(name, Background(sink) if source.live else sink)  # what is no camera can wait
+        sinks.add(name, ThreadedSink(sink) if source.live else sink)  # what is no camera can wait
 
     if (settings.save or settings.page) and (told := legend(labels)):
         console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
-    add_slow("stdout", Lines(json=json))
+    add_slow("stdout", StdoutSink(json=json))
     if settings.save:
-        saver = Saver(settings.save, settings.view.vid_stride)
-        add_slow("--save", saver)
+        writer = AnnotatedWriter(settings.save, settings.view.vid_stride)
+        add_slow("--save", writer)
     if settings.csv:
-        add_slow("--csv", Table(settings.csv, labels))
+        add_slow("--csv", CsvSink(settings.csv, labels))
     if settings.on_change is not None:
         sinks.add("--on-change", OnChange(settings.on_change, warn))
     if settings.mqtt is not None:
         sinks.add("--mqtt", _open_mqtt(settings.mqtt, settings.mqtt_topic, source, model))
     if settings.page:
         sinks.add("--preview", _open_preview(settings, source, model, page))
-    return saver
+    return writer
 
 
 def _open_mqtt(address: str, topic: str | None, source: Source, model: ModelFile) -> Sink:
     with needs("mqtt"):
-        from fer_edge.sinks.mqtt import Mqtt
+        from fer_edge.sinks.mqtt import MqttSink
     name = model.contract.network.get("name", model.path.stem)
-    mqtt = Mqtt(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
+    mqtt = MqttSink(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
     if not source.live:
         mqtt.wait()
     return mqtt

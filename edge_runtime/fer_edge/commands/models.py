@@ -21,8 +21,8 @@ def info(model: ModelArgument = None, json: JsonOption = False) -> None:
     Example: fer-edge info runs/train/edge/export/model_int8.tflite
     """
     from fer_edge.console import console, print_json
-    from fer_edge.inspection.any_model import read_any
     from fer_edge.inspection.info import as_json, as_table
+    from fer_edge.inspection.models import read_any
 
     found = [read_any(path) for path in _models(model)]
     if json:
@@ -42,7 +42,7 @@ def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
     Example: fer-edge selftest runs/train/edge/export/model_int8.tflite
     """
     from fer_edge.console import console, print_json
-    from fer_edge.inspection.any_model import read_any, repeat_golden
+    from fer_edge.inspection.models import read_any, repeat_golden
     from fer_edge.inspection.selftest import as_json, as_text, check
 
     pairs = [(found, repeat_golden(found)) for found in map(read_any, _models(model))]

@@ -37,7 +37,7 @@ def service(
     from fer_edge.service import systemd as services
     from fer_edge.service.unit import unit_text
 
-    place = services.place(user=user)
+    place = services.unit_location(user=user)
     if action == "install":
         plan = services.plan(flags or [], place, get_command(run_app))
         if dry_run:

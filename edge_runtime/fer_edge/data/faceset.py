@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
-from fer_edge.imaging.images import Colour, Pixels, face_shape, grey_of
+from fer_edge.imaging.images import InputColour, Pixels, face_shape, grey_of
 
 Split = Literal["training", "validation", "testing"]
 Protocol = Literal["majority", "all"]
@@ -91,7 +91,7 @@ class FaceSet:
         return int(self.faces.shape[1])
 
     @property
-    def colour(self) -> Colour:
+    def colour(self) -> InputColour:
         """What the faces are: grey, or rgb."""
         return "grey" if self.faces.ndim == 3 else "rgb"
 

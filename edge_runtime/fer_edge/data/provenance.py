@@ -24,7 +24,7 @@ DIVISION = ("group", "split", "validation", "seed")
 
 
 @dataclass(frozen=True)
-class Seen:
+class UsedPictures:
     """Pictures that a network has met, as in `FaceSet.photos`."""
 
     training: npt.NDArray[np.uint64]
@@ -33,11 +33,11 @@ class Seen:
     """Those that its best epoch was chosen on."""
 
     @staticmethod
-    def of(faces: FaceSet) -> "Seen | None":
+    def of(faces: FaceSet) -> "UsedPictures | None":
         """Those of a whole data set, by its splits; None where the set does not tell its pictures."""
         if not faces.tells_photos:
             return None
-        return Seen(*(np.unique(faces.part(split).photos) for split in ("training", "validation")))
+        return UsedPictures(*(np.unique(faces.part(split).photos) for split in ("training", "validation")))
 
     def roles(self, faces: FaceSet) -> npt.NDArray[np.str_]:
         """What each face was to the network, (n,): training, validation, or "" where it never met the picture."""
@@ -45,7 +45,7 @@ class Seen:
         return np.where(np.isin(faces.photos, self.training), "training", chosen)
 
 
-def write_seen(folder: Path, seen: Seen | None, source: dict[str, Any]) -> None:
+def write_used_pictures(folder: Path, seen: UsedPictures | None, source: dict[str, Any]) -> None:
     """Write `seen` beside the weights or models in `folder`, or remove what another network left there.
 
     Args:
@@ -60,8 +60,8 @@ def write_seen(folder: Path, seen: Seen | None, source: dict[str, Any]) -> None:
         np.savez(stream, training=seen.training, validation=seen.validation, source=np.array(_as_text(source)))
 
 
-def read_seen(folder: Path, source: dict[str, Any]) -> Seen | None:
-    """Read what `write_seen` wrote; None where there is nothing, or it is of a network with other training data.
+def read_used_pictures(folder: Path, source: dict[str, Any]) -> UsedPictures | None:
+    """Read what `write_used_pictures` wrote; None where nothing was, or of a network with other training data.
 
     Raises:
         DataError: The file is damaged.
@@ -72,12 +72,12 @@ def read_seen(folder: Path, source: dict[str, Any]) -> Seen | None:
     try:
         with np.load(path, allow_pickle=False) as columns:
             own = str(columns["source"]) == _as_text(source)
-            return Seen(columns["training"], columns["validation"]) if own else None
+            return UsedPictures(columns["training"], columns["validation"]) if own else None
     except DAMAGE as error:
         raise DataError(f"{path} is damaged; write it again: fer-edge train --resume RUN") from error
 
 
-def seen_in(faces: FaceSet, source: dict[str, Any], seen: Seen | None) -> Seen | None:
+def used_in(faces: FaceSet, source: dict[str, Any], seen: UsedPictures | None) -> UsedPictures | None:
     """Find what a network has met, to ask it about `faces`; None where that cannot be known.
 
     Without `seen`, it is known only where `faces` is the network's own data set, whole and divided as it was then.
@@ -90,7 +90,7 @@ def seen_in(faces: FaceSet, source: dict[str, Any], seen: Seen | None) -> Seen |
     if not faces.tells_photos:
         return None
     if seen is None and faces.source.get("digest") and _division(faces.source) == _division(source):
-        return Seen.of(faces)
+        return UsedPictures.of(faces)
     return seen
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.demo.pictures import annotated_frames, face_sheet
-from fer_edge.demo.results import judge_film, read_lines
+from fer_edge.demo.results import read_lines, summarise_video
 from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_text
@@ -166,7 +166,7 @@ def _benchmarked(settings: DemoSettings) -> str:
 
 
 def _filmed(settings: DemoSettings) -> str:
-    film = judge_film(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
+    film = summarise_video(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
     text = (
         f"{film.frames} frames show {film.drawn} faces. The bundled detector, trained on photos, found {film.found}; "
         f"of those the model named {film.right} as they were drawn and called {film.uncertain} uncertain. "

@@ -13,7 +13,7 @@ SAME_FACE = 0.4
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoSummary:
     """How `fer-edge run` did on the drawn film, whose faces are known."""
 
     frames: int
@@ -38,7 +38,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
 
 
-def judge_film(answers: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Film:
+def summarise_video(answers: list[dict[str, Any]], truth: list[dict[str, Any]]) -> VideoSummary:
     """Compare what `run` said of each frame with what was drawn.
 
     Args:
@@ -55,4 +55,4 @@ def judge_film(answers: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Fi
             found += 1
             right += best["label"] == face["expression"]
             uncertain += best["label"] == "uncertain"
-    return Film(len(answers), sum(len(drawn["faces"]) for drawn in truth), found, right, uncertain)
+    return VideoSummary(len(answers), sum(len(drawn["faces"]) for drawn in truth), found, right, uncertain)

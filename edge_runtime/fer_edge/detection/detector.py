@@ -11,7 +11,7 @@ from fer_edge.detection.detector_contract import DetectorModel, fitted, map_shap
 from fer_edge.detection.yunet import Faces, decode
 from fer_edge.device.processor import detector_recipe
 from fer_edge.errors import UsageError
-from fer_edge.imaging.crop import Box, whole
+from fer_edge.imaging.crop import Box, whole_frame
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.interpreter import Engine
 
@@ -156,7 +156,7 @@ class WholeFrame(Detector):
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
         """Take the whole (height, width, 3) uint8 BGR frame for a face."""
-        return [Detection(whole(frame_bgr), 1.0)]
+        return [Detection(whole_frame(frame_bgr), 1.0)]
 
 
 def make_detector(

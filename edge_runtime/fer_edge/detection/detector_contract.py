@@ -19,11 +19,11 @@ from fer_edge.model.package import (
     array,
     damaged,
     facts,
+    integer,
     number,
     pictures,
     read_packed,
     text,
-    whole,
     write_packed,
 )
 
@@ -196,7 +196,7 @@ def as_detector(packed: Packed) -> DetectorFile:
 
 def _side(document: dict[str, Any], name: str) -> int:
     """Take a side of the input out of metadata.json."""
-    side = whole(document, name, SHORTEST_SIDE, LARGEST_SIDE)
+    side = integer(document, name, SHORTEST_SIDE, LARGEST_SIDE)
     if side % MULTIPLE:
         raise ValueError(f"{name} {side} is no multiple of {MULTIPLE}")
     return side

@@ -12,10 +12,10 @@ from fer_edge.errors import DataError
 from fer_edge.files import write_bytes
 
 Pixels = npt.NDArray[np.uint8]
-Colour = Literal["grey", "rgb"]
+InputColour = Literal["grey", "rgb"]
 """What a network looks at; frames and files are BGR, as OpenCV has them."""
-CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3}
-COLOUR_NAMES: dict[Colour, str] = {"grey": "grey", "rgb": "RGB"}
+CHANNELS: dict[InputColour, int] = {"grey": 1, "rgb": 3}
+COLOUR_NAMES: dict[InputColour, str] = {"grey": "grey", "rgb": "RGB"}
 """What people call them."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
@@ -166,7 +166,7 @@ def to_grey(frame_bgr: Pixels) -> Pixels:
     return cast(Pixels, cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY))
 
 
-def in_colour(frame_bgr: Pixels, colour: Colour) -> Pixels:
+def in_colour(frame_bgr: Pixels, colour: InputColour) -> Pixels:
     """Turn a (height, width, 3) BGR frame into what a network sees: (height, width) grey, or (height, width, 3) RGB."""
     return to_grey(frame_bgr) if colour == "grey" else _swapped(frame_bgr)
 
@@ -181,7 +181,7 @@ def bgr_of(face: Pixels) -> Pixels:
     return face if face.ndim == 2 else _swapped(face)
 
 
-def face_shape(size: int, colour: Colour) -> tuple[int, ...]:
+def face_shape(size: int, colour: InputColour) -> tuple[int, ...]:
     """Shape of a face's pixels: (size, size) grey, or (size, size, 3) RGB."""
     return (size, size) if colour == "grey" else (size, size, 3)
 

@@ -15,7 +15,7 @@ from fer_edge.detection.yunet import decode
 from fer_edge.errors import ModelError
 from fer_edge.imaging.boxes import Floats
 from fer_edge.imaging.images import Pixels
-from fer_edge.inspection.selftest import CROP_TOLERANCE, MOST_FRAMES, Stage, worst
+from fer_edge.inspection.selftest import CROP_TOLERANCE, MOST_FRAMES, StageResult, worst
 from fer_edge.synthetic.render import golden_scene
 
 GOLDEN_SIDE = 160
@@ -36,7 +36,7 @@ def make_golden(model: DetectorModel) -> DetectorGolden:
     return DetectorGolden(frames, pixels, maps, _faces(maps, model.contract))
 
 
-def selftest(model: DetectorFile) -> list[Stage]:
+def selftest(model: DetectorFile) -> list[StageResult]:
     """Repeat the golden vectors of `model` here; each stage starts from the workstation's input, so faults don't mix.
 
     Raises:
@@ -56,10 +56,10 @@ def selftest(model: DetectorFile) -> list[Stage]:
     reference, fast = YuNet(model, reference=True), YuNet(model)
     steps = 1 if reference.engine(width, height).exact else FAST_STEPS
     return [
-        Stage("fit", worst(expected, golden.pixels), CROP_TOLERANCE),
-        Stage("network", _steps_off(reference, golden), steps * 1.001),
-        Stage("fast kernels", _steps_off(fast, golden), FAST_STEPS * 1.001),
-        Stage("faces", _faces_off(_faces(golden.maps, model.contract), golden.faces), FACE_TOLERANCE),
+        StageResult("fit", worst(expected, golden.pixels), CROP_TOLERANCE),
+        StageResult("network", _steps_off(reference, golden), steps * 1.001),
+        StageResult("fast kernels", _steps_off(fast, golden), FAST_STEPS * 1.001),
+        StageResult("faces", _faces_off(_faces(golden.maps, model.contract), golden.faces), FACE_TOLERANCE),
     ]
 
 

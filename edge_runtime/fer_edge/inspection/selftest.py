@@ -31,7 +31,7 @@ moment. 0.019 lay between the kernels of x86, and between x86 and Arm, with `edg
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageResult:
     """How one stage on this machine compares with the workstation."""
 
     name: str
@@ -54,7 +54,7 @@ def make_golden(model: Model) -> Golden:
     return Golden(frames, boxes, pixels, Network(model, reference=True).logits(pixels))
 
 
-def selftest(model: ModelFile) -> list[Stage]:
+def selftest(model: ModelFile) -> list[StageResult]:
     """Repeat the golden vectors of `model` here; each stage starts from the workstation's input, so faults don't mix.
 
     Raises:
@@ -70,19 +70,19 @@ def selftest(model: ModelFile) -> list[Stage]:
     step = DYNAMIC_STEP if contract.recipe == "dynamic" else reference.step * 1.001  # and what float32 loses of it
     allowed = step if reference.exact else FAST_STEPS * step
     return [
-        Stage("crop", worst(crops, golden.pixels), CROP_TOLERANCE),
-        Stage("network", worst(reference.logits(golden.pixels), golden.logits), allowed),
-        Stage("fast kernels", worst(fast.logits(golden.pixels), golden.logits), FAST_STEPS * step),
+        StageResult("crop", worst(crops, golden.pixels), CROP_TOLERANCE),
+        StageResult("network", worst(reference.logits(golden.pixels), golden.logits), allowed),
+        StageResult("fast kernels", worst(fast.logits(golden.pixels), golden.logits), FAST_STEPS * step),
     ]
 
 
-def as_text(stage: Stage) -> str:
+def as_text(stage: StageResult) -> str:
     """One line for people."""
     verdict = "same as on the workstation" if stage.passed else "DIFFERS from the workstation"
     return f"{stage.name}: {verdict} (largest difference {stage.worst:.4g}, allowed {stage.allowed:.4g})"
 
 
-def as_json(model: ModelFile | DetectorFile, stages: list[Stage]) -> dict[str, Any]:
+def as_json(model: ModelFile | DetectorFile, stages: list[StageResult]) -> dict[str, Any]:
     """What `selftest --json` prints; `worst` is null where the answers cannot be compared."""
     return {
         "model": str(model.path),
@@ -95,7 +95,7 @@ def as_json(model: ModelFile | DetectorFile, stages: list[Stage]) -> dict[str, A
     }
 
 
-def check(model: ModelFile | DetectorFile, stages: list[Stage]) -> None:
+def check(model: ModelFile | DetectorFile, stages: list[StageResult]) -> None:
     """Accept stages that all passed.
 
     Raises:

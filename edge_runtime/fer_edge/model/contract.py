@@ -9,22 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DAMAGE, ModelError
-from fer_edge.imaging.images import Colour, Pixels, face_shape
+from fer_edge.imaging.images import InputColour, Pixels, face_shape
 from fer_edge.model.package import (
     Arrays,
     Packed,
     array,
     damaged,
     facts,
+    integer,
     number,
     pictures,
     read_packed,
     text,
-    whole,
     write_packed,
 )
 
-CROP_RULE: dict[Colour, str] = {
+CROP_RULE: dict[InputColour, str] = {
     "grey": "square around the box, turned with the eyes, border replicated, area down, linear up, grey BT.601",
     "rgb": "square around the box, turned with the eyes, border replicated, area down, linear up, RGB",
 }
@@ -46,7 +46,7 @@ class Contract:
     """Side of the input in pixels; the input is (1, size, size, 1) grey, or (1, size, size, 3) RGB."""
     recipe: str
     """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 both. Others: floats, pixels in [0, 1]."""
-    colour: Colour = "grey"
+    colour: InputColour = "grey"
     """What the network looks at; a file that does not say was made before there was a choice."""
     crop_scale: float = 1.0
     """Side of the crop over the longer side of the face box (`fer_edge.imaging.crop`)."""
@@ -130,7 +130,7 @@ def as_model(packed: Packed) -> ModelFile:
     try:
         contract = Contract(
             labels=_labels(document),
-            size=whole(document, "size", 1, LARGEST_SIZE),
+            size=integer(document, "size", 1, LARGEST_SIZE),
             recipe=text(document, "recipe"),
             colour=_colour(document),
             crop_scale=number(document, "crop_scale", *CROP_SCALES),
@@ -161,7 +161,7 @@ def _labels(document: dict[str, Any]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _colour(document: dict[str, Any]) -> Colour:
+def _colour(document: dict[str, Any]) -> InputColour:
     colour = text(document, "colour") if "colour" in document else "grey"
     if colour == "grey":
         return "grey"

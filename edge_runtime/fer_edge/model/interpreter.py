@@ -12,7 +12,7 @@ from fer_edge.imaging.images import CHANNELS, Pixels, with_channels
 from fer_edge.model.contract import Model
 from fer_edge.model.operators import of_first_versions
 from fer_edge.model.quantization import PIXELS, Quantization, dequantize, quantize, to_unit
-from fer_edge.model.sandbox import TrialError, try_out
+from fer_edge.model.sandbox import SandboxError, run_in_fork
 from fer_edge.native_logs import quiet
 
 ALLOWANCE = 256 << 20
@@ -92,7 +92,7 @@ class Engine:
         """Whether every runtime and processor gives the same answer, but for the last digits of a float model's."""
 
         def load(content: bytes, resolver: Any) -> Any:
-            try_out(lambda: _try_network(module, content, resolver, shape), ALLOWANCE + 4 * len(content))
+            run_in_fork(lambda: _try_network(module, content, resolver, shape), ALLOWANCE + 4 * len(content))
             return _loaded(module, content, threads, resolver, shape)
 
         wanted = (of_first_versions(flatbuffer), kernels.BUILTIN_REF) if reference else (flatbuffer, kernels.AUTO)
@@ -100,12 +100,12 @@ class Engine:
             with quiet():  # LiteRT tells of its delegates from C++
                 try:
                     self._interpreter = load(*wanted)
-                except (TrialError, ValueError) as error:
+                except (SandboxError, ValueError) as error:
                     if not reference or LACKING not in str(error):
                         raise
                     self.exact = False
                     self._interpreter = load(flatbuffer, kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-        except (TrialError, ValueError, RuntimeError, IndexError) as error:
+        except (SandboxError, ValueError, RuntimeError, IndexError) as error:
             raise ModelError(f"{path}: {self.runtime} cannot run it: {one_line(error)}") from error
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = self._interpreter.get_output_details()

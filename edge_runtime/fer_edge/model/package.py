@@ -138,7 +138,7 @@ def number(document: dict[str, Any], name: str, least: float, most: float) -> fl
     return float(value)
 
 
-def whole(document: dict[str, Any], name: str, least: int, most: int) -> int:
+def integer(document: dict[str, Any], name: str, least: int, most: int) -> int:
     """Take a whole number from `least` to `most` out of metadata.json.
 
     Raises:
@@ -204,7 +204,7 @@ def _parse(path: Path, content: bytes) -> Packed:
         document = _read_json(_member(path, tail, "metadata.json", MAX_METADATA))
         if document.get("format") != FORMAT:
             raise ModelError(f"{path}: no fer-edge contract in it; {REMEDY}")
-        version = whole(document, "version", 1, 1_000_000)
+        version = integer(document, "version", 1, 1_000_000)
         if version != VERSION:
             raise ModelError(
                 f"{path}: contract version {version}, this fer-edge reads {VERSION}; "
@@ -212,7 +212,7 @@ def _parse(path: Path, content: bytes) -> Packed:
             )
         golden = _read_golden(path, _member(path, tail, "golden.npz", MAX_TAIL_MEMBER))
     stated = facts(document, "flatbuffer")
-    flatbuffer = content[: whole(stated, "bytes", 0, len(content))]
+    flatbuffer = content[: integer(stated, "bytes", 0, len(content))]
     if sha256(flatbuffer) != stated.get("sha256"):
         raise ModelError(f"{path}: the model is damaged (its sha256 differs); copy it again, or {REMEDY}")
     refuse_custom(path, flatbuffer)

@@ -17,11 +17,11 @@ WALL_S = 60
 """Seconds until a trial is given up, whatever it waits for."""
 
 
-class TrialError(Exception):
+class SandboxError(Exception):
     """What was tried does not work; says why."""
 
 
-def try_out(act: Callable[[], object], allowance_bytes: int) -> None:
+def run_in_fork(act: Callable[[], object], allowance_bytes: int) -> None:
     """Do `act` in a fork of this process and wait for its end.
 
     A fork has everything imported already, so that a trial takes milliseconds, not another start of Python. There is
@@ -32,7 +32,7 @@ def try_out(act: Callable[[], object], allowance_bytes: int) -> None:
         allowance_bytes: Memory it may take beyond what this process has.
 
     Raises:
-        TrialError: It raised an exception, crashed, or took too much time or memory.
+        SandboxError: It raised an exception, crashed, or took too much time or memory.
         OSError: There is no room for another process.
     """
     if sys.platform != "linux":
@@ -54,9 +54,9 @@ def try_out(act: Callable[[], object], allowance_bytes: int) -> None:
     if told == b"well":
         return
     if told:
-        raise TrialError(told.decode(errors="replace"))
+        raise SandboxError(told.decode(errors="replace"))
     reason = signal.strsignal(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
-    raise TrialError(
+    raise SandboxError(
         f"it crashes, or needs over {CPU_S} s or {allowance_bytes >> 20} MB for a picture ({reason or 'no answer'})"
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from fer_edge.imaging.images import encode_picture, no_wider_than
-from fer_edge.preview.state import About, Snapshot, State
+from fer_edge.preview.state import PreviewState, RunInfo, Snapshot
 from fer_edge.sinks.annotate import annotated
 from fer_edge.sinks.stdout import as_json, event_as_json
 
@@ -31,7 +31,7 @@ BOUNDARY = "fer-edge-picture"
 class Pictures:
     """The newest frame as a JPEG with its boxes. For one thread, that of the server."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: PreviewState) -> None:
         self._state = state
         self._made: Snapshot | None = None
         self._made_at = 0.0
@@ -66,7 +66,7 @@ async def stream(pictures: Pictures) -> AsyncIterator[bytes]:
         await asyncio.sleep(TICK_S)
 
 
-async def messages(state: State, about: About) -> AsyncIterator[str]:
+async def messages(state: PreviewState, about: RunInfo) -> AsyncIterator[str]:
     """Give server-sent events.
 
     First `about`; then for each result, at most one every `MESSAGE_EVERY_S`, a message without a name that holds what

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
-from fer_edge.preview.state import AGES_S, About, State
+from fer_edge.preview.state import AGES_S, PreviewState, RunInfo
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def as_metrics(state: State, about: About) -> str:
+def as_metrics(state: PreviewState, about: RunInfo) -> str:
     """Write everything counted since the start, and the newest figures."""
     totals, newest = state.totals(), state.newest
     stages = {stage: seconds for stage, seconds in totals.stage_s.items() if stage != "total"}

@@ -27,7 +27,7 @@ from fer_edge.html.page import style
 from fer_edge.preview.feeds import BOUNDARY, Pictures, messages, stream
 from fer_edge.preview.guard import STYLE, Guard
 from fer_edge.preview.metrics import CONTENT_TYPE, as_metrics
-from fer_edge.preview.state import About, State
+from fer_edge.preview.state import PreviewState, RunInfo
 from fer_edge.settings import PORT
 from fer_edge.sinks.stdout import as_json
 from fer_edge.tracking.pipeline import Result
@@ -48,7 +48,7 @@ class Preview:
 
     def __init__(
         self,
-        about: About,
+        about: RunInfo,
         host: str = "127.0.0.1",
         port: int = PORT,
         token: str | None = None,
@@ -77,7 +77,7 @@ class Preview:
             token = secrets.token_hex(8)
         self.address = f"http://{_reachable(bound)}:{self.port}/" + (f"?token={token}" if token else "")
         """What to open in a browser, with its token."""
-        self.state = State(stale_after_s)
+        self.state = PreviewState(stale_after_s)
         self.pictures = Pictures(self.state)
         self._about = about
         app = Guard(self._application(), token, self.port, _policy(), style() + STYLE)

@@ -29,7 +29,7 @@ AGES_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.066, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 @dataclass(frozen=True)
-class About:
+class RunInfo:
     """What does not change during a run."""
 
     source: str
@@ -51,10 +51,10 @@ class About:
         }
 
 
-def about(source: str, model: ModelFile) -> About:
+def about(source: str, model: ModelFile) -> RunInfo:
     """Tell what a run looks at, with which model and on which machine; `source` holds no password."""
     name = model.contract.network.get("name", model.path.stem)
-    return About(source, f"{name}, {model.contract.recipe}", board() or cpu(), model.contract.labels)
+    return RunInfo(source, f"{name}, {model.contract.recipe}", board() or cpu(), model.contract.labels)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Totals:
     changes: int
 
 
-class State(Sink):
+class PreviewState(Sink):
     """The newest result and figures. `write` is for one thread, everything else for any."""
 
     def __init__(self, stale_after_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:

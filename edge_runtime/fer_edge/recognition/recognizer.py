@@ -45,7 +45,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Stages:
+class Recognition:
     """What one frame gave, and how long it took."""
 
     faces: list[Face]
@@ -90,7 +90,9 @@ class Recognizer:
         """
         return self.stages(frame_bgr).faces
 
-    def stages(self, frame_bgr: Pixels, choose: Callable[[list[Detection]], list[Detection]] | None = None) -> Stages:
+    def stages(
+        self, frame_bgr: Pixels, choose: Callable[[list[Detection]], list[Detection]] | None = None
+    ) -> Recognition:
         """Do what `predict` does, and say how long each stage took.
 
         Args:
@@ -106,9 +108,9 @@ class Recognizer:
         detections = choose(detections) if choose else detections
         detect_ms = 1000 * (time.perf_counter() - begun)
         known = self.classified(frame_bgr, detections)
-        return Stages(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + sum(known.ms.values())})
+        return Recognition(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + sum(known.ms.values())})
 
-    def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Stages:
+    def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Recognition:
         """Name the expressions of faces that somebody else found in a (height, width, 3) uint8 BGR frame.
 
         Returns:
@@ -121,7 +123,7 @@ class Recognizer:
         ended = time.perf_counter()
         pairs = zip(detections, probabilities, strict=True)
         faces = [self._face(detection, row, frame_bgr) for detection, row in pairs]
-        return Stages(faces, {"crop": 1000 * (cropped - begun), "classify": 1000 * (ended - cropped)})
+        return Recognition(faces, {"crop": 1000 * (cropped - begun), "classify": 1000 * (ended - cropped)})
 
     def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
         """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""

@@ -21,7 +21,7 @@ COLUMNS = (
 """What stands before the probabilities, as in a JSON line; `time` is the machine's clock, UTC, and tells runs apart."""
 
 
-class Table(Sink):
+class CsvSink(Sink):
     """Appends to a CSV file; whole rows only, also on a disk that runs full."""
 
     def __init__(

@@ -8,7 +8,7 @@ from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Result
 
 
-class Several:
+class FanOut:
     """Gives each result to every sink. One that fails is told, closed and left out, and the others go on.
 
     What is no FerEdgeError ends the run, as when the reader of stdout went away (`| head`). So does a sink that cannot

@@ -44,7 +44,7 @@ WAITING_S = 10.0
 """How long what is no camera waits for the broker; its results do not come again."""
 
 
-class Mqtt(Sink):
+class MqttSink(Sink):
     """Publishes results; a broker that is slow or not there never holds up who writes.
 
     paho's own thread connects, and again after every loss; what happens meanwhile is not kept: what holds now is told

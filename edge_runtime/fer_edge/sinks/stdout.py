@@ -11,7 +11,7 @@ from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Event, Result
 
 
-class Lines(Sink):
+class StdoutSink(Sink):
     """Prints a line per frame on stdout."""
 
     def __init__(self, *, json: bool) -> None:

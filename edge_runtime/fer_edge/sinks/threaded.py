@@ -15,7 +15,7 @@ CLOSING_S = 1.0
 """How long closing waits for what has not been written yet, and then again for the other sink's own end."""
 
 
-class Background(Sink):
+class ThreadedSink(Sink):
     """Writes into another sink, in a thread; of what that one cannot take in time, the newest is left out and counted.
 
     For one writing thread. The other sink is used by the thread alone; it is closed there, too.

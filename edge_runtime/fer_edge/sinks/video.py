@@ -34,7 +34,7 @@ LONGEST_GAP_S = 2.0
 """A picture stands still in a video until the next one comes, but no longer than this."""
 
 
-class Saver(Sink):
+class AnnotatedWriter(Sink):
     """Writes pictures under their own names, and the frames of a video or camera as .mp4, into a folder.
 
     A video file becomes one video, which takes the place of an older one of the same name. A camera, or whatever else
@@ -60,7 +60,7 @@ class Saver(Sink):
         self.folder = folder
         self._stride, self._now = stride, now
         self._stack = ExitStack()
-        self._video: _Film | None = None
+        self._video: _Video | None = None
         self._places: dict[Path, Path] = {}
         self.written: set[Path] = set()
         """Files written so far."""
@@ -98,7 +98,7 @@ class Saver(Sink):
             self._places[source] = _free(self.folder / _name(frame), self.written.__contains__)
         return self._places[source]
 
-    def _begin(self, frame: Frame, picture: Pixels) -> "_Film":
+    def _begin(self, frame: Frame, picture: Pixels) -> "_Video":
         """Open the next video."""
         if frame.path:
             path = self.folder / f"{frame.path.stem}.mp4"
@@ -106,7 +106,7 @@ class Saver(Sink):
             path = _free(self.folder / f"{_plain(frame.name)}-{self._now():%Y%m%d-%H%M%S}.mp4", Path.exists)
         fps = (frame.fps or 0.0) / self._stride
         writer = self._stack.enter_context(new_video(path, picture, fps))
-        self._video = _Film(writer, path, picture, fps, frame.t)
+        self._video = _Video(writer, path, picture, fps, frame.t)
         self.written.add(path)
         return self._video
 
@@ -137,7 +137,7 @@ class Saver(Sink):
             raise
 
 
-class _Film:
+class _Video:
     """Frames in their time: a video has as many a second from its beginning to its end, a camera does not."""
 
     def __init__(self, writer: cv2.VideoWriter, path: Path, picture: Pixels, fps: float, t: float) -> None:

@@ -17,7 +17,7 @@ CLOSING_S = 0.3
 process. Python's own end, with FFmpeg in a read, takes another 0.4 s, and all of it together must be under a second."""
 
 
-class Live:
+class LiveReader:
     """Frames of a live source, each the newest that there is.
 
     A thread reads on; a frame that nobody has taken when the next one comes is dropped and counted, so no delay ever
@@ -44,7 +44,7 @@ class Live:
         self.dropped = 0
         """Frames that came and were never taken, or were damaged."""
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> "LiveReader":
         """Open the source, in the thread, so that Ctrl-C ends also the wait for one that does not answer.
 
         Raises:
@@ -181,7 +181,7 @@ class _Timeline:
         return replace(frame, index=index, t=frame.t + self._t_shift) if self._index_shift else frame
 
 
-class Direct:
+class SequentialReader:
     """Frames of a source that waits: every one, read when it is asked for, in the thread that asks."""
 
     def __init__(self, source: Source) -> None:
@@ -191,7 +191,7 @@ class Direct:
         self.dropped = 0
         """Frames that were damaged."""
 
-    def __enter__(self) -> "Direct":
+    def __enter__(self) -> "SequentialReader":
         """Open the source.
 
         Raises:
@@ -222,7 +222,7 @@ class Direct:
             yield frame
 
 
-def frames(source: Source, tell: Callable[[str], None]) -> Live | Direct:
+def frames(source: Source, tell: Callable[[str], None]) -> LiveReader | SequentialReader:
     """Read a source of whatever kind: a block that opens and closes it, and gives its frames.
 
     >>> from fer_edge.sources import find_source
@@ -234,7 +234,7 @@ def frames(source: Source, tell: Callable[[str], None]) -> Live | Direct:
         source: Of `find_source`.
         tell: Is given a line when a live source is lost, and one when it is back; called in another thread.
     """
-    return Live(source, tell) if source.live else Direct(source)
+    return LiveReader(source, tell) if source.live else SequentialReader(source)
 
 
 def _close(frames: Iterator[Frame]) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 
 from fer_edge.detection.detector import SIDES, Detection, Detector
 from fer_edge.recognition.recognizer import Face, Recognizer, check_frame
-from fer_edge.settings import USUAL, FollowSettings
+from fer_edge.settings import DEFAULT_TRACKING, TrackingSettings
 from fer_edge.sources.frame import Frame
-from fer_edge.tracking.smoothing import CALM, Smoother, SmoothSettings
-from fer_edge.tracking.tracker import LONGEST_WAIT, Follower
+from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING, Smoother, SmoothingSettings
+from fer_edge.tracking.tracker import LONGEST_WAIT, FaceTracker
 
 DETECT_EVERY = 3
 """Frames from one detection to the next, where no budget says otherwise. By `studies.accuracy.tracking_clip` a frame
@@ -42,7 +42,7 @@ class Result:
     faces: list[Face]
     events: list[Event] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
-    """Milliseconds for capture, detect, follow, crop, classify and smooth, and their total; a picture has neither
+    """Milliseconds for capture, detect, tracking, crop, classify and smooth, and their total; a picture has neither
     follow nor smooth."""
     dropped: int = 0
     """Frames so far that the source gave and nobody looked at."""
@@ -52,7 +52,7 @@ class Result:
     """Name of what looked for the faces."""
 
 
-class Pace:
+class TimeBudget:
     """How often the detector can be asked if a frame may take `budget_ms` on average."""
 
     def __init__(self, budget_ms: float, at_least: int = 1) -> None:
@@ -118,14 +118,14 @@ def _newer(expected: float | None, measured: float) -> float:
 
 
 @dataclass
-class _Course:
+class _Track:
     """What is known of a face's expression until now."""
 
     smoother: Smoother | None
     label: str | None = None
 
 
-class Watcher:
+class Pipeline:
     """Follows the faces of one source. Not to be shared between threads.
 
     Pictures (frames without a frame rate) have nothing to do with one another: their faces get no id, nothing is
@@ -133,19 +133,22 @@ class Watcher:
     """
 
     def __init__(
-        self, recognizer: Recognizer, follow: FollowSettings = USUAL, smooth: SmoothSettings | None = CALM
+        self,
+        recognizer: Recognizer,
+        tracking: TrackingSettings = DEFAULT_TRACKING,
+        smooth: SmoothingSettings | None = DEFAULT_SMOOTHING,
     ) -> None:
         """Begin to watch with a recognizer that nobody else uses; without `smooth`, each frame speaks for itself."""
         self.recognizer = recognizer
-        self._settings = follow
+        self._settings = tracking
         self._smooth = smooth
-        self.pace = None if follow.budget_ms is None else Pace(follow.budget_ms, follow.detect_every or 1)
+        self.pace = None if tracking.budget_ms is None else TimeBudget(tracking.budget_ms, tracking.detect_every or 1)
         """How often the detector is asked; None without a budget."""
         if self.pace and recognizer.detector.side:
             fit_detector(recognizer.detector, self.pace.budget_ms)
-        every = follow.detect_every or (DETECT_EVERY if self.pace is None else 1)
-        self._follower = Follower(recognizer.detector, every, follow.max_faces, follow.min_face)
-        self._courses: dict[int, _Course] = {}
+        every = tracking.detect_every or (DETECT_EVERY if self.pace is None else 1)
+        self._tracker = FaceTracker(recognizer.detector, every, tracking.max_faces, tracking.min_face)
+        self._courses: dict[int, _Track] = {}
 
     @property
     def chosen(self) -> str | None:
@@ -182,19 +185,19 @@ class Watcher:
         check_frame(frame.bgr)
         begun = time.perf_counter()
         hurry = self.pace is not None and self.pace.hurry
-        followed = self._follower.step(frame.bgr, frame.t, hurry=hurry)
+        followed = self._tracker.step(frame.bgr, frame.t, hurry=hurry)
         found = time.perf_counter()
         named = self.recognizer.classified(frame.bgr, [one.detection for one in followed])
         classified = time.perf_counter()
         events = [
             Event(frame.t, left, course.label, None)
-            for left in self._follower.left
+            for left in self._tracker.left
             if (course := self._courses.pop(left, None))
         ]
         faces = [
             self._over_time(one.id, face, frame.t, events) for one, face in zip(followed, named.faces, strict=True)
         ]
-        detect_ms = self._follower.detect_ms
+        detect_ms = self._tracker.detect_ms
         ms = {
             "detect": detect_ms,
             "follow": 1000 * (found - begun) - detect_ms,
@@ -210,7 +213,7 @@ class Watcher:
         course = self._courses.get(number)
         if course is None:
             smoother = Smoother(self.recognizer.classifier.contract, self._smooth) if self._smooth else None
-            course = self._courses[number] = _Course(smoother)
+            course = self._courses[number] = _Track(smoother)
         before, course.label = course.label, face.label
         if course.smoother is None:
             face = replace(face, id=number)

@@ -26,7 +26,7 @@ USUAL_STEP = 1 / 30
 
 
 @dataclass(frozen=True)
-class SmoothSettings:
+class SmoothingSettings:
     """How calm an expression is.
 
     Chosen on the video of `studies.accuracy.tracking_clip` (96 people of ExpW, detection every 3 frames): each frame by
@@ -54,13 +54,13 @@ class SmoothSettings:
             raise UsageError(f"{self}: seconds above 0, a dwell of 0 or more, lead and band from 0 to 1")
 
 
-CALM = SmoothSettings()
+DEFAULT_SMOOTHING = SmoothingSettings()
 
 
 class Smoother:
     """One face over time. Not to be shared between threads."""
 
-    def __init__(self, contract: Contract, settings: SmoothSettings = CALM) -> None:
+    def __init__(self, contract: Contract, settings: SmoothingSettings = DEFAULT_SMOOTHING) -> None:
         """Begin with a face of which nothing is known.
 
         Args:

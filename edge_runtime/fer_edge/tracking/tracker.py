@@ -32,7 +32,7 @@ KNOWN_LARGER = 1.2
 """Times that a known face counts as larger where there are more than may be followed, so that two do not alternate."""
 
 
-class Followed(NamedTuple):
+class TrackedFace(NamedTuple):
     """A face of the present frame."""
 
     id: int
@@ -44,7 +44,7 @@ class Followed(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Known:
+class _KnownFace:
     """A face that is there, or was a moment ago."""
 
     id: int
@@ -74,7 +74,7 @@ class _Known:
         self.detection = moved(self.detection, self.seen_at.x - box.x, self.seen_at.y - box.y)
 
 
-class Follower:
+class FaceTracker:
     """Finds the faces of one source's frames and follows them. Not to be shared between threads."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Follower:
         self._every = detect_every
         self._most = max_faces
         self._least = min_face
-        self._known: list[_Known] = []
+        self._known: list[_KnownFace] = []
         self._next_id = 0
         self._clock = 0.0
         self._t = 0.0
@@ -105,7 +105,7 @@ class Follower:
         self.detect_ms = 0.0
         """What the detector took in the last step; 0 where it was not asked."""
 
-    def step(self, frame_bgr: Pixels, t: float, *, hurry: bool = False) -> list[Followed]:
+    def step(self, frame_bgr: Pixels, t: float, *, hurry: bool = False) -> list[TrackedFace]:
         """Say where the faces are in the next frame.
 
         Args:
@@ -118,7 +118,7 @@ class Follower:
         """
         self.left, self.detect_ms = [], 0.0
         if self._detector.instant:
-            return [Followed(0, detection, True) for detection in self._detector.detect(frame_bgr)]
+            return [TrackedFace(0, detection, True) for detection in self._detector.detect(frame_bgr)]
         passed, self._t = max(0.0, t - self._t), t
         self._clock += passed
         self._since += 1
@@ -134,7 +134,7 @@ class Follower:
             self._changes.looked(view, in_vain=called and not new, every=self._every)
             self._since, self._wanted = 0, False
         self._forget([one for one in self._known if one.missed is not None and self._clock - one.missed > GAP])
-        return [Followed(one.id, one.detection, one.detected) for one in self._known if one.there]
+        return [TrackedFace(one.id, one.detection, one.detected) for one in self._known if one.there]
 
     def _follow(self, view: FrameView) -> bool:
         """Move the known faces along, and note whether the detector is wanted.
@@ -187,7 +187,7 @@ class Follower:
         for detection in new:
             patch, bias_xy = view.remembered(detection.box)
             now = self._clock
-            self._known.append(_Known(self._next_id, detection, patch, detection.box, bias_xy, now, now))
+            self._known.append(_KnownFace(self._next_id, detection, patch, detection.box, bias_xy, now, now))
             self._next_id += 1
         return bool(new)
 
@@ -195,13 +195,13 @@ class Follower:
         """Where the known faces are, and where the detector saw them."""
         return (box for one in self._known if one.there for box in (one.detection.box, one.seen_at))
 
-    def _forget(self, known: list[_Known]) -> None:
+    def _forget(self, known: list[_KnownFace]) -> None:
         """Give up ids; `known` may be the list of the known faces itself."""
         self.left += [one.id for one in known]
         self._known = [one for one in self._known if one not in known]
 
 
-def _found_again(one: _Known, view: FrameView) -> bool:
+def _found_again(one: _KnownFace, view: FrameView) -> bool:
     """Move a known face to where it is now; tell whether it was found."""
     one.likeness, x, y = view.search(one.detection.box, one.patch)
     if one.likeness < ALIKE:

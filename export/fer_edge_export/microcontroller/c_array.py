@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from fer_edge.errors import ModelError
 from fer_edge.files import sha256
-from fer_edge.imaging.images import Colour
+from fer_edge.imaging.images import InputColour
 from fer_edge.model.contract import CROP_RULE, Model
 from fer_edge.model.operators import operators
 from fer_edge_export.flatbuffer import Graph
@@ -32,7 +32,7 @@ in tflite-micro 0.dev20261023182759."""
 BYTES_PER_LINE = 12
 """As `xxd -i` has it."""
 
-INPUTS: dict[Colour, str] = {
+INPUTS: dict[InputColour, str] = {
     "grey": "one grey byte each",
     "rgb": "three bytes each in the order red, green, blue",
 }

@@ -11,7 +11,7 @@ from fer_edge.data.metrics import softmax
 from fer_edge.errors import ModelError
 from fer_edge_export.accuracy.compare import divergences
 from fer_edge_export.quantize.calibrate import SAMPLES, RangeRule, choose_two
-from fer_edge_export.quantize.candidates import Subject, answers
+from fer_edge_export.quantize.candidates import ExportedNetwork, answers
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.results import Candidate, Choice
 from fer_edge_export.settings import ExportSettings
@@ -36,7 +36,7 @@ class Calibration(NamedTuple):
     """None where nothing was chosen."""
 
 
-def choose_calibration(subject: Subject, settings: ExportSettings) -> Calibration:
+def choose_calibration(exported: ExportedNetwork, settings: ExportSettings) -> Calibration:
     """Try sizes and rules, and keep 500 faces and min-max unless another is surely better.
 
     A candidate is judged by how far the int8 model's probabilities are from the float32 model's (mean Kullback-Leibler
@@ -45,32 +45,32 @@ def choose_calibration(subject: Subject, settings: ExportSettings) -> Calibratio
     the paired difference.
 
     Args:
-        subject: What is exported.
+        exported: What is exported.
         settings: May fix the size or the rule; what is fixed is not tried otherwise.
 
     Raises:
         ModelError: A percentile is asked for and the network cannot take ranges from outside.
     """
-    sizes, rules = _candidates(subject, settings)
+    sizes, rules = _candidates(exported, settings)
     usual = Calibration(min(sizes, key=lambda size: abs(size - SAMPLES)), rules[0])
-    split, watched = _watched(subject, max(sizes), settings.seed)
+    split, watched = _watched(exported, max(sizes), settings.seed)
     if len(sizes) * len(rules) == 1 or len(watched) < FEWEST:
         return usual
     told = ", ".join(map(str, sizes))
     console.print(f"choosing the calibration: {told} faces, {' and '.join(rules)}, by {len(watched)} {split} faces")
-    before = softmax(answers(subject.float32, watched.faces, "float32"), subject.temperature)
+    before = softmax(answers(exported.float32, watched.faces, "float32"), exported.temperature)
     found = {}
     for rule in rules:
         for size in sizes:
-            faces = choose_two(subject.training, size, settings.seed)[0]
+            faces = choose_two(exported.training, size, settings.seed)[0]
             try:
-                model = subject.make(RECIPES["int8"], faces, rule)
+                model = exported.make(RECIPES["int8"], faces, rule)
             except ModelError as error:
                 if rule == "minmax" or settings.calib_rule:
                     raise
                 console.print(f"percentile is not tried: {error}")
                 break
-            after = softmax(answers(model, watched.faces, f"{rule}, {size} faces"), subject.temperature)
+            after = softmax(answers(model, watched.faces, f"{rule}, {size} faces"), exported.temperature)
             found[Calibration(size, rule)] = divergences(before, after)
     best = pick(found, usual)
     tried = (Candidate(each.samples, each.rule, round(float(values.mean()), 6)) for each, values in found.items())
@@ -94,8 +94,8 @@ def pick(found: dict[Calibration, npt.NDArray[np.float64]], usual: Calibration) 
     return min(better, key=better.__getitem__, default=usual)
 
 
-def _candidates(subject: Subject, settings: ExportSettings) -> tuple[list[int], tuple[RangeRule, ...]]:
-    there = int((subject.training.split == "training").sum())
+def _candidates(exported: ExportedNetwork, settings: ExportSettings) -> tuple[list[int], tuple[RangeRule, ...]]:
+    there = int((exported.training.split == "training").sum())
     if settings.calib_samples:
         sizes = [settings.calib_samples]
     else:
@@ -103,12 +103,12 @@ def _candidates(subject: Subject, settings: ExportSettings) -> tuple[list[int], 
     return sizes, (settings.calib_rule,) if settings.calib_rule else RULES
 
 
-def _watched(subject: Subject, samples: int, seed: int) -> tuple[str, FaceSet]:
+def _watched(exported: ExportedNetwork, samples: int, seed: int) -> tuple[str, FaceSet]:
     """Faces to choose by, and the split they are of: none of them calibrates a candidate, none judges."""
-    if len(subject.validation):
-        return "validation", _some(subject.validation, seed)
+    if len(exported.validation):
+        return "validation", _some(exported.validation, seed)
     # all candidates are drawn from the same half of the training faces
-    return "training", _some(choose_two(subject.training, samples, seed)[1], seed)
+    return "training", _some(choose_two(exported.training, samples, seed)[1], seed)
 
 
 def _some(faces: FaceSet, seed: int) -> FaceSet:

@@ -22,7 +22,7 @@ TUNING = 2000
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportedNetwork:
     """A network and the faces with which its models are made, chosen and judged."""
 
     network: Any

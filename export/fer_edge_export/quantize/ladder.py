@@ -10,7 +10,7 @@ from fer_edge_export.accuracy.compare import Logits, compare, disagreements
 from fer_edge_export.accuracy.gate import judge
 from fer_edge_export.quantize.calibrate import LEAST, SAMPLES, RangeRule, choose_two, doubts
 from fer_edge_export.quantize.calibration_choice import Calibration, choose_calibration
-from fer_edge_export.quantize.candidates import Subject, answers
+from fer_edge_export.quantize.candidates import ExportedNetwork, answers
 from fer_edge_export.recipes import LADDER, RECIPES, Attempt, Recipe
 from fer_edge_export.results import (
     CalibrationReport,
@@ -25,7 +25,7 @@ from fer_edge_export.settings import ExportSettings
 
 
 @dataclass(frozen=True)
-class Rung:
+class TriedRecipe:
     """One attempt: a model, what it was calibrated with, and how it was judged."""
 
     attempt: Attempt
@@ -33,7 +33,7 @@ class Rung:
     calibration: CalibrationReport | None
     """None where the recipe needs none."""
     network: Any
-    """The float keras.Model that it was made of, if that is another than the subject's."""
+    """The float keras.Model that it was made of, if that is another than the exported's."""
     comparison: Comparison
     disagreements: tuple[Disagreement, ...]
     gate: GateResult
@@ -53,16 +53,16 @@ class Rung:
         )
 
 
-def climb(subject: Subject, settings: ExportSettings) -> list[Rung]:
+def try_recipes(exported: ExportedNetwork, settings: ExportSettings) -> list[TriedRecipe]:
     """Make what `settings` ask for, or walk down the ladder until the gate holds; the last rung is delivered."""
-    float_logits = answers(subject.float32, subject.judged.faces, "judging float32")
-    rungs: list[Rung] = []
-    for attempt, (flatbuffer, logits, network), calibration in _attempts(subject, settings, float_logits):
-        judged = subject.judged
-        comparison = compare(float_logits, logits, judged.labels, judged.classes, subject.temperature)
+    float_logits = answers(exported.float32, exported.judged.faces, "judging float32")
+    rungs: list[TriedRecipe] = []
+    for attempt, (flatbuffer, logits, network), calibration in _attempts(exported, settings, float_logits):
+        judged = exported.judged
+        comparison = compare(float_logits, logits, judged.labels, judged.classes, exported.temperature)
         gate = judge(comparison, attempt.recipe, settings.gate, settings.max_drop)
-        differ = disagreements(float_logits, logits, judged, subject.temperature)
-        rungs.append(Rung(attempt, flatbuffer, calibration, network, comparison, differ, gate))
+        differ = disagreements(float_logits, logits, judged, exported.temperature)
+        rungs.append(TriedRecipe(attempt, flatbuffer, calibration, network, comparison, differ, gate))
         if gate.passed and settings.recipe is None:
             break
     return rungs
@@ -74,11 +74,11 @@ class Made(NamedTuple):
     flatbuffer: bytes
     logits: Logits
     network: Any = None
-    """As in `Rung`."""
+    """As in `TriedRecipe`."""
 
 
 def _attempts(
-    subject: Subject, settings: ExportSettings, float_logits: Logits
+    exported: ExportedNetwork, settings: ExportSettings, float_logits: Logits
 ) -> Iterator[tuple[Attempt, Made, CalibrationReport | None]]:
     """Make one model after the other, as they are asked for, each with the facts of its calibration.
 
@@ -90,47 +90,49 @@ def _attempts(
         recipe = RECIPES[attempt.recipe]
         if attempt.other_faces:
             if other:
-                yield attempt, other[0], _facts(subject, *other[1:], settings.seed)
+                yield attempt, other[0], _facts(exported, *other[1:], settings.seed)
         elif recipe.name == "float32":
-            yield attempt, Made(subject.float32, float_logits), None
+            yield attempt, Made(exported.float32, float_logits), None
         elif not recipe.calibrated:
-            yield attempt, _make(subject, recipe), None
+            yield attempt, _make(exported, recipe), None
         else:
             how = Calibration(settings.calib_samples or SAMPLES, "minmax")
             if recipe.name == "int8":  # 16 bits have steps to spare, and their kernels are too slow to try things
-                how = choose_calibration(subject, settings)
-            first, second = choose_two(subject.training, how.samples, settings.seed)
-            made, facts = _make(subject, recipe, first, how.rule), _facts(subject, first, how, settings.seed)
+                how = choose_calibration(exported, settings)
+            first, second = choose_two(exported.training, how.samples, settings.seed)
+            made, facts = _make(exported, recipe, first, how.rule), _facts(exported, first, how, settings.seed)
             if recipe.name == "int8" and len(second) >= LEAST:
-                other = _make(subject, recipe, second, how.rule), second, how
-                stability = _stability(subject.judged, made.logits, other[0].logits, len(second))
+                other = _make(exported, recipe, second, how.rule), second, how
+                stability = _stability(exported.judged, made.logits, other[0].logits, len(second))
                 facts = replace(facts, other_faces=stability)
             yield attempt, made, facts
             if settings.qat_epochs:
-                made, learning = _learn(subject, first, how.rule, settings)
+                made, learning = _learn(exported, first, how.rule, settings)
                 yield Attempt("int8", learned=True), made, replace(facts, other_faces=None, learning=learning)
 
 
-def _make(subject: Subject, recipe: Recipe, faces: FaceSet | None = None, rule: RangeRule = "minmax") -> Made:
+def _make(exported: ExportedNetwork, recipe: Recipe, faces: FaceSet | None = None, rule: RangeRule = "minmax") -> Made:
     told = f"; {len(faces)} faces, {rule}" if faces else ""
     console.print(f"making {recipe.name}: {recipe}{told}")
-    flatbuffer, network = subject.make(recipe, faces, rule), None
+    flatbuffer, network = exported.make(recipe, faces, rule), None
     if rule == "percentile":
         from fer_edge_export.networks.folding import folded
 
-        network = folded(subject.network)
-    return Made(flatbuffer, answers(flatbuffer, subject.judged.faces, f"judging {recipe.name}"), network)
+        network = folded(exported.network)
+    return Made(flatbuffer, answers(flatbuffer, exported.judged.faces, f"judging {recipe.name}"), network)
 
 
-def _learn(subject: Subject, calibration: FaceSet, rule: RangeRule, settings: ExportSettings) -> tuple[Made, Learning]:
+def _learn(
+    exported: ExportedNetwork, calibration: FaceSet, rule: RangeRule, settings: ExportSettings
+) -> tuple[Made, Learning]:
     console.print(f"fine-tuning for int8: {settings.qat_epochs} epochs")
-    flatbuffer, network, learning = subject.fine_tune(calibration, rule, settings.qat_epochs, settings.seed)
-    logits = answers(flatbuffer, subject.judged.faces, "judging int8, learned ranges")
+    flatbuffer, network, learning = exported.fine_tune(calibration, rule, settings.qat_epochs, settings.seed)
+    logits = answers(flatbuffer, exported.judged.faces, "judging int8, learned ranges")
     return Made(flatbuffer, logits, network), learning
 
 
-def _facts(subject: Subject, faces: FaceSet, how: Calibration, seed: int) -> CalibrationReport:
-    found = doubts(faces, subject.judged)
+def _facts(exported: ExportedNetwork, faces: FaceSet, how: Calibration, seed: int) -> CalibrationReport:
+    found = doubts(faces, exported.judged)
     for line in found:
         warn(line)
     return CalibrationReport(len(faces), seed, how.rule, faces.counts(), tuple(found), faces.source, how.choice)

@@ -20,9 +20,9 @@ import pytest
 from fer_edge.app.run import run
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.imaging.images import read_picture, write_picture
-from fer_edge.settings import FollowSettings, RunSettings
+from fer_edge.settings import RunSettings, TrackingSettings
 from fer_edge.sources import Frame, Source
-from fer_edge.tracking.pipeline import Watcher
+from fer_edge.tracking.pipeline import Pipeline
 from support.command import FerEdge
 
 Live = Callable[..., Any]
@@ -93,7 +93,7 @@ def test_faces_are_hidden_in_what_is_saved_and_named_as_ever(
 
 
 def test_a_budget_is_told_what_it_came_to(tiny: Path, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(replace(settings(tiny, video), follow=FollowSettings(budget_ms=50)))
+    run(replace(settings(tiny, video), tracking=TrackingSettings(budget_ms=50)))
 
     assert "faces are looked for every" in capfd.readouterr().err.splitlines()[-1]
 
@@ -112,13 +112,19 @@ def test_with_blur_faces_are_looked_for_in_every_frame_unless_somebody_says_othe
     tiny: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every: list[int | None] = []
-    watcher = Watcher
+    watcher = Pipeline
     monkeypatch.setattr(
-        "fer_edge.app.run.Watcher",
-        lambda recognizer, follow, smooth: every.append(follow.detect_every) or watcher(recognizer, follow, smooth),
+        "fer_edge.app.run.Pipeline",
+        lambda recognizer, tracking, smooth: (
+            every.append(tracking.detect_every) or watcher(recognizer, tracking, smooth)
+        ),
     )
     plain = settings(tiny, video)
-    for asked in (plain, replace(plain, blur=True), replace(plain, blur=True, follow=FollowSettings(detect_every=5))):
+    for asked in (
+        plain,
+        replace(plain, blur=True),
+        replace(plain, blur=True, tracking=TrackingSettings(detect_every=5)),
+    ):
         run(asked)
 
     assert every == [None, 1, 5]

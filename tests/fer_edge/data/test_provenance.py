@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
-from fer_edge.data.provenance import Seen, read_seen, seen_in, write_seen
+from fer_edge.data.provenance import UsedPictures, read_used_pictures, used_in, write_used_pictures
 from fer_edge.errors import DataError
 
 SETTINGS = {"seed": 0, "split": 0.2, "min_confidence": 5.0}
@@ -23,30 +23,30 @@ def faces() -> FaceSet:
 
 
 def test_a_face_is_what_its_photo_was_whatever_its_own_split(faces: FaceSet) -> None:
-    seen = Seen.of(faces)
+    seen = UsedPictures.of(faces)
 
     assert seen is not None
     assert seen.roles(faces).tolist() == ["training", "training", "training", "validation", "", ""]
 
 
 def test_what_was_seen_comes_back_as_it_was_written(tmp_path: Path, faces: FaceSet) -> None:
-    write_seen(tmp_path, Seen.of(faces), SOURCE)
-    seen = read_seen(tmp_path, SOURCE)
+    write_used_pictures(tmp_path, UsedPictures.of(faces), SOURCE)
+    seen = read_used_pictures(tmp_path, SOURCE)
 
     assert seen is not None
     assert (seen.training.tolist(), seen.validation.tolist()) == ([10, 20], [20, 30])
 
 
 def test_the_file_of_another_network_is_not_believed(tmp_path: Path, faces: FaceSet) -> None:
-    write_seen(tmp_path, Seen.of(faces), SOURCE)
+    write_used_pictures(tmp_path, UsedPictures.of(faces), SOURCE)
 
-    assert read_seen(tmp_path, {**SOURCE, "seed": 1}) is None
-    assert read_seen(tmp_path / "elsewhere", SOURCE) is None
+    assert read_used_pictures(tmp_path, {**SOURCE, "seed": 1}) is None
+    assert read_used_pictures(tmp_path / "elsewhere", SOURCE) is None
 
 
 def test_the_file_goes_where_a_network_is_written_that_cannot_tell(tmp_path: Path, faces: FaceSet) -> None:
-    write_seen(tmp_path, Seen.of(faces), SOURCE)
-    write_seen(tmp_path, None, SOURCE)
+    write_used_pictures(tmp_path, UsedPictures.of(faces), SOURCE)
+    write_used_pictures(tmp_path, None, SOURCE)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -56,20 +56,20 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, content: bytes) -> No
     (tmp_path / "seen.npz").write_bytes(content)
 
     with pytest.raises(DataError, match=r"seen\.npz is damaged; write it again: fer-edge train --resume RUN"):
-        read_seen(tmp_path, SOURCE)
+        read_used_pictures(tmp_path, SOURCE)
 
 
 def test_without_a_file_only_the_same_data_set_divided_alike_is_known(faces: FaceSet) -> None:
     other_seed = {**SOURCE, "settings": {**SETTINGS, "seed": 1}}
 
-    assert seen_in(faces, SOURCE, None) is not None
-    assert seen_in(faces, other_seed, None) is None
-    assert seen_in(faces, {"digest": "2" * 64}, None) is None
-    assert seen_in(replace(faces, source={}), {}, None) is None
+    assert used_in(faces, SOURCE, None) is not None
+    assert used_in(faces, other_seed, None) is None
+    assert used_in(faces, {"digest": "2" * 64}, None) is None
+    assert used_in(replace(faces, source={}), {}, None) is None
 
 
 def test_a_set_that_does_not_tell_its_photos_is_never_known(faces: FaceSet) -> None:
     untold = replace(faces, photos=np.zeros(0, np.uint64))
 
-    assert Seen.of(untold) is None
-    assert seen_in(untold, SOURCE, Seen.of(faces)) is None
+    assert UsedPictures.of(untold) is None
+    assert used_in(untold, SOURCE, UsedPictures.of(faces)) is None

@@ -10,7 +10,7 @@ from fer_edge.demo import loop
 from fer_edge.demo.dataset import write_clip, write_faces
 from fer_edge.demo.pictures import annotated_frames, face_sheet
 from fer_edge.demo.report import write_report
-from fer_edge.demo.results import Film, judge_film, read_lines
+from fer_edge.demo.results import VideoSummary, read_lines, summarise_video
 from fer_edge.demo.steps import DemoSettings, Ran, Step, run_step, steps
 from fer_edge.errors import DataError, FerEdgeError, SourceError
 from fer_edge.imaging.images import write_picture
@@ -198,7 +198,7 @@ def test_the_film_is_judged_face_by_face():
         {"faces": [{"label": "uncertain", "box": box}]},
         {"faces": [{"label": "fear", "box": elsewhere}]},
     ]
-    assert judge_film(answers, truth) == Film(frames=3, drawn=3, found=2, right=1, uncertain=1)
+    assert summarise_video(answers, truth) == VideoSummary(frames=3, drawn=3, found=2, right=1, uncertain=1)
 
 
 def test_damaged_answers_are_an_error(tmp_path):

@@ -10,7 +10,7 @@ from fer_edge.detection.detector import BUNDLED_DETECTORS, YuNet
 from fer_edge.detection.detector_contract import DetectorFile, fitted, map_shapes, read_detector, write_detector
 from fer_edge.errors import ModelError
 from fer_edge.imaging.images import Pixels
-from fer_edge.inspection.any_model import read_any
+from fer_edge.inspection.models import read_any
 from fer_edge.model.contract import ModelFile, read_model
 from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import DataError
-from fer_edge.imaging.crop import LEVEL, Box, crop_face, overlap, reframed, resize_face, whole
+from fer_edge.imaging.crop import LEVEL, Box, crop_face, overlap, reframed, resize_face, whole_frame
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -80,13 +80,13 @@ def test_a_picture_of_a_million_pixels_in_one_row_is_refused() -> None:
     frame_bgr = np.zeros((1, 1_000_000, 3), np.uint8)
 
     with pytest.raises(DataError, match="too large for the 1000000x1 picture"):
-        crop_face(frame_bgr, whole(frame_bgr), size=8)
+        crop_face(frame_bgr, whole_frame(frame_bgr), size=8)
 
 
 def test_a_picture_of_one_pixel_is_a_face_of_one_colour() -> None:
     frame_bgr = np.full((1, 1, 3), 9, np.uint8)
 
-    assert crop_face(frame_bgr, whole(frame_bgr), size=2).tolist() == [[9, 9], [9, 9]]
+    assert crop_face(frame_bgr, whole_frame(frame_bgr), size=2).tolist() == [[9, 9], [9, 9]]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from fer_edge.detection.detector import BUNDLED_DETECTORS, YuNet
 from fer_edge.detection.detector_contract import DetectorFile, read_detector
 from fer_edge.errors import ModelError
 from fer_edge.imaging.boxes import Floats
-from fer_edge.inspection.any_model import repeat_golden
 from fer_edge.inspection.detector_selftest import FACE_TOLERANCE, GOLDEN_SCORE, GOLDEN_SIDE, make_golden, selftest
+from fer_edge.inspection.models import repeat_golden
 from fer_edge.inspection.selftest import as_json, check
 
 

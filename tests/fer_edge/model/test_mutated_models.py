@@ -73,7 +73,7 @@ def test_a_traceback_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Path) -> None:
         raise KeyError("nothing")
 
-    monkeypatch.setattr("fer_edge.inspection.any_model.read_any", broken)
+    monkeypatch.setattr("fer_edge.inspection.models.read_any", broken)
 
     assert mutants.outcome(["info", str(BUNDLED)]).startswith("TRACEBACK: KeyError: 'nothing' (test_mutated_models.py:")
 

@@ -10,7 +10,7 @@ from fer_edge.errors import ModelError
 from fer_edge.model import sandbox
 from fer_edge.model.contract import read_model
 from fer_edge.model.interpreter import Network
-from fer_edge.model.sandbox import TrialError, try_out
+from fer_edge.model.sandbox import SandboxError, run_in_fork
 
 ROOM = 64 << 20
 
@@ -18,7 +18,7 @@ ROOM = 64 << 20
 def test_what_works_changes_nothing_here() -> None:
     kept: list[int] = []
 
-    try_out(lambda: kept.append(1), ROOM)
+    run_in_fork(lambda: kept.append(1), ROOM)
 
     assert kept == []
 
@@ -27,19 +27,19 @@ def test_an_exception_is_told_in_one_line() -> None:
     def fail() -> None:
         raise ValueError("two\nlines")
 
-    with pytest.raises(TrialError, match=r"^two lines$"):
-        try_out(fail, ROOM)
+    with pytest.raises(SandboxError, match=r"^two lines$"):
+        run_in_fork(fail, ROOM)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE])
 def test_a_crash_is_told_by_its_signal(number: signal.Signals) -> None:
-    with pytest.raises(TrialError, match=rf"it crashes, or needs .*\({signal.strsignal(number)}\)"):
-        try_out(lambda: os.kill(os.getpid(), number), ROOM)
+    with pytest.raises(SandboxError, match=rf"it crashes, or needs .*\({signal.strsignal(number)}\)"):
+        run_in_fork(lambda: os.kill(os.getpid(), number), ROOM)
 
 
 def test_a_quiet_end_is_a_crash() -> None:
-    with pytest.raises(TrialError, match="it crashes"):
-        try_out(lambda: os._exit(0), ROOM)
+    with pytest.raises(SandboxError, match="it crashes"):
+        run_in_fork(lambda: os._exit(0), ROOM)
 
 
 def test_what_computes_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,20 +49,20 @@ def test_what_computes_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(sandbox, "CPU_S", 1)
 
-    with pytest.raises(TrialError, match=r"over 1 s .*\(CPU time limit exceeded\)"):
-        try_out(forever, ROOM)
+    with pytest.raises(SandboxError, match=r"over 1 s .*\(CPU time limit exceeded\)"):
+        run_in_fork(forever, ROOM)
 
 
 def test_what_waits_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "WALL_S", 0.2)
 
-    with pytest.raises(TrialError, match=r"\(Killed\)"):
-        try_out(signal.pause, ROOM)
+    with pytest.raises(SandboxError, match=r"\(Killed\)"):
+        run_in_fork(signal.pause, ROOM)
 
 
 def test_memory_beyond_the_allowance_is_refused() -> None:
-    with pytest.raises(TrialError, match="MemoryError"):
-        try_out(lambda: bytearray(1 << 30), ROOM)
+    with pytest.raises(SandboxError, match="MemoryError"):
+        run_in_fork(lambda: bytearray(1 << 30), ROOM)
 
 
 def test_nothing_is_left_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_nothing_is_left_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fork", fork)
     for _ in range(5):
-        try_out(lambda: None, ROOM)
+        run_in_fork(lambda: None, ROOM)
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert len(children) == 5
@@ -87,9 +87,9 @@ def test_nothing_is_left_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_program_that_ignores_its_children_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        try_out(lambda: None, ROOM)
-        with pytest.raises(TrialError, match="no answer"):
-            try_out(lambda: os._exit(0), ROOM)
+        run_in_fork(lambda: None, ROOM)
+        with pytest.raises(SandboxError, match="no answer"):
+            run_in_fork(lambda: os._exit(0), ROOM)
     finally:
         signal.signal(signal.SIGCHLD, kept)
 

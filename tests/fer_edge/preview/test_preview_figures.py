@@ -12,7 +12,7 @@ from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.contract import read_model
 from fer_edge.preview.feeds import PICTURE_EVERY_S, Pictures
 from fer_edge.preview.metrics import as_metrics
-from fer_edge.preview.state import CHANGES_KEPT, State
+from fer_edge.preview.state import CHANGES_KEPT, PreviewState
 from fer_edge.preview.state import about as about_run
 from fer_edge.tracking.pipeline import Event
 from support.one_result import result
@@ -28,7 +28,7 @@ class Clock:
 
 
 def test_a_large_frame_is_made_smaller_before_it_is_sent() -> None:
-    state = State()
+    state = PreviewState()
     state.write(result(0, np.zeros((1080, 1920, 3), np.uint8)))
     newest = Pictures(state).newest()
 
@@ -38,7 +38,7 @@ def test_a_large_frame_is_made_smaller_before_it_is_sent() -> None:
 
 def test_a_film_that_runs_faster_than_anybody_sees_is_not_encoded_in_full() -> None:
     clock = Clock()
-    state = State(clock=clock)
+    state = PreviewState(clock=clock)
     pictures = Pictures(state)
     for index in range(100):
         state.write(result(index))
@@ -65,7 +65,7 @@ def test_about_names_source_model_and_machine(tiny: Path) -> None:
 
 def test_a_camera_that_never_gave_a_frame_is_unhealthy_too() -> None:
     clock = Clock()
-    state = State(stale_after_s=5, clock=clock)
+    state = PreviewState(stale_after_s=5, clock=clock)
     assert state.problem() is None
 
     clock.now += 12
@@ -78,7 +78,7 @@ def test_a_camera_that_never_gave_a_frame_is_unhealthy_too() -> None:
 
 def test_of_a_source_that_has_ended_the_last_figures_stay_but_nothing_is_up(about: Any) -> None:
     clock = Clock()
-    state = State(clock=clock)
+    state = PreviewState(clock=clock)
     for index in range(10):
         clock.now += 0.05
         state.write(result(index))
@@ -95,7 +95,7 @@ def test_of_a_source_that_has_ended_the_last_figures_stay_but_nothing_is_up(abou
 
 def test_figures_are_those_of_the_last_seconds() -> None:
     clock = Clock()
-    state = State(clock=clock)
+    state = PreviewState(clock=clock)
     state.write(result(0, ms={"detect": 1000.0}, age_ms=1000.0))
     clock.now += 60
     for index in range(10):
@@ -118,7 +118,7 @@ def test_figures_are_those_of_the_last_seconds() -> None:
 
 
 def test_a_year_of_frames_needs_no_more_memory_than_a_minute() -> None:
-    state = State()
+    state = PreviewState()
     for index in range(2 * CHANGES_KEPT):
         state.write(result(index, events=[Event(0.0, index, None, "fear")]))
 
@@ -128,7 +128,7 @@ def test_a_year_of_frames_needs_no_more_memory_than_a_minute() -> None:
 
 
 def test_every_metric_is_explained_once(about: Any) -> None:
-    lines = as_metrics(State(), replace(about, source='a "b"\\\n')).splitlines()
+    lines = as_metrics(PreviewState(), replace(about, source='a "b"\\\n')).splitlines()
     explained = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     named = {re.sub(r"[{ ].*", "", line) for line in lines if not line.startswith("#")}
 

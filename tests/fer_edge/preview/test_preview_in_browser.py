@@ -10,7 +10,7 @@ from fer_edge.labels import EXPRESSIONS
 from fer_edge.recognition.recognizer import Face, Recognizer
 from fer_edge.sources import Frame
 from fer_edge.synthetic.render import draw_face
-from fer_edge.tracking.pipeline import Event, Watcher
+from fer_edge.tracking.pipeline import Event, Pipeline
 from support.browsing import BLACK, LAPTOP, NARROW, PHONE, WHITE, Start, Visit, face, fed, result, see_picture, state
 
 
@@ -75,7 +75,7 @@ def test_bars_follow_the_faces(started: Start, visit: Visit) -> None:
 def test_bars_follow_a_clip_of_drawn_faces(started: Start, visit: Visit, tiny: Path) -> None:
     preview = started()
     page = visit(preview.address)
-    watcher = Watcher(Recognizer(tiny, detector="none"), smooth=None)
+    watcher = Pipeline(Recognizer(tiny, detector="none"), smooth=None)
     for index, expression in enumerate(("happiness", "surprise", "neutral")):
         frame_bgr = draw_face(expression, seed=1, size=96)[0]
         seen = watcher.step(Frame("clip", index, index / 20, frame_bgr, 0.0, time.perf_counter(), None, 20.0))

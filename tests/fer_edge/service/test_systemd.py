@@ -10,7 +10,7 @@ import pytest
 
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.service import systemd
-from fer_edge.service.systemd import Place, install, remove, status
+from fer_edge.service.systemd import UnitLocation, install, remove, status
 from fer_edge.service.unit import Given, Unit, unit_text
 from support.command import RUN, FerEdge
 
@@ -68,7 +68,7 @@ SECRETIVE = replace(PLAIN, given=Given((), {"FER_EDGE_SOURCE": "rtsp://ana:pass@
 @pytest.mark.usefixtures("booted")
 def test_installing_writes_the_unit_and_starts_it(tmp_path: Path) -> None:
     systemd = Systemd()
-    place = Place(tmp_path / "system", False, systemd)
+    place = UnitLocation(tmp_path / "system", False, systemd)
     ours = replace(SECRETIVE, given=replace(SECRETIVE.given, written=(tmp_path / "new/faces",)))
 
     report = install(ours, place)
@@ -87,7 +87,7 @@ def test_installing_writes_the_unit_and_starts_it(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("booted")
 def test_installing_again_leaves_what_installing_once_leaves(tmp_path: Path) -> None:
-    place = Place(tmp_path, False, Systemd())
+    place = UnitLocation(tmp_path, False, Systemd())
     install(SECRETIVE, place)
     install(PLAIN, place)
     install(PLAIN, place)
@@ -99,7 +99,7 @@ def test_installing_again_leaves_what_installing_once_leaves(tmp_path: Path) -> 
 @pytest.mark.usefixtures("booted")
 def test_removing_leaves_nothing_and_can_be_done_twice(tmp_path: Path) -> None:
     systemd = Systemd()
-    place = Place(tmp_path, False, systemd)
+    place = UnitLocation(tmp_path, False, systemd)
     install(SECRETIVE, place)
     systemd.told.clear()
 
@@ -115,13 +115,13 @@ def test_removing_leaves_nothing_and_can_be_done_twice(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("booted")
 def test_what_systemd_refuses_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FerEdgeError, match=r"systemctl --user enable .*: Failed to connect to bus: No"):
-        install(PLAIN, Place(tmp_path, True, Systemd(refuses="enable")))
+        install(PLAIN, UnitLocation(tmp_path, True, Systemd(refuses="enable")))
 
 
 @pytest.mark.usefixtures("booted")
 def test_where_systemd_does_not_answer_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(FerEdgeError, match=r"log in as this user \(ssh, not su\), or type: export XDG_RUNTIME_DIR="):
-        install(PLAIN, Place(tmp_path, True, Systemd(refuses="show")))
+        install(PLAIN, UnitLocation(tmp_path, True, Systemd(refuses="show")))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,7 +138,7 @@ StateChangeTimestamp=Sun 2026-11-22 00:13:00 UTC
 
 @pytest.mark.usefixtures("booted")
 def test_status_is_one_line_and_where_the_log_is(tmp_path: Path) -> None:
-    report = status(Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success"))))
+    report = status(UnitLocation(tmp_path, False, Systemd(SHOWN.format("active", "running", "success"))))
 
     assert report.lines == [
         "fer-edge.service: active (running) since Sun 2026-11-22 00:13:00 UTC, enabled, started again 3 times",
@@ -150,7 +150,7 @@ def test_status_is_one_line_and_where_the_log_is(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("booted")
 def test_a_service_that_does_not_run_does_not_pass(tmp_path: Path) -> None:
-    report = status(Place(tmp_path, True, Systemd(SHOWN.format("activating", "auto-restart", "exit-code"))))
+    report = status(UnitLocation(tmp_path, True, Systemd(SHOWN.format("activating", "auto-restart", "exit-code"))))
 
     assert not report.passed
     assert report.lines[0].endswith("started again 3 times, last time: exit-code")
@@ -162,7 +162,7 @@ def test_status_of_no_service_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(
         FerEdgeError, match="no service is installed; type: fer-edge service install --user -- --source 0"
     ):
-        status(Place(tmp_path, True, Systemd("LoadState=not-found\nActiveState=inactive\n")))
+        status(UnitLocation(tmp_path, True, Systemd("LoadState=not-found\nActiveState=inactive\n")))
 
 
 def test_without_root_it_says_what_to_type_and_shows_no_password(
@@ -171,7 +171,7 @@ def test_without_root_it_says_what_to_type_and_shows_no_password(
     monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("sys.argv", ["/home/ana/my env/bin/fer-edge", "service"])
-    place = Place(tmp_path, False, Systemd())
+    place = UnitLocation(tmp_path, False, Systemd())
 
     with pytest.raises(FerEdgeError) as refused:
         install(PLAIN, place, ["--source", "rtsp://ana:pass@camera", "--save", "my faces"])
@@ -188,7 +188,7 @@ def test_sudo_and_user_do_not_go_together(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SUDO_USER", "ana")
 
     with pytest.raises(UsageError, match=r"--user and sudo do not go together; type, without sudo: .* install --user"):
-        install(PLAIN, Place(tmp_path, True, Systemd()))
+        install(PLAIN, UnitLocation(tmp_path, True, Systemd()))
 
 
 def test_who_typed_sudo_is_whose_rights_the_service_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_variables_of_fer_edge_hold_in_the_service_unless_a_flag_says_otherwise(
     monkeypatch.setenv("FER_EDGE_SOURCE", "rtsp://ana:old@camera")
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/home.pem")
 
-    place, flags = Place(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
+    place, flags = UnitLocation(tmp_path, True, Systemd()), ["--source", "rtsp://ana:new@camera"]
 
     theirs = {"FER_EDGE_RUNTIME": "tflite", "FER_EDGE_SOURCE": "rtsp://ana:new@camera"}
     assert systemd.plan(flags, place, RUN).secrets == theirs
@@ -244,7 +244,7 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
     tmp_path: Path, booted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
-    place = Place(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
+    place = UnitLocation(tmp_path, False, Systemd(SHOWN.format("active", "running", "success")))
 
     report = install(systemd.plan(["--mqtt", "mqtt://ana@broker"], place, RUN), place)
 
@@ -262,7 +262,7 @@ def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("sys.argv", ["/opt/fer-edge"])
     monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
-    place = Place(tmp_path, False, Systemd())
+    place = UnitLocation(tmp_path, False, Systemd())
 
     with pytest.raises(FerEdgeError) as refused:
         install(PLAIN, place, ["--mqtt", "mqtt://ana@broker"])
@@ -287,6 +287,6 @@ def test_folders_that_are_made_belong_to_who_writes_into_them(tmp_path: Path, mo
     (tmp_path / "old").mkdir()
     folder = tmp_path / "old/new/faces"
 
-    install(replace(PLAIN, user="root", given=Given((), {}, (), (folder,))), Place(tmp_path, False, Systemd()))
+    install(replace(PLAIN, user="root", given=Given((), {}, (), (folder,))), UnitLocation(tmp_path, False, Systemd()))
 
     assert sorted(given) == [tmp_path / "old/new", folder]

@@ -11,7 +11,7 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.recognition.recognizer import Face
-from fer_edge.sinks.csv_file import Table
+from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 
@@ -29,7 +29,7 @@ def result(*faces: Face, index: int = 0, name: str = "camera 0", dropped: int = 
 
 
 def table(path: Path, *results: Result, labels: tuple[str, ...] = ("neutral", "happiness")) -> list[dict[str, str]]:
-    sink = Table(path, labels, lambda: MIDNIGHT)
+    sink = CsvSink(path, labels, lambda: MIDNIGHT)
     for one in results:
         sink.write(one)
     sink.close()
@@ -94,7 +94,7 @@ import resource, signal
 from pathlib import Path
 from fer_edge.errors import FerEdgeError
 from fer_edge.recognition.recognizer import Face
-from fer_edge.sinks.csv_file import Table
+from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 import numpy as np
@@ -102,7 +102,7 @@ import numpy as np
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 face = Face((1, 2, 3, 4), "a", 1.0, {{"a": 1.0}}, 1.0)
-table = Table(Path({str(path)!r}), ("a",))
+table = CsvSink(Path({str(path)!r}), ("a",))
 try:
     for index in range(100):
         table.write(Result(Frame("camera 0", index, 0.0, np.zeros((9, 9, 3), np.uint8), 0.0, 0.0), [face]))
@@ -123,12 +123,12 @@ except FerEdgeError as error:
 )
 def test_a_table_that_cannot_be_written_is_an_error_at_once(place: str, fault: str) -> None:
     with pytest.raises(FerEdgeError, match=fault):
-        Table(Path(place), ())
+        CsvSink(Path(place), ())
 
 
 def test_the_clock_of_a_table_may_jump_back(tmp_path: Path) -> None:
     clock = iter([MIDNIGHT, MIDNIGHT - timedelta(days=1)])
-    sink = Table(tmp_path / "faces.csv", ("neutral", "happiness"), lambda: next(clock))
+    sink = CsvSink(tmp_path / "faces.csv", ("neutral", "happiness"), lambda: next(clock))
     for one in (0, 1):
         sink.write(result(face(), index=one))
     sink.close()

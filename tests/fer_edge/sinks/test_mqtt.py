@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fer_edge.sinks.mqtt import Mqtt
+from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker
 from fer_edge.tracking.pipeline import Event
 from support.command import FerEdge
 from support.mosquitto import TOPIC, Listener, Mosquitto, Told, connected, face, needs_mosquitto, result
 
 Listen = Callable[..., Listener]
-Sinks = Callable[..., tuple[Mqtt, Told]]
+Sinks = Callable[..., tuple[MqttSink, Told]]
 
 
 @needs_mosquitto

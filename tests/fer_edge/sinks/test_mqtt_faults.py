@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from fer_edge.sinks.mqtt import Mqtt
+from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker, parsed_broker
 from fer_edge.tracking.pipeline import Event
 from support.mosquitto import TOPIC, Listener, Mosquitto, Told, connected, face, needs_mosquitto, result
 
 Listen = Callable[..., Listener]
-Sinks = Callable[..., tuple[Mqtt, Told]]
+Sinks = Callable[..., tuple[MqttSink, Told]]
 
 
 @needs_mosquitto

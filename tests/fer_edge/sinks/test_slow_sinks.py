@@ -10,8 +10,8 @@ import pytest
 from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import Pixels
 from fer_edge.sinks import Sink
-from fer_edge.sinks.fan_out import Several
-from fer_edge.sinks.threaded import Background
+from fer_edge.sinks.fan_out import FanOut
+from fer_edge.sinks.threaded import ThreadedSink
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 
@@ -48,7 +48,7 @@ def results(count: int, picture: Pixels = GREY) -> list[Result]:
 
 def test_a_sink_in_the_background_gets_everything_in_order_and_is_closed_behind_it() -> None:
     sink = Kept()
-    background = Background(sink)
+    background = ThreadedSink(sink)
     for one in results(60):
         background.write(one)
     background.close()
@@ -59,7 +59,7 @@ def test_a_sink_in_the_background_gets_everything_in_order_and_is_closed_behind_
 def test_a_sink_that_blocks_holds_nobody_up_and_what_it_misses_is_counted() -> None:
     sink = Kept()
     sink.go_on.clear()
-    background = Background(sink, most=5)
+    background = ThreadedSink(sink, most=5)
     begun = time.perf_counter()
     for one in results(1000):
         background.write(one)
@@ -76,7 +76,7 @@ def test_large_frames_that_wait_do_not_fill_the_memory() -> None:
     large = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (4000, 4000, 3))  # 48 MB each, if they were real
     sink = Kept()
     sink.go_on.clear()
-    background = Background(sink)
+    background = ThreadedSink(sink)
     for one in results(10, large):
         background.write(one)
     sink.go_on.set()
@@ -88,7 +88,7 @@ def test_large_frames_that_wait_do_not_fill_the_memory() -> None:
 def test_a_sink_that_hangs_is_given_up_when_the_run_ends() -> None:
     sink = Kept()
     sink.go_on.clear()
-    background = Background(sink, closing_s=0.05)
+    background = ThreadedSink(sink, closing_s=0.05)
     for one in results(3):
         background.write(one)
 
@@ -106,7 +106,7 @@ class Slow(Kept):
 
 def test_a_sink_that_is_behind_when_the_run_ends_is_closed_all_the_same() -> None:
     sink = Slow()
-    background = Background(sink, closing_s=0.1)
+    background = ThreadedSink(sink, closing_s=0.1)
     for one in results(60):
         background.write(one)
     background.close()
@@ -125,7 +125,7 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 def test_an_error_in_the_background_reaches_who_writes_once() -> None:
     sink = Kept(fails_at=1)
-    background = Background(sink)
+    background = ThreadedSink(sink)
     for one in results(2):
         background.write(one)
     wait_for(lambda: sink.closed == 1)
@@ -137,7 +137,7 @@ def test_an_error_in_the_background_reaches_who_writes_once() -> None:
 
 
 def test_an_error_that_nobody_met_is_told_in_the_end() -> None:
-    background = Background(Kept(fails_at=0))
+    background = ThreadedSink(Kept(fails_at=0))
     background.write(result(0))
 
     with pytest.raises(FerEdgeError, match="the disk is full"):
@@ -145,7 +145,7 @@ def test_an_error_that_nobody_met_is_told_in_the_end() -> None:
 
 
 def test_the_first_error_is_the_one_that_is_told() -> None:
-    background = Background(Unclosable(fails_at=0))
+    background = ThreadedSink(Unclosable(fails_at=0))
     background.write(result(0))
 
     with pytest.raises(FerEdgeError, match="the disk is full"):
@@ -158,9 +158,9 @@ class Unclosable(Kept):
         raise FerEdgeError("no frame of it arrived")
 
 
-def several(sinks: dict[str, Sink], live: bool = True) -> tuple[Several, list[str]]:
+def several(sinks: dict[str, Sink], live: bool = True) -> tuple[FanOut, list[str]]:
     told: list[str] = []
-    all_of_them = Several(told.append, live=live)
+    all_of_them = FanOut(told.append, live=live)
     for name, sink in sinks.items():
         all_of_them.add(name, sink)
     return all_of_them, told
@@ -223,7 +223,7 @@ def test_every_sink_is_closed_whatever_happens_to_the_others() -> None:
 def test_a_sink_that_does_not_keep_up_is_told_when_it_begins_and_counted_in_the_end() -> None:
     slow = Kept()
     slow.go_on.clear()
-    sinks, told = several({"--save": Background(slow, most=2)})
+    sinks, told = several({"--save": ThreadedSink(slow, most=2)})
     for one in results(10):
         sinks.write(one)
     slow.go_on.set()

@@ -15,7 +15,7 @@ import fer_edge
 from fer_edge.detection.detector import Landmarks
 from fer_edge.imaging.images import write_picture
 from fer_edge.recognition.recognizer import Face
-from fer_edge.sinks.stdout import Lines, as_json
+from fer_edge.sinks.stdout import StdoutSink, as_json
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Event, Result
 
@@ -156,7 +156,7 @@ def test_lines_go_to_stdout_whole_whatever_their_names(capfd: pytest.CaptureFixt
     path = Path(os.fsdecode(b"gr\xff\xc3\xbc\xc3\x9f.png"))  # a name that is not UTF-8
 
     for kind in (True, False):
-        Lines(json=kind).write(result(path))
+        StdoutSink(json=kind).write(result(path))
 
     first, second = capfd.readouterr().out.splitlines()
     assert json.loads(first)["source"] == path.name

@@ -12,7 +12,7 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import Pixels, read_picture
-from fer_edge.sinks.video import Saver, new_video
+from fer_edge.sinks.video import AnnotatedWriter, new_video
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 
@@ -69,7 +69,7 @@ def shown(path: Path) -> list[int]:
 
 
 def test_a_format_without_colour_becomes_a_png_beside_its_namesakes(source: Path, tmp_path: Path) -> None:
-    saver = Saver(tmp_path / "out")
+    saver = AnnotatedWriter(tmp_path / "out")
     for name, level in (("a.pgm", 1), ("a.png", 2), ("b.PGM", 3)):
         saver.write(result(source / name, picture=np.full((4, 4, 3), (0, 0, level), np.uint8)))
     saver.close()
@@ -79,7 +79,7 @@ def test_a_format_without_colour_becomes_a_png_beside_its_namesakes(source: Path
 
 
 def test_two_pictures_of_one_name_do_not_take_each_others_place(source: Path, tmp_path: Path) -> None:
-    saver = Saver(tmp_path / "out")
+    saver = AnnotatedWriter(tmp_path / "out")
     for folder in ("a", "b"):
         (source / folder).mkdir()
     for _ in range(2):  # --loop
@@ -92,7 +92,7 @@ def test_two_pictures_of_one_name_do_not_take_each_others_place(source: Path, tm
 
 
 def test_pictures_that_are_no_files_are_named_too(tmp_path: Path) -> None:
-    saver = Saver(tmp_path)
+    saver = AnnotatedWriter(tmp_path)
     for name in ("door/1", "door/2"):
         saver.write(Result(Frame(name, 0, 0.0, GREY, 0.0, 0.0), []))
     saver.close()
@@ -100,8 +100,8 @@ def test_pictures_that_are_no_files_are_named_too(tmp_path: Path) -> None:
     assert names(tmp_path) == ["door-1.png", "door-2.png"]
 
 
-def save(folder: Path, *results: Result, stride: int = 1) -> Saver:
-    saver = Saver(folder, stride, lambda: MIDNIGHT)
+def save(folder: Path, *results: Result, stride: int = 1) -> AnnotatedWriter:
+    saver = AnnotatedWriter(folder, stride, lambda: MIDNIGHT)
     for one in results:
         saver.write(one)
     saver.close()
@@ -124,7 +124,7 @@ def test_what_a_camera_saw_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_camera_gets_a_video_every_five_minutes_named_by_its_beginning(tmp_path: Path) -> None:
     kept: list[list[str]] = []
-    saver = Saver(tmp_path, now=lambda: MIDNIGHT + timedelta(seconds=t))
+    saver = AnnotatedWriter(tmp_path, now=lambda: MIDNIGHT + timedelta(seconds=t))
     for t in (0, 1, 299, 300, 301, 4000, 4001, 10):  # in the end the clock jumps back by an hour
         saver.write(result(None, 1, t=float(t)))
         kept.append([name for name in names(tmp_path) if not name.startswith(".")])
@@ -150,11 +150,11 @@ def test_what_a_killed_run_left_is_removed_but_not_what_another_one_is_writing(t
 import os, signal
 import numpy as np
 from pathlib import Path
-from fer_edge.sinks.video import Saver
+from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 
-saver = Saver(Path({str(tmp_path)!r}))
+saver = AnnotatedWriter(Path({str(tmp_path)!r}))
 for t in (0.0, 1.0, 400.0):
     saver.write(Result(Frame("camera 0", 0, t, np.zeros((48, 64, 3), np.uint8), 0.0, 0.0, None, 1.0), []))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -165,10 +165,10 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert played(tmp_path / whole)[0] == 2
 
     (tmp_path / "mine.mp4").touch()
-    first = Saver(tmp_path)
+    first = AnnotatedWriter(tmp_path)
     assert names(tmp_path) == sorted([whole, "mine.mp4"])
     first.write(result(None, 10))
-    Saver(tmp_path)
+    AnnotatedWriter(tmp_path)
     first.close()
     assert len(names(tmp_path)) == 3
 
@@ -197,14 +197,14 @@ def test_a_file_that_may_not_grow_is_told_and_leaves_the_older_one(out: Path) ->
 import resource, signal
 import numpy as np
 from pathlib import Path
-from fer_edge.sinks.video import Saver
+from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 noise = np.random.default_rng(0).integers(0, 256, (10, 240, 320, 3), np.uint8)
-saver = Saver(Path({str(out)!r}))
+saver = AnnotatedWriter(Path({str(out)!r}))
 for index, picture in enumerate(noise):
     saver.write(Result(Frame("clip.avi", index, index / 10, picture, 0.0, 0.0, Path("/dev/clip.avi"), 10.0), []))
 saver.close()
@@ -219,7 +219,7 @@ def test_a_disk_that_runs_full_ends_a_video_that_can_be_played(tmp_path: Path, m
     disk = shutil.disk_usage(tmp_path)
     free = iter([10**9, 10**9, 17_000_000, 10**5, 10**5, 10**5])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk._replace(free=next(free)))
-    saver = Saver(tmp_path, now=lambda: MIDNIGHT)
+    saver = AnnotatedWriter(tmp_path, now=lambda: MIDNIGHT)
     for index in range(3):
         saver.write(result(None, 10, index=index))
 
@@ -234,7 +234,7 @@ def test_a_disk_that_runs_full_ends_a_video_that_can_be_played(tmp_path: Path, m
 def test_a_disk_that_is_full_from_the_beginning_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk._replace(free=10**5))
-    saver = Saver(tmp_path / "out")
+    saver = AnnotatedWriter(tmp_path / "out")
 
     with pytest.raises(FerEdgeError, match=r"only 16 MB left .*nothing of it could be kept"):
         saver.write(result(None, 10))

@@ -17,7 +17,7 @@ from fer_edge.device.cameras import Holder, Node
 from fer_edge.device.v4l2 import Answer
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.sources import View, capture, find_source
-from fer_edge.sources.reader import Live
+from fer_edge.sources.reader import LiveReader
 
 BROKEN = "broken"
 DECODING_S = 0.02
@@ -254,7 +254,7 @@ def test_a_camera_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cv2, "VideoCapture", lambda *asked: plugged.pop(0))
     told: list[str] = []
 
-    with Live(find_source("0"), told.append, pauses=(0.0,)) as live:
+    with LiveReader(find_source("0"), told.append, pauses=(0.0,)) as live:
         for frame in live:
             if frame.bgr.mean() >= 20:
                 break

@@ -11,7 +11,7 @@ import pytest
 
 from fer_edge.errors import DataError, SourceError
 from fer_edge.sources import Frame, Source, View, find_source
-from fer_edge.sources.reader import Direct, Live, frames
+from fer_edge.sources.reader import LiveReader, SequentialReader, frames
 
 GREY = np.full((4, 4, 3), 100, np.uint8)
 Opening = Callable[[], Iterator[Frame]]
@@ -55,7 +55,7 @@ class Camera:
         """Every frame, and what was told meanwhile."""
         told: list[str] = []
         found = []
-        with Live(self.source(), told.append, pauses) as live:
+        with LiveReader(self.source(), told.append, pauses) as live:
             for one in live:
                 found.append(one)
                 self.taken.release()
@@ -71,7 +71,7 @@ def test_a_file_is_read_frame_by_frame_without_a_thread() -> None:
     source = Source("film", False, lambda: iter([frame(0), frame(1), frame(4, damaged=2)]))
 
     with frames(source, print) as reading:
-        assert isinstance(reading, Direct)
+        assert isinstance(reading, SequentialReader)
         assert [one.index for one in reading] == [0, 1, 4]
         assert threading.active_count() == before
     assert reading.dropped == 2  # those that were damaged
@@ -151,7 +151,7 @@ def test_a_camera_that_was_steady_is_tried_again_at_once() -> None:
 
 
 def test_a_source_that_is_not_there_at_first_is_an_error_at_once() -> None:
-    live = Live(Camera(GONE).source(), print)
+    live = LiveReader(Camera(GONE).source(), print)
 
     with pytest.raises(SourceError, match="camera 0 does not open"), live:
         pass
@@ -165,7 +165,7 @@ def test_an_error_that_is_no_loss_reaches_the_reader_after_the_last_frame(error:
         yield frame(0)
         raise error
 
-    with Live(Source("film", True, broken), print) as live:
+    with LiveReader(Source("film", True, broken), print) as live:
         reading = iter(live)
         assert next(reading).index == 0
         with pytest.raises(type(error), match=str(error)):
@@ -213,14 +213,14 @@ def hanging() -> Iterator[Hanging]:
 
 
 def test_a_camera_that_hangs_is_closed_within_a_second(hanging: Hanging) -> None:
-    with Live(Source("camera 0", True, hanging.frames), print) as live:
+    with LiveReader(Source("camera 0", True, hanging.frames), print) as live:
         assert next(iter(live)).index == 0
         begun = time.perf_counter()
     assert time.perf_counter() - begun < 1.5  # 0.3 s, on a machine that has other work
 
 
 def test_closing_from_another_thread_wakes_who_waits(hanging: Hanging) -> None:
-    with Live(Source("camera 0", True, hanging.frames), print) as live:
+    with LiveReader(Source("camera 0", True, hanging.frames), print) as live:
         reading = iter(live)
         next(reading)
         threading.Timer(0.05, live.close).start()
@@ -232,7 +232,7 @@ def test_closing_from_another_thread_wakes_who_waits(hanging: Hanging) -> None:
 def test_closing_ends_the_pause_before_the_next_try() -> None:
     camera = Camera([frame(0)], [])
     lost, begun = threading.Event(), time.perf_counter()
-    with Live(camera.source(), lambda line: lost.set(), pauses=(20.0,)) as live:
+    with LiveReader(camera.source(), lambda line: lost.set(), pauses=(20.0,)) as live:
         assert lost.wait(10)
     assert not live._thread.is_alive()
     assert time.perf_counter() - begun < 10
@@ -245,7 +245,7 @@ def test_ctrl_c_ends_the_wait_for_an_address_that_does_not_answer(hanging: Hangi
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
-        with pytest.raises(KeyboardInterrupt), Live(Source("a stream", True, hanging.open), print):
+        with pytest.raises(KeyboardInterrupt), LiveReader(Source("a stream", True, hanging.open), print):
             pass
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -19,7 +19,7 @@ import pytest
 from fer_edge.errors import SourceError
 from fer_edge.imaging.images import encode_picture
 from fer_edge.sources import Frame, capture, find_source
-from fer_edge.sources.reader import Live
+from fer_edge.sources.reader import LiveReader
 from fer_edge.synthetic.render import clip
 
 SIZE_WH = (160, 120)
@@ -75,13 +75,13 @@ def send(film: Path) -> Iterator[Callable[..., Sender]]:
 
 
 @contextmanager
-def opened(address: str, told: list[str]) -> Iterator[Live]:
+def opened(address: str, told: list[str]) -> Iterator[LiveReader]:
     """A stream, as soon as its sender has come up; only that is waited for here, never in fer-edge itself."""
     until = time.monotonic() + PATIENCE_S
     with ExitStack() as stack:
         while True:
             try:
-                live = stack.enter_context(Live(find_source(address), told.append, pauses=(0.1, 0.2)))
+                live = stack.enter_context(LiveReader(find_source(address), told.append, pauses=(0.1, 0.2)))
                 break
             except SourceError:
                 assert time.monotonic() < until
@@ -286,7 +286,7 @@ def test_a_stream_may_change_its_size(serve: Callable[[list[bytes]], str]) -> No
 def test_a_stream_is_read_on_while_nobody_looks_so_that_no_delay_builds_up(
     serve: Callable[[list[bytes]], str],
 ) -> None:
-    with Live(find_source(serve(list(JPEGS.values()))), print) as live:
+    with LiveReader(find_source(serve(list(JPEGS.values()))), print) as live:
         reading = iter(live)
         first = next(reading)
         time.sleep(0.6)

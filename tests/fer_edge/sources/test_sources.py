@@ -13,7 +13,7 @@ from fer_edge.settings import Rotation
 from fer_edge.sources import Frame, View, find_source, open_source
 from fer_edge.sources.frame import believable_fps
 from fer_edge.sources.playback import paced
-from fer_edge.sources.reader import Live, frames
+from fer_edge.sources.reader import LiveReader, frames
 from fer_edge.synthetic.render import clip
 
 GREY = np.full((48, 64, 3), 100, np.uint8)
@@ -318,7 +318,7 @@ def test_a_paced_film_waits_for_each_frame_and_a_late_one_catches_up() -> None:
 
 def test_in_real_time_a_video_takes_as_long_as_it_was_filmed_and_a_slow_reader_misses_frames(video: Path) -> None:
     with frames(find_source(str(video), View(realtime=True)), print) as live:
-        assert isinstance(live, Live)
+        assert isinstance(live, LiveReader)
         live._thread.join(20)  # nobody takes a frame meanwhile
         found = list(live)
     assert [frame.index for frame in found] == [9]

@@ -12,7 +12,7 @@ import pytest
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels, encode_picture
 from fer_edge.sources import View, find_source
-from fer_edge.sources.reader import Direct, Live, frames
+from fer_edge.sources.reader import LiveReader, SequentialReader, frames
 from fer_edge.sources.stdin import jpegs
 
 
@@ -60,7 +60,7 @@ def test_jpeg_pictures_are_found_by_their_bytes(feed: Feed, between: bytes) -> N
 def test_a_redirected_file_is_read_frame_by_frame_at_the_frame_rate_that_was_said(feed: Feed) -> None:
     feed(b"".join(FILM))
     with frames(find_source("-", View(fps=10, vid_stride=2)), print) as reading:
-        assert isinstance(reading, Direct)
+        assert isinstance(reading, SequentialReader)
         assert [(frame.name, frame.index, frame.t, frame.fps) for frame in reading] == [
             ("standard input", 0, 0.0, 10),
             ("standard input", 2, 0.2, 10),
@@ -186,7 +186,7 @@ def test_through_a_pipe_the_newest_frame_wins(monkeypatch: pytest.MonkeyPatch) -
         sender = threading.Thread(target=lambda: (camera.write(b"".join(FILM)), camera.close()))
         sender.start()
         with frames(find_source("-"), print) as live:
-            assert isinstance(live, Live)
+            assert isinstance(live, LiveReader)
             sender.join(10)
             live._thread.join(10)  # it has read all of them
             assert [round(frame.bgr.mean()) for frame in live] == [80]

@@ -10,11 +10,11 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.recognizer import Recognizer
-from fer_edge.settings import FollowSettings
+from fer_edge.settings import TrackingSettings
 from fer_edge.sources import Frame
 from fer_edge.synthetic.render import clip, draw_face
-from fer_edge.tracking.pipeline import Pace, Result, Watcher
-from fer_edge.tracking.smoothing import SmoothSettings
+from fer_edge.tracking.pipeline import Pipeline, Result, TimeBudget
+from fer_edge.tracking.smoothing import SmoothingSettings
 
 FPS = 25.0
 HAPPY, BOX = draw_face("happiness", seed=2)
@@ -42,12 +42,12 @@ def frame(pixels: Pixels, index: int = 0, fps: float | None = FPS) -> Frame:
     return Frame("a.mp4", index, index / FPS if fps else 0.0, pixels, 1.5, time.perf_counter(), None, fps)
 
 
-def watch(watcher: Watcher, *pictures: Pixels, begin: int = 0) -> list[Result]:
+def watch(watcher: Pipeline, *pictures: Pixels, begin: int = 0) -> list[Result]:
     return [watcher.step(frame(pixels, begin + number)) for number, pixels in enumerate(pictures)]
 
 
 def test_a_face_of_a_video_has_an_id_and_both_labels(tiny: Path) -> None:
-    results = watch(Watcher(Recognizer(tiny, Told(BOX))), *[HAPPY] * 5)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX))), *[HAPPY] * 5)
 
     (face,) = results[-1].faces
     (raw,) = Recognizer(tiny, Told(BOX)).predict(HAPPY)
@@ -58,7 +58,7 @@ def test_a_face_of_a_video_has_an_id_and_both_labels(tiny: Path) -> None:
 
 
 def test_one_frame_does_not_change_a_label_but_its_raw_one(tiny: Path) -> None:
-    results = watch(Watcher(Recognizer(tiny, Told(BOX)), FollowSettings(1)), *[HAPPY] * 10, ANGRY, HAPPY)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1)), *[HAPPY] * 10, ANGRY, HAPPY)
 
     faces = [result.faces[0] for result in results]
     assert {face.label for face in faces} == {faces[0].label}
@@ -68,8 +68,8 @@ def test_one_frame_does_not_change_a_label_but_its_raw_one(tiny: Path) -> None:
 
 
 def test_a_score_is_that_of_the_label_also_where_another_class_leads_already(tiny: Path) -> None:
-    slow = SmoothSettings(dwell=10.0)
-    results = watch(Watcher(Recognizer(tiny, Told(BOX)), FollowSettings(1), slow), *[HAPPY] * 3, *[ANGRY] * 15)
+    slow = SmoothingSettings(dwell=10.0)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1), slow), *[HAPPY] * 3, *[ANGRY] * 15)
 
     face = results[-1].faces[0]
     assert face.label == results[0].faces[0].label
@@ -77,7 +77,7 @@ def test_a_score_is_that_of_the_label_also_where_another_class_leads_already(tin
 
 
 def test_without_smoothing_each_frame_speaks_for_itself(tiny: Path) -> None:
-    results = watch(Watcher(Recognizer(tiny, Told(BOX)), FollowSettings(1), None), HAPPY, ANGRY, HAPPY)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1), None), HAPPY, ANGRY, HAPPY)
 
     before, now, after = (result.faces[0] for result in results)
     assert before.label == after.label != now.label
@@ -87,7 +87,7 @@ def test_without_smoothing_each_frame_speaks_for_itself(tiny: Path) -> None:
 
 def test_what_happens_to_a_face_is_an_event(tiny: Path) -> None:
     detector = Told()
-    watcher = Watcher(Recognizer(tiny, detector), FollowSettings(1), SmoothSettings(seconds=0.05, dwell=0.1))
+    watcher = Pipeline(Recognizer(tiny, detector), TrackingSettings(1), SmoothingSettings(seconds=0.05, dwell=0.1))
     empty = np.full_like(HAPPY, 128)
 
     watch(watcher, empty)
@@ -112,7 +112,7 @@ def test_what_happens_to_a_face_is_an_event(tiny: Path) -> None:
 def test_two_faces_have_their_own_course(tiny: Path) -> None:
     pair = np.hstack([HAPPY, ANGRY])
     boxes = BOX, BOX._replace(x=BOX.x + 96)
-    results = watch(Watcher(Recognizer(tiny, Told(*boxes))), *[pair] * 10)
+    results = watch(Pipeline(Recognizer(tiny, Told(*boxes))), *[pair] * 10)
 
     one, other = results[-1].faces
     assert (one.id, other.id) == (0, 1)
@@ -121,7 +121,7 @@ def test_two_faces_have_their_own_course(tiny: Path) -> None:
 
 def test_every_stage_is_timed_and_the_total_is_their_sum(tiny: Path) -> None:
     detector = Told(BOX)
-    results = watch(Watcher(Recognizer(tiny, detector), FollowSettings(detect_every=2)), *[HAPPY] * 3)
+    results = watch(Pipeline(Recognizer(tiny, detector), TrackingSettings(detect_every=2)), *[HAPPY] * 3)
 
     for result in results:
         assert list(result.ms) == ["capture", "detect", "follow", "crop", "classify", "smooth", "total"]
@@ -133,7 +133,7 @@ def test_every_stage_is_timed_and_the_total_is_their_sum(tiny: Path) -> None:
 
 
 def test_pictures_have_nothing_to_do_with_one_another(tiny: Path) -> None:
-    watcher = Watcher(Recognizer(tiny, Told(BOX)))
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
 
     first, second = (watcher.step(frame(pixels, fps=None)) for pixels in (HAPPY, ANGRY))
 
@@ -143,13 +143,13 @@ def test_pictures_have_nothing_to_do_with_one_another(tiny: Path) -> None:
     assert list(first.ms) == ["capture", "detect", "crop", "classify", "total"]
 
 
-@pytest.mark.parametrize("settings", [FollowSettings(max_faces=2), FollowSettings(min_face=30)])
+@pytest.mark.parametrize("settings", [TrackingSettings(max_faces=2), TrackingSettings(min_face=30)])
 @pytest.mark.parametrize("fps", [None, FPS])
 def test_the_largest_faces_that_are_large_enough_are_kept(
-    tiny: Path, fps: float | None, settings: FollowSettings
+    tiny: Path, fps: float | None, settings: TrackingSettings
 ) -> None:
     boxes = Box(0, 0, 10, 12), Box(20, 0, 20, 25), Box(50, 0, 40, 50), Box(0, 50, 30, 35)
-    watcher = Watcher(Recognizer(tiny, Told(*boxes)), settings)
+    watcher = Pipeline(Recognizer(tiny, Told(*boxes)), settings)
 
     assert [face.box[2] for face in watcher.step(frame(HAPPY, fps=fps)).faces] == [40, 30]
 
@@ -157,14 +157,14 @@ def test_the_largest_faces_that_are_large_enough_are_kept(
 def test_fifty_faces_in_one_frame(tiny: Path) -> None:
     boxes = [Box(5 + 64 * (number % 10), 5 + 90 * (number // 10), 50, 64) for number in range(50)]
     picture = np.asarray(np.tile(HAPPY, (5, 7, 1)), np.uint8)
-    results = watch(Watcher(Recognizer(tiny, Told(*boxes))), picture, picture)
+    results = watch(Pipeline(Recognizer(tiny, Told(*boxes))), picture, picture)
 
     assert [face.id for face in results[1].faces] == list(range(50))
     assert len(results[0].events) == 50
 
 
 def test_a_clock_that_jumps_back_is_no_trouble(tiny: Path) -> None:
-    watcher = Watcher(Recognizer(tiny, Told(BOX)))
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
     watch(watcher, *[HAPPY] * 3, begin=100_000)
 
     results = watch(watcher, *[HAPPY] * 60)
@@ -174,11 +174,11 @@ def test_a_clock_that_jumps_back_is_no_trouble(tiny: Path) -> None:
 
 
 def test_the_count_of_dropped_frames_is_handed_on(tiny: Path) -> None:
-    assert Watcher(Recognizer(tiny, Told())).step(frame(HAPPY), dropped=7).dropped == 7
+    assert Pipeline(Recognizer(tiny, Told())).step(frame(HAPPY), dropped=7).dropped == 7
 
 
 def test_what_is_no_frame_is_refused_and_the_next_one_taken(tiny: Path) -> None:
-    watcher = Watcher(Recognizer(tiny, Told(BOX)))
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
     with pytest.raises(DataError, match="COLOR_GRAY2BGR"):
         watcher.step(frame(HAPPY[:, :, 0]))
 
@@ -186,7 +186,7 @@ def test_what_is_no_frame_is_refused_and_the_next_one_taken(tiny: Path) -> None:
 
 
 def test_drawn_people_are_followed_by_the_bundled_detector(tiny: Path) -> None:
-    watcher = Watcher(Recognizer(tiny))
+    watcher = Pipeline(Recognizer(tiny))
     seen: dict[int, int] = {}
     for number, (pixels, _) in enumerate(clip(48, 3, (320, 240))):
         for face in watcher.step(frame(pixels, number)).faces:
@@ -212,12 +212,12 @@ def test_drawn_people_are_followed_by_the_bundled_detector(tiny: Path) -> None:
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        FollowSettings(**settings)
+        TrackingSettings(**settings)
 
 
 @pytest.mark.parametrize(("budget_ms", "share"), [(11.1, 1.0), (4.1, 0.31), (2.1, 0.11), (0.5, 1 / 30)])
 def test_a_budget_says_how_often_the_detector_is_asked(budget_ms: float, share: float) -> None:
-    pace, asked, spent_ms, since = Pace(budget_ms), 0, 0.0, 30
+    pace, asked, spent_ms, since = TimeBudget(budget_ms), 0, 0.0, 30
     for _ in range(3000):
         detect_ms = 0.0 if pace.hurry and since < 30 else 10.0
         since = 1 if detect_ms else since + 1
@@ -230,7 +230,7 @@ def test_a_budget_says_how_often_the_detector_is_asked(budget_ms: float, share: 
 
 
 def test_what_is_saved_buys_one_detection_and_no_more() -> None:
-    pace = Pace(5.0)
+    pace = TimeBudget(5.0)
     pace.took(10.0, 1.0)
     for _ in range(1000):
         pace.took(0.0, 1.0)
@@ -243,7 +243,7 @@ def test_what_is_saved_buys_one_detection_and_no_more() -> None:
 
 
 def test_one_frame_that_took_long_is_soon_forgotten() -> None:
-    pace = Pace(5.0)
+    pace = TimeBudget(5.0)
     pace.took(10.0, 1.0)
     pace.took(0.0, 60_000.0)
     waited = 0
@@ -267,14 +267,14 @@ def test_one_frame_that_took_long_is_soon_forgotten() -> None:
     ],
 )
 def test_a_pace_says_what_it_comes_to(budget_ms: float, text: str) -> None:
-    pace = Pace(budget_ms)
+    pace = TimeBudget(budget_ms)
     pace.took(10.0, 1.0)
 
     assert pace.text == text
 
 
 def test_a_pace_is_no_faster_than_asked_for() -> None:
-    pace = Pace(20, at_least=5)
+    pace = TimeBudget(20, at_least=5)
     pace.took(10.0, 1.0)
 
     assert pace.text.endswith("every 5 frames")
@@ -283,7 +283,7 @@ def test_a_pace_is_no_faster_than_asked_for() -> None:
 def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
     detector = Told(BOX)
     detector.seconds = 0.05
-    watcher = Watcher(Recognizer(tiny, detector), FollowSettings(budget_ms=20))
+    watcher = Pipeline(Recognizer(tiny, detector), TrackingSettings(budget_ms=20))
 
     watch(watcher, *[HAPPY] * 20)
 
@@ -296,7 +296,7 @@ def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
 def test_without_a_budget_nothing_is_chosen(tiny: Path) -> None:
     recognizer = Recognizer(tiny)
 
-    assert Watcher(recognizer).chosen is None
+    assert Pipeline(recognizer).chosen is None
     assert isinstance(recognizer.detector, YuNet)
     assert recognizer.detector.side == SIDE
 
@@ -321,7 +321,7 @@ class Timed(YuNet):
 def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
     tiny: Path, budget_ms: float, side: int
 ) -> None:
-    watcher = Watcher(Recognizer(tiny, Timed()), FollowSettings(budget_ms=budget_ms))
+    watcher = Pipeline(Recognizer(tiny, Timed()), TrackingSettings(budget_ms=budget_ms))
 
     assert watcher.chosen == f"timed sees a frame {side} pixels large"
 
@@ -330,7 +330,7 @@ def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
 def test_the_bundled_detector_sees_most_where_there_is_time(tiny: Path, choice: Choice) -> None:
     recognizer = Recognizer(tiny, choice)
 
-    watcher = Watcher(recognizer, FollowSettings(budget_ms=5000))
+    watcher = Pipeline(recognizer, TrackingSettings(budget_ms=5000))
 
     assert isinstance(recognizer.detector, YuNet)
     assert recognizer.detector.side == max(SIDES)

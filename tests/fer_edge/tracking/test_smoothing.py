@@ -7,11 +7,11 @@ import pytest
 
 from fer_edge.errors import UsageError
 from fer_edge.model.contract import Contract
-from fer_edge.tracking.smoothing import Smoother, SmoothSettings
+from fer_edge.tracking.smoothing import Smoother, SmoothingSettings
 
 LABELS = ("neutral", "happiness", "sadness")
 CONTRACT = Contract(LABELS, 32, "int8", uncertain_below=0.5)
-QUICK = SmoothSettings(seconds=0.4, lead=0.0, dwell=0.0, band=0.0)
+QUICK = SmoothingSettings(seconds=0.4, lead=0.0, dwell=0.0, band=0.0)
 """The average alone."""
 
 Floats = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def test_a_score_about_the_threshold_does_not_come_and_go() -> None:
 
 
 def test_uncertain_ends_only_when_it_is_clear() -> None:
-    smoother = Smoother(CONTRACT, SmoothSettings(dwell=0.0))
+    smoother = Smoother(CONTRACT, SmoothingSettings(dwell=0.0))
     unclear = labels(smoother, [says("neutral", 0.4)] * 50)
     hardly = labels(smoother, [says("neutral", 0.53)] * 50, begin=2)
     clearly = labels(smoother, [says("neutral", 0.6)] * 50, begin=4)
@@ -126,7 +126,7 @@ def test_uncertain_ends_only_when_it_is_clear() -> None:
 def test_a_label_stands_for_a_moment() -> None:
     frames = [says(LABELS[number // 3 % 3], 0.98) for number in range(100)]
 
-    named = labels(Smoother(CONTRACT, SmoothSettings(seconds=0.01, dwell=0.4)), frames)
+    named = labels(Smoother(CONTRACT, SmoothingSettings(seconds=0.01, dwell=0.4)), frames)
 
     changes = [number for number in range(1, 100) if named[number] != named[number - 1]]
     assert changes
@@ -183,4 +183,4 @@ def test_faces_have_their_own_past() -> None:
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="seconds above 0"):
-        SmoothSettings(**settings)
+        SmoothingSettings(**settings)

@@ -4,14 +4,14 @@ import pytest
 
 from fer_edge.detection.detector import Detection, WholeFrame
 from fer_edge.imaging.crop import Box, overlap
-from fer_edge.tracking.tracker import Follower
+from fer_edge.tracking.tracker import FaceTracker
 from support.scene import STEP, Stage, face, ids, landmarks_of, still
 
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_a_moving_face_keeps_its_id_and_its_box_moves_along(every: int) -> None:
     stage = Stage()
-    follower = Follower(stage, every)
+    follower = FaceTracker(stage, every)
     shares = []
     for number in range(30):
         stage.people[1] = face(150 + 10 * number, 240)
@@ -25,7 +25,7 @@ def test_a_moving_face_keeps_its_id_and_its_box_moves_along(every: int) -> None:
 def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box() -> None:
     stage = Stage()
     stage.people[1] = face(300, 240)
-    follower = Follower(stage, 10)
+    follower = FaceTracker(stage, 10)
     (before,) = still(follower, stage, 2)
     stage.people[1] = face(320, 230)
 
@@ -44,7 +44,7 @@ def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box()
 def test_the_landmarks_of_a_moving_face_stay_in_their_places_in_its_box(every: int) -> None:
     """Also where a detection is damped."""
     stage = Stage()
-    follower = Follower(stage, every)
+    follower = FaceTracker(stage, every)
     for number in range(30):
         stage.people[1] = face(150 + 10 * number, 240 - 3 * number)
         (one,) = follower.step(stage.frame(), STEP * number)
@@ -55,7 +55,7 @@ def test_the_landmarks_of_a_moving_face_stay_in_their_places_in_its_box(every: i
 def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
     (before,) = still(follower, stage, 3)
     box = face(330, 236)
     monkeypatch.setattr(stage, "detect", lambda _: [Detection(box, 0.7, landmarks_of(box))])
@@ -70,7 +70,7 @@ def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(mo
 def test_landmarks_that_come_or_go_are_those_of_the_last_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
     still(follower, stage, 3)
     bare, seen = [Detection(stage.people[1], 0.9)], stage.detect(frame_bgr)
     told = []
@@ -85,7 +85,7 @@ def test_landmarks_that_come_or_go_are_those_of_the_last_detection(monkeypatch: 
 def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240, 200)
-    follower = Follower(stage, 5)
+    follower = FaceTracker(stage, 5)
     still(follower, stage, 3)
     stage.people = {4: face(320, 240, 200)}
     stage.wall = np.ascontiguousarray(255 - stage.wall[::-1])
@@ -98,7 +98,7 @@ def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else() -> None
 def test_whoever_is_there_is_the_same_when_the_light_changes() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240, 120)
-    follower = Follower(stage, 5)
+    follower = FaceTracker(stage, 5)
     still(follower, stage, 3)
 
     assert ids(follower.step(stage.frame() // 2, 3 * STEP)) == [0]
@@ -108,7 +108,7 @@ def test_whoever_is_there_is_the_same_when_the_light_changes() -> None:
 def test_an_id_survives_a_short_gap_and_none_comes_back(seconds: float, number: int, left: list[int]) -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower, gone = Follower(stage, 2), []
+    follower, gone = FaceTracker(stage, 2), []
     still(follower, stage, 5)
     stage.hidden = {1}
     for step in range(round(seconds / STEP)):
@@ -124,7 +124,7 @@ def test_an_id_survives_a_short_gap_and_none_comes_back(seconds: float, number: 
 def test_a_face_that_the_detector_misses_is_shown_as_long_as_it_was_seen_and_a_second_at_most(seen: int) -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     still(follower, stage, seen)
     stage.unseen = {1}
     frame_bgr = stage.frame()
@@ -139,7 +139,7 @@ def test_a_face_that_the_detector_misses_is_shown_as_long_as_it_was_seen_and_a_s
 def test_a_still_face_stays_exactly_where_it_is() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     still(follower, stage, 50)
 
     (one,) = follower.step(stage.frame(), 2.0)
@@ -153,7 +153,7 @@ def test_what_looks_only_a_little_like_a_face_is_not_shown_against_the_detectors
 ) -> None:
     stage = Stage()
     stage.people[1] = face(320, 240, 120)
-    follower = Follower(stage, every)
+    follower = FaceTracker(stage, every)
     still(follower, stage, 10)
     before = stage.frame()
     stage.people = {5: face(320, 240, 120)}
@@ -167,7 +167,7 @@ def test_what_looks_only_a_little_like_a_face_is_not_shown_against_the_detectors
 def test_a_face_is_known_again_where_the_detector_saw_it_last() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
     still(follower, stage, 10)
     stage.unseen = {1}
     for number in range(6):  # something alike drags the box along: an arm, or who passes in front
@@ -184,7 +184,7 @@ def test_a_face_is_known_again_where_the_detector_saw_it_last() -> None:
 
 def test_faces_keep_their_ids_while_they_pass_each_other() -> None:
     stage = Stage()
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     for number in range(25):
         stage.people = {1: face(100 + 16 * number, 150), 2: face(500 - 16 * number, 330)}
         followed = follower.step(stage.frame(), STEP * number)
@@ -197,7 +197,7 @@ def test_faces_keep_their_ids_while_they_pass_each_other() -> None:
 def test_a_face_that_jumps_too_far_is_a_new_one() -> None:
     stage = Stage()
     stage.people[1] = face(150, 240)
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     still(follower, stage, 3)
     stage.people[1] = face(450, 240)
 
@@ -207,7 +207,7 @@ def test_a_face_that_jumps_too_far_is_a_new_one() -> None:
 def test_a_much_larger_face_beside_a_lost_one_is_a_new_one() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240, 50)
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     still(follower, stage, 3)
     stage.people = {2: face(340, 250, 150)}
 
@@ -217,7 +217,7 @@ def test_a_much_larger_face_beside_a_lost_one_is_a_new_one() -> None:
 def test_a_box_that_was_wrong_is_put_right_at_once() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     still(follower, stage, 3)
     frame_bgr, stage.people[1] = stage.frame(), face(360, 240)
 
@@ -228,7 +228,7 @@ def test_a_box_that_was_wrong_is_put_right_at_once() -> None:
 
 def test_boxes_jump_less_than_the_detectors() -> None:
     stage, rng = Stage(), np.random.default_rng(0)
-    follower, places, picture = Follower(stage, 1), [], None
+    follower, places, picture = FaceTracker(stage, 1), [], None
     stage.people[1] = face(320, 240)
     picture = stage.frame()
     shown = []
@@ -242,7 +242,7 @@ def test_boxes_jump_less_than_the_detectors() -> None:
 
 def test_the_largest_faces_are_kept_and_two_of_a_size_do_not_alternate() -> None:
     stage = Stage()
-    follower = Follower(stage, 1, max_faces=2)
+    follower = FaceTracker(stage, 1, max_faces=2)
     seen = []
     for number in range(10):
         stage.people = {1: face(100, 240, 60), 2: face(300, 240, 80 + number % 2), 3: face(500, 240, 81 - number % 2)}
@@ -259,7 +259,7 @@ def test_the_largest_faces_are_kept_and_two_of_a_size_do_not_alternate() -> None
 
 def test_small_faces_are_left_out_and_one_at_the_limit_stays() -> None:
     stage = Stage()
-    follower = Follower(stage, 1, min_face=100)
+    follower = FaceTracker(stage, 1, min_face=100)
     stage.people = {1: face(150, 240, 101 / 1.28), 2: face(450, 240, 95 / 1.28)}
     first = still(follower, stage, 1)
     stage.people[1] = face(150, 240, 95 / 1.28)
@@ -273,7 +273,7 @@ def test_fifty_faces_are_fifty_people(every: int) -> None:
     stage = Stage()
     stage.people = {seed: face(40 + seed % 10 * 60, 50 + seed // 10 * 92, 36) for seed in range(50)}
 
-    followed = still(Follower(stage, every), stage, 8)
+    followed = still(FaceTracker(stage, every), stage, 8)
 
     assert ids(followed) == list(range(50))
 
@@ -281,7 +281,7 @@ def test_fifty_faces_are_fifty_people(every: int) -> None:
 def test_a_clock_that_jumps_back_changes_nothing() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 3)
+    follower = FaceTracker(stage, 3)
     still(follower, stage, 5, begin=3600.0)
 
     assert ids(still(follower, stage, 60)) == [0]
@@ -290,7 +290,7 @@ def test_a_clock_that_jumps_back_changes_nothing() -> None:
 def test_a_lost_face_is_given_up_also_where_the_clock_jumped_back() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 3)
+    follower = FaceTracker(stage, 3)
     still(follower, stage, 5, begin=3600.0)
     stage.people.clear()
     still(follower, stage, 3, begin=3601.0)
@@ -305,7 +305,7 @@ def test_a_lost_face_is_given_up_also_where_the_clock_jumped_back() -> None:
 def test_behind_a_long_break_everybody_is_new() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower = Follower(stage, 3)
+    follower = FaceTracker(stage, 3)
     still(follower, stage, 5)
 
     assert ids(follower.step(stage.frame(), 60.0)) == [1]
@@ -314,7 +314,7 @@ def test_behind_a_long_break_everybody_is_new() -> None:
 
 def test_one_picture_in_five_seconds_is_enough_to_know_somebody_again() -> None:
     stage = Stage()
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     for number in range(4):
         stage.people[1] = face(300 + 20 * number, 240)
 
@@ -324,7 +324,7 @@ def test_one_picture_in_five_seconds_is_enough_to_know_somebody_again() -> None:
 def test_a_frame_of_another_size_begins_anew() -> None:
     small, large = Stage((320, 240)), Stage()
     small.people[1] = large.people[1] = face(150, 120)
-    follower = Follower(small, 5)
+    follower = FaceTracker(small, 5)
     still(follower, small, 3)
 
     assert ids(follower.step(large.frame(), 3 * STEP)) == [1]
@@ -334,7 +334,7 @@ def test_a_frame_of_another_size_begins_anew() -> None:
 def test_an_hour_without_a_face_leaves_nothing_behind() -> None:
     stage = Stage((64, 48))
     frame_bgr = stage.frame()
-    follower = Follower(stage, 25)
+    follower = FaceTracker(stage, 25)
     for number in range(3600):  # one frame a second
         assert follower.step(frame_bgr, float(number)) == []
         assert follower.left == []
@@ -345,7 +345,7 @@ def test_an_hour_without_a_face_leaves_nothing_behind() -> None:
 def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so() -> None:
     stage = Stage()
     stage.people = {1: face(300, 240), 2: face(340, 240)}
-    follower = Follower(stage, 1)
+    follower = FaceTracker(stage, 1)
     assert ids(still(follower, stage, 10)) == [0, 1]
     stage.unseen = {2}
 
@@ -354,7 +354,7 @@ def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so() -> N
 
 def test_without_a_detector_the_whole_frame_is_always_the_same_face() -> None:
     stage = Stage()
-    follower = Follower(WholeFrame(), 5)
+    follower = FaceTracker(WholeFrame(), 5)
     follower.step(stage.frame(), 0.0)
     stage.wall = np.roll(stage.wall, 100, axis=1)
 
@@ -369,7 +369,7 @@ def test_frames_of_any_shape_are_taken(size_wh: tuple[int, int]) -> None:
     stage = Stage(size_wh)
     stage.people[1] = Box(0, 0, width, height)
     stage.hidden = {1}
-    follower = Follower(stage, 2)
+    follower = FaceTracker(stage, 2)
     for number in range(5):
         follower.step(stage.frame() + np.uint8(20 * number), STEP * number)
 
@@ -379,7 +379,7 @@ def test_a_face_that_reaches_over_the_edge_is_followed(box: Box) -> None:
     stage = Stage()
     stage.people[1] = box
 
-    (one,) = still(Follower(stage, 10), stage, 5)
+    (one,) = still(FaceTracker(stage, 10), stage, 5)
 
     assert overlap(one.detection.box, box) > 0.9
 
@@ -387,7 +387,7 @@ def test_a_face_that_reaches_over_the_edge_is_followed(box: Box) -> None:
 def test_a_face_whose_centre_leaves_the_frame_is_gone() -> None:
     stage = Stage()
     stage.people[1] = face(590, 240)
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     still(follower, stage, 3)
     stage.unseen = {1}
     for number in range(8):
@@ -402,7 +402,7 @@ def test_a_face_without_any_contrast_is_looked_for_again() -> None:
     stage.wall[:] = 128
     stage.people[1], stage.hidden = face(320, 240), set()
     grey = stage.wall.copy()
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     for number in range(5):
         followed = follower.step(grey, STEP * number)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_edge.tracking.tracker import Follower
+from fer_edge.tracking.tracker import FaceTracker
 from support.scene import STEP, Stage, face, ids, still
 
 
@@ -12,7 +12,7 @@ def test_the_detector_is_asked_every_so_many_frames(every: int, asked: int) -> N
     stage = Stage()
     stage.people[1] = face(300, 240)
 
-    still(Follower(stage, every), stage, 31)
+    still(FaceTracker(stage, every), stage, 31)
 
     assert stage.asked == asked
 
@@ -20,14 +20,14 @@ def test_the_detector_is_asked_every_so_many_frames(every: int, asked: int) -> N
 def test_it_is_asked_as_seldom_where_nobody_is() -> None:
     stage = Stage()
 
-    assert still(Follower(stage, 10), stage, 31) == []
+    assert still(FaceTracker(stage, 10), stage, 31) == []
     assert stage.asked == 4
 
 
 def test_it_is_asked_at_once_when_a_face_is_lost() -> None:
     stage = Stage()
     stage.people[1] = face(300, 240)
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     still(follower, stage, 3)
     stage.people.clear()
 
@@ -38,7 +38,7 @@ def test_it_is_asked_at_once_when_a_face_is_lost() -> None:
 def test_it_is_asked_at_once_when_somebody_comes() -> None:
     stage = Stage()
     stage.people[1] = face(150, 240)
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     still(follower, stage, 3)
     stage.people[2] = face(450, 240, 60)
 
@@ -48,7 +48,7 @@ def test_it_is_asked_at_once_when_somebody_comes() -> None:
 
 def test_it_is_not_asked_for_a_cameras_noise() -> None:
     stage, rng = Stage(), np.random.default_rng(0)
-    follower = Follower(stage, 100)
+    follower = FaceTracker(stage, 100)
     for number in range(20):
         noisy = stage.frame() + rng.normal(0, 10, (480, 640, 3))
         follower.step(np.clip(noisy, 0, 255).astype(np.uint8), STEP * number)
@@ -58,7 +58,7 @@ def test_it_is_not_asked_for_a_cameras_noise() -> None:
 
 def test_a_screen_that_flickers_all_the_time_does_not_have_it_asked_in_every_frame() -> None:
     stage = Stage()
-    follower = Follower(stage, 8)
+    follower = FaceTracker(stage, 8)
     for number in range(80):
         frame_bgr = stage.frame()
         frame_bgr[50:200, 50:250] = 255 * (number % 2)
@@ -74,7 +74,7 @@ def test_a_screen_that_flickers_all_the_time_does_not_have_it_asked_in_every_fra
 def test_without_time_the_detector_waits_but_not_for_ever() -> None:
     stage = Stage()
     stage.people[1] = face(320, 240)
-    follower, frame_bgr = Follower(stage, 1), stage.frame()
+    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
     asked = []
     for number in range(62):
         follower.step(frame_bgr, STEP * number, hurry=True)
@@ -85,7 +85,7 @@ def test_without_time_the_detector_waits_but_not_for_ever() -> None:
 
 def test_what_called_for_the_detector_is_not_forgotten_while_there_is_no_time() -> None:
     stage = Stage()
-    follower, frame_bgr = Follower(stage, 100), stage.frame()
+    follower, frame_bgr = FaceTracker(stage, 100), stage.frame()
     still(follower, stage, 3)
     for picture in (255 - frame_bgr, frame_bgr):
         follower.step(picture, 3 * STEP, hurry=True)

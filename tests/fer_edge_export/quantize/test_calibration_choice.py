@@ -7,7 +7,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge_export.quantize.calibrate import choose_two
 from fer_edge_export.quantize.calibration_choice import Calibration, choose_calibration, pick
-from fer_edge_export.quantize.candidates import Subject
+from fer_edge_export.quantize.candidates import ExportedNetwork
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import ExportSettings
@@ -41,8 +41,8 @@ def test_of_two_better_candidates_the_best_is_taken() -> None:
     assert pick({USUAL: base}, USUAL) == USUAL
 
 
-def make_subject(network: Any, faces: FaceSet) -> Subject:
-    return Subject(
+def make_subject(network: Any, faces: FaceSet) -> ExportedNetwork:
+    return ExportedNetwork(
         network=network,
         float32=convert(network, RECIPES["float32"]),
         training=faces.part("training"),
@@ -53,11 +53,11 @@ def make_subject(network: Any, faces: FaceSet) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(network: Any, many_stripes: FaceSet) -> Subject:
+def subject(network: Any, many_stripes: FaceSet) -> ExportedNetwork:
     return make_subject(network, many_stripes)
 
 
-def test_sizes_and_rules_are_tried_on_validation_faces(subject: Subject) -> None:
+def test_sizes_and_rules_are_tried_on_validation_faces(subject: ExportedNetwork) -> None:
     chosen = choose_calibration(subject, ExportSettings())
 
     assert chosen.choice
@@ -66,7 +66,7 @@ def test_sizes_and_rules_are_tried_on_validation_faces(subject: Subject) -> None
     assert all(row.kl_divergence > 0 for row in chosen.choice.tried)
 
 
-def test_where_validation_faces_judge_unused_training_faces_choose(subject: Subject) -> None:
+def test_where_validation_faces_judge_unused_training_faces_choose(subject: ExportedNetwork) -> None:
     alone = replace(subject, validation=subject.validation.part("nothing"))
 
     chosen = choose_calibration(alone, ExportSettings())
@@ -75,7 +75,7 @@ def test_where_validation_faces_judge_unused_training_faces_choose(subject: Subj
     assert (chosen.choice.split, chosen.choice.n) == ("training", 100)
 
 
-def test_what_is_asked_for_is_not_tried_otherwise(subject: Subject) -> None:
+def test_what_is_asked_for_is_not_tried_otherwise(subject: ExportedNetwork) -> None:
     asked = ExportSettings(calib_samples=60, calib_rule="minmax")
     rules = ExportSettings(calib_samples=60)
 
@@ -89,7 +89,7 @@ def test_by_few_faces_nothing_is_chosen(network: Any, stripes: FaceSet) -> None:
     assert choose_calibration(make_subject(network, stripes), ExportSettings()) == Calibration(30, "minmax")
 
 
-def test_one_spot_in_one_calibration_face_makes_percentile_win(subject: Subject) -> None:
+def test_one_spot_in_one_calibration_face_makes_percentile_win(subject: ExportedNetwork) -> None:
     """A white dot stretches the range of all values far beyond what all other faces need."""
     faces = subject.training
     [spoilt] = np.flatnonzero(faces.names == choose_two(faces, 100, seed=0)[0].names[0])

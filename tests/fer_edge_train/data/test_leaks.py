@@ -10,7 +10,7 @@ import pytest
 import fer_edge_train.data.leaks
 from fer_edge.data.faceset import FaceSet
 from fer_edge.imaging.images import Pixels, write_picture
-from fer_edge_train.data.fingerprints import Marks, marks_of
+from fer_edge_train.data.fingerprints import Hashes, hashes_of
 from fer_edge_train.data.leaks import NEAR_BITS, Leak, find_leaks, leak_warning, persons_of
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.leak_sheet import DrawnPair, leak_sheet
@@ -34,7 +34,7 @@ def leaks_in(
     faces: list[Pixels], split: list[str], photos: list[int] | None = None, persons: list[str] | None = None
 ) -> dict[str, Leak]:
     found = find_leaks(
-        marks_of(faces),
+        hashes_of(faces),
         np.array(split, "U10"),
         np.array(photos if photos is not None else range(len(faces))),
         np.array(persons if persons is not None else [""] * len(faces), str),
@@ -110,7 +110,7 @@ def test_listing_is_capped_and_counting_is_not(monkeypatch: pytest.MonkeyPatch) 
     assert (near.pairs, near.faces, len(near.listed)) == (40 * 9, {"testing": 120}, 5)
 
 
-def random_marks(n: int) -> Marks:
+def random_marks(n: int) -> Hashes:
     """Marks in families: each is 25 to 40 bits away from its parent."""
     rng = np.random.default_rng(3)
     bits = rng.integers(0, 2, (n, 256)).astype(np.uint8)

@@ -8,39 +8,39 @@ import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
-from fer_edge.data.provenance import Seen, write_seen
+from fer_edge.data.provenance import UsedPictures, write_used_pictures
 from fer_edge.errors import DataError, ModelError
 from fer_edge.imaging.images import write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.evaluation.evaluate import (
-    Chosen,
-    Judged,
+    ChosenFaces,
+    EvaluatedModel,
     evaluate,
     evaluation_folder,
     load_faces_for,
-    load_judged,
+    load_model,
     load_network,
 )
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from support.tiny_data_sets import class_folders, expw
 
 CLASSES = ("frown", "smile")
-NOTHING = Seen(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+NOTHING = UsedPictures(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
 def judged(
-    source: dict[str, object], classes: tuple[str, ...] = CLASSES, size: int = 16, seen: Seen | None = None
-) -> Judged:
+    source: dict[str, object], classes: tuple[str, ...] = CLASSES, size: int = 16, seen: UsedPictures | None = None
+) -> EvaluatedModel:
     """A model that always says the first class."""
     first = np.eye(len(classes), dtype=np.float32)[0]
-    return Judged(
+    return EvaluatedModel(
         Path("model.tflite"), classes, size, 1.0, source, seen, lambda pixels: np.tile(first, (len(pixels), 1))
     )
 
 
-def trained_on(faces: FaceSet, size: int = 16) -> Judged:
+def trained_on(faces: FaceSet, size: int = 16) -> EvaluatedModel:
     """A model in the run folder of a training on `faces`."""
-    return judged(faces.source, faces.classes, size, Seen.of(faces))
+    return judged(faces.source, faces.classes, size, UsedPictures.of(faces))
 
 
 @pytest.fixture
@@ -209,11 +209,11 @@ def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(bars: P
 
 def test_faces_of_a_class_that_the_model_does_not_know_are_refused(bars: Path) -> None:
     with pytest.raises(DataError, match="the data has high, middle, low, the model knows only frown, smile"):
-        evaluate(judged({}), Chosen(FaceSet.load(bars), "all", None), "majority")
+        evaluate(judged({}), ChosenFaces(FaceSet.load(bars), "all", None), "majority")
 
 
 def test_figures_name_model_split_and_protocol(bars: Path) -> None:
-    testing = Chosen(FaceSet.load(bars).part("testing"), "testing", None)
+    testing = ChosenFaces(FaceSet.load(bars).part("testing"), "testing", None)
 
     figures = evaluate(judged({}, ("high", "middle", "low")), testing, "majority")
 
@@ -229,7 +229,7 @@ def test_a_keras_file_outside_a_run_folder_has_no_class_names(tmp_path: Path) ->
     (tmp_path / "best.keras").write_bytes(b"no network")
 
     with pytest.raises(ModelError, match="not a Keras model that can be read"):
-        load_judged(tmp_path)
+        load_model(tmp_path)
 
 
 def test_a_face_detectors_run_is_refused(tmp_path: Path) -> None:
@@ -237,16 +237,16 @@ def test_a_face_detectors_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"task": "detect", "settings": {}, "network": {}, "source": {}}')
 
     with pytest.raises(DataError, match="a face detector's run, of an older fer-edge"):
-        load_judged(tmp_path)
+        load_model(tmp_path)
 
 
 def test_what_a_tflite_was_trained_on_is_told_by_the_file_beside_it(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(tiny.read_bytes())
-    alone = load_judged(tmp_path / "model.tflite")
-    write_seen(tmp_path, NOTHING, alone.source)
+    alone = load_model(tmp_path / "model.tflite")
+    write_used_pictures(tmp_path, NOTHING, alone.source)
 
     assert alone.seen is None
-    assert load_judged(tmp_path / "model.tflite").seen is not None
+    assert load_model(tmp_path / "model.tflite").seen is not None
 
 
 @pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])

@@ -10,7 +10,7 @@ import pytest
 import fer_edge_train.data.crops
 import fer_edge_train.prepare.resume
 from fer_edge.errors import FerEdgeError
-from fer_edge.imaging.images import Colour, write_picture
+from fer_edge.imaging.images import InputColour, write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from fer_edge_train.runs.folder import alone_in
@@ -86,7 +86,7 @@ def content(out: str) -> dict[str, bytes]:
     return {file.as_posix(): file.read_bytes() for file in files}
 
 
-def undisturbed(out: str, colour: Colour = "grey") -> dict[str, bytes]:
+def undisturbed(out: str, colour: InputColour = "grey") -> dict[str, bytes]:
     """What `prepare` makes if nobody stops it."""
     prepare(Path("data"), Path(out), colour=colour)
     whole = content(out)
@@ -146,7 +146,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     assert content(out) == whole
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, out: str, colour: Colour = "grey") -> None:
+def interrupted(monkeypatch: pytest.MonkeyPatch, out: str, colour: InputColour = "grey") -> None:
     """Stop a `prepare` that has finished two parts."""
     with monkeypatch.context() as stopped:
         stop_at(stopped, "20.png", KeyboardInterrupt())
@@ -181,7 +181,7 @@ def test_other_data_or_settings_start_anew(
     if change == "label":
         (data / "label.lst").write_text((data / "label.lst").read_text().replace("03.png 0 10 10", "03.png 0 10 12"))
     settings, size = DataSettings(seed=int(change == "settings")), 16 if change == "size" else None
-    colour: Colour = "rgb" if change == "colour" else "grey"
+    colour: InputColour = "rgb" if change == "colour" else "grey"
     read.clear()
     prepare(data, Path(out), settings, size=size, colour=colour)
     assert len(read) == PICTURES
@@ -239,7 +239,7 @@ import fer_edge_train.data.crops, fer_edge_train.prepare.resume
 from fer_edge_train.prepare.prepare import prepare
 
 fer_edge_train.data.crops.PART = fer_edge_train.prepare.resume.PART = 8
-fer_edge_train.prepare.resume.Stage.add = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+fer_edge_train.prepare.resume.Checkpoint.add = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 prepare(pathlib.Path("faces"), pathlib.Path("out"), link=True)
 """
 

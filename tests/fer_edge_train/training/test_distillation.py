@@ -9,19 +9,19 @@ import pytest
 from fer_edge.errors import DataError, FerEdgeError, UsageError
 from fer_edge.imaging.images import Pixels
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.evaluation.evaluate import Judged
+from fer_edge_train.evaluation.evaluate import EvaluatedModel
 from fer_edge_train.training.batches import Floats
 from fer_edge_train.training.distillation import answers, load_teachers, load_unlabelled
 from support.paths import ROOT
 from support.tiny_data_sets import class_folders
 
 
-def teacher(logits: list[float], classes: tuple[str, ...] = ("frown", "smile"), size: int = 8) -> Judged:
+def teacher(logits: list[float], classes: tuple[str, ...] = ("frown", "smile"), size: int = 8) -> EvaluatedModel:
     def say(faces: Pixels) -> Floats:
         assert faces.shape[1:] == (size, size)
         return np.tile(np.array(logits, np.float32), (len(faces), 1))
 
-    return Judged(Path("teacher"), classes, size, 1.0, {}, None, say)
+    return EvaluatedModel(Path("teacher"), classes, size, 1.0, {}, None, say)
 
 
 FACES = np.zeros((3, 8, 8), np.uint8)

@@ -23,7 +23,7 @@ from fer_edge_train.training.batches import Batches, any_order, balanced_rows, c
 from fer_edge_train.training.callbacks import settle_statistics
 from fer_edge_train.training.epochs import make_optimizer
 from fer_edge_train.training.losses import training_loss
-from fer_edge_train.training.training_set import read_lessons, training_batches
+from fer_edge_train.training.training_set import read_training_set, training_batches
 
 SHARES = ("erasing", "low_resolution", "gaussian_blur", "jpeg")
 
@@ -370,8 +370,8 @@ def test_statistics_are_the_mean_over_the_first_batches() -> None:
 def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_path: Path) -> None:
     settings = TrainSettings(data=(str(bars),), imgsz=24, epochs=2, batch=50, ema=0.9, patience=0)
     run = fit.train(settings, tmp_path, "run")
-    lessons = read_lessons(settings)
-    batches = training_batches(lessons, settings, None)
+    training_set = read_training_set(settings)
+    batches = training_batches(training_set, settings, None)
     batches.start(1)
     network = load_network(run / "last.keras")
     written = [weight.numpy() for weight in network.non_trainable_weights]
@@ -385,7 +385,7 @@ def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_
 
 def test_networks_of_one_process_name_their_layers_alike(bars: Path) -> None:
     settings = TrainSettings(data=(str(bars),), size=24)
-    batches = training_batches(read_lessons(settings), settings, None)
+    batches = training_batches(read_training_set(settings), settings, None)
 
     first, second = (fit.fresh_network(settings, batches) for _ in range(2))
 

@@ -16,7 +16,7 @@ from fer_edge_train.settings import NO_AUGMENTATION, TrainSettings
 from fer_edge_train.training import fit
 from fer_edge_train.training.batches import ABSENT, Batches, class_weights, mixed_up, shares, smoothed
 from fer_edge_train.training.losses import Crossentropy, accuracy
-from fer_edge_train.training.training_set import read_lessons, training_batches
+from fer_edge_train.training.training_set import read_training_set, training_batches
 from support.command import FerEdge
 from support.tiny_data_sets import class_folders, picture
 
@@ -140,13 +140,15 @@ def test_faces_of_a_data_set_without_contempt_teach_nothing_about_it(folders: Pa
     settings = TrainSettings(
         data=(str(folders / "seven"), str(folders / "eight")), imgsz=24, batch=999, augmentation=NO_AUGMENTATION
     )
-    lessons = read_lessons(settings)
+    training_set = read_training_set(settings)
 
-    _, chosen, weights = training_batches(lessons, settings, None)[0]
+    _, chosen, weights = training_batches(training_set, settings, None)[0]
 
     of_contempt = chosen[:, CONTEMPT]
     assert set(of_contempt.tolist()) == {ABSENT, 0.0, 1.0}
-    assert (of_contempt == ABSENT).sum() == (lessons.asked[lessons.faces.split == "training"][:, CONTEMPT] == 0).sum()
+    assert (of_contempt == ABSENT).sum() == (
+        training_set.asked[training_set.faces.split == "training"][:, CONTEMPT] == 0
+    ).sum()
     assert (chosen[of_contempt == ABSENT][:, EXPRESSIONS.index("fear")] >= 0).all()
     assert set(weights.tolist()) == {1.0}
 
@@ -155,7 +157,7 @@ def test_a_data_set_counts_as_much_as_it_is_told_to(folders: Path) -> None:
     settings = TrainSettings(
         data=(str(folders / "seven"), str(folders / "eight")), data_weight=(1.0, 0.25), imgsz=24, batch=999
     )
-    _, chosen, weights = training_batches(read_lessons(settings), settings, None)[0]
+    _, chosen, weights = training_batches(read_training_set(settings), settings, None)[0]
     assert set(weights[chosen[:, CONTEMPT] == ABSENT].tolist()) == {1.0}
     assert set(weights[chosen[:, CONTEMPT] != ABSENT].tolist()) == {0.25}
 
@@ -213,11 +215,11 @@ def test_faces_that_the_data_holds_out_are_not_learnt_from_as_unlabelled_ones(
     settings = TrainSettings(
         data=(str(folders / "eight"),), teacher=("any",), unlabelled=str(folders / "eight"), imgsz=24
     )
-    lessons = read_lessons(settings)
-    held_out = lessons.faces.take(lessons.faces.split != "training").photos
+    training_set = read_training_set(settings)
+    held_out = training_set.faces.take(training_set.faces.split != "training").photos
 
-    assert lessons.unlabelled is not None
-    assert not np.isin(lessons.unlabelled.photos, held_out).any()
+    assert training_set.unlabelled is not None
+    assert not np.isin(training_set.unlabelled.photos, held_out).any()
     assert "faces of" in capsys.readouterr().err
 
 

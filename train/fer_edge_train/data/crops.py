@@ -15,7 +15,7 @@ import numpy as np
 from fer_edge.console import progress
 from fer_edge.errors import DataError
 from fer_edge.files import sha256
-from fer_edge.imaging.crop import Box, reframed, whole
+from fer_edge.imaging.crop import Box, reframed, whole_frame
 from fer_edge.imaging.images import Pixels, decode_picture, encode_picture, read_content
 from fer_edge_train.data.table import Framing, Skipped, Table
 
@@ -138,7 +138,7 @@ def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing:
     height, width = frame_bgr.shape[:2]
     x, y, w, h = box
     if math.isnan(x):
-        face = inside = whole(frame_bgr)
+        face = inside = whole_frame(frame_bgr)
     else:
         left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
         if right - left < 1 or bottom - top < 1:

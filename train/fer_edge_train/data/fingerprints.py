@@ -18,13 +18,13 @@ SIZE = 48
 HASH_SIDE = 16
 """A face's hash has 16 x 16 bits, each telling whether a spot is darker than the one right of it (ImageHash's dhash).
 Its pHash of as many bits finds a tenth more pairs in FER+ with as few false ones, but takes over twice as long."""
-MARK_WORDS = 5
+HASH_WORDS = 5
 """Words of 64 bits in a mark: four of the hash, one of the pixels' digest."""
 
-Marks = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]
 
 
-class Looks(NamedTuple):
+class Fingerprints(NamedTuple):
     """What is remembered of n faces."""
 
     rows: npt.NDArray[np.int64]
@@ -33,11 +33,11 @@ class Looks(NamedTuple):
     """(n,) longer side of the face's box, in pixels of the source picture."""
     brightness: npt.NDArray[np.float64]
     """(n,) mean grey value of the crop, 0 to 255."""
-    marks: Marks
-    """(n, 5) as `marks_of` gives them."""
+    hashes: Hashes
+    """(n, 5) as `hashes_of` gives them."""
 
 
-def look_at(rows: Sequence[int], sides: Sequence[float], faces: Sequence[Pixels]) -> Looks:
+def fingerprints_of(rows: Sequence[int], sides: Sequence[float], faces: Sequence[Pixels]) -> Fingerprints:
     """Look at faces; of many at once, so that what is remembered of 100,000 takes 7 MB and not 50.
 
     Args:
@@ -48,10 +48,12 @@ def look_at(rows: Sequence[int], sides: Sequence[float], faces: Sequence[Pixels]
     seen = (
         np.stack([resize_face(grey_of(face), SIZE) for face in faces]) if faces else np.zeros((0, SIZE, SIZE), np.uint8)
     )
-    return Looks(np.asarray(rows, np.int64), np.round(sides, 1), np.round(seen.mean(axis=(1, 2)), 1), marks_of(seen))
+    return Fingerprints(
+        np.asarray(rows, np.int64), np.round(sides, 1), np.round(seen.mean(axis=(1, 2)), 1), hashes_of(seen)
+    )
 
 
-def marks_of(faces: Iterable[Pixels]) -> Marks:
+def hashes_of(faces: Iterable[Pixels]) -> Hashes:
     """Compute what tells each face from others, (n, 5): four words of its hash, one of its pixels' digest.
 
     Every word of the hash holds each second row and column of its bits, so each alone is a coarse hash of the whole.
@@ -59,7 +61,7 @@ def marks_of(faces: Iterable[Pixels]) -> Marks:
     Args:
         faces: (n, side, side) uint8 grey.
     """
-    half, words = HASH_SIDE // 2, MARK_WORDS - 1
+    half, words = HASH_SIDE // 2, HASH_WORDS - 1
     hashes = [imagehash.dhash(Image.fromarray(face), hash_size=HASH_SIDE).hash for face in faces]
     bits = np.array(hashes, bool).reshape(-1, half, 2, half, 2)
     packed = np.packbits(bits.transpose(0, 2, 4, 1, 3).reshape(-1, words, half * half), axis=2)
@@ -67,10 +69,10 @@ def marks_of(faces: Iterable[Pixels]) -> Marks:
     return np.concatenate([packed.view(np.uint64)[:, :, 0], digests[:, None]], axis=1)
 
 
-NOTHING = look_at([], [], [])
+NO_FINGERPRINTS = fingerprints_of([], [], [])
 """What is remembered of no face."""
 
 
-def joined(looks: Iterable[Looks]) -> Looks:
+def joined(fingerprints: Iterable[Fingerprints]) -> Fingerprints:
     """Put what is remembered of several lots of faces together, in their order."""
-    return Looks(*(np.concatenate(column) for column in zip(NOTHING, *looks, strict=True)))
+    return Fingerprints(*(np.concatenate(column) for column in zip(NO_FINGERPRINTS, *fingerprints, strict=True)))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.data.faceset import SPLITS, FaceSet
-from fer_edge_train.data.fingerprints import Marks, marks_of
+from fer_edge_train.data.fingerprints import Hashes, hashes_of
 from fer_edge_train.data.readers import person_of
 
 Kind = Literal["copy", "near", "photo", "person"]
@@ -79,7 +79,7 @@ class Leak:
 
 
 def find_leaks(
-    marks: Marks,
+    marks: Hashes,
     split: npt.NDArray[np.str_],
     photos: npt.NDArray[Any],
     persons: npt.NDArray[np.str_],
@@ -115,7 +115,7 @@ def leak_warning(faces: FaceSet, data: Sequence[str]) -> str | None:
     """
     photos = faces.photos if faces.tells_photos else faces.names
     persons = persons_of(faces.names, faces.group, faces.source)
-    leaks = find_leaks(marks_of(faces.grey), faces.split, photos, persons)
+    leaks = find_leaks(hashes_of(faces.grey), faces.split, photos, persons)
     if not leaks:
         return None
     held: dict[str, int] = {split: int((faces.split == split).sum()) for split in SPLITS}
@@ -197,7 +197,7 @@ def tells_person(picture: str) -> bool:
     return stem[:1].isupper() and re.fullmatch(r"[^\W\d_][^_]*(_[^\W\d_][^_]*)+_\d+", stem) is not None
 
 
-def _shared(kind: Kind, keys: Rows, apart: Rows, order: Rows, marks: Marks) -> Leak:
+def _shared(kind: Kind, keys: Rows, apart: Rows, order: Rows, marks: Hashes) -> Leak:
     """Find the faces with the same key in different splits, but not those that are the same by `apart`, too."""
     _, both = np.unique(np.stack([keys, apart]), axis=1, return_inverse=True)
     before, before_both = _before(keys, order), _before(both.ravel(), order)
@@ -218,7 +218,7 @@ def _before(keys: Rows, order: Rows) -> Rows:
     return np.asarray((counts.cumsum(axis=1) - counts)[keys, order], np.int64)
 
 
-def _near(marks: Marks, order: Rows) -> Leak:
+def _near(marks: Hashes, order: Rows) -> Leak:
     """Find the faces that look alike in different splits and are not equal; memory stays bounded whatever is found."""
     pairs, nearest, partner = 0, np.full(len(marks), NEAR_BITS + 1), np.zeros(len(marks), np.int64)
     for earlier, later, bits in _near_pairs(marks, order):
@@ -232,7 +232,7 @@ def _near(marks: Marks, order: Rows) -> Leak:
     return Leak("near", pairs, _by_split(torn, order), [_pair(partner[row], row, marks) for row in first])
 
 
-def _near_pairs(marks: Marks, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
+def _near_pairs(marks: Hashes, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
     """Yield rows of earlier splits, rows of later ones, and how many bits differ, for pairs that are near."""
     for number in range(1, len(SPLITS)):
         earlier, later = np.flatnonzero(order < number), np.flatnonzero(order == number)
@@ -245,12 +245,12 @@ def _near_pairs(marks: Marks, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
             yield a[near], b[near], bits[near]
 
 
-def _differing(a: Marks, b: Marks) -> Rows:
+def _differing(a: Hashes, b: Hashes) -> Rows:
     """Count the bits in which hashes differ, (n,), of marks (n, 5)."""
     return np.asarray(_ones(a[:, :-1] ^ b[:, :-1]).sum(axis=1), np.int64)
 
 
-def _ones(words: Marks) -> npt.NDArray[np.uint8]:
+def _ones(words: Hashes) -> npt.NDArray[np.uint8]:
     """Count the ones in each word."""
     if hasattr(np, "bitwise_count"):
         return np.asarray(np.bitwise_count(words), np.uint8)
@@ -260,7 +260,7 @@ def _ones(words: Marks) -> npt.NDArray[np.uint8]:
     return np.asarray((words * np.uint64(0x0101010101010101)) >> np.uint64(56), np.uint8)
 
 
-def _pair(earlier: np.int64, later: np.int64, marks: Marks) -> Pair:
+def _pair(earlier: np.int64, later: np.int64, marks: Hashes) -> Pair:
     bits = _differing(marks[earlier][None], marks[later][None])[0]
     return Pair(int(earlier), int(later), int(bits))
 

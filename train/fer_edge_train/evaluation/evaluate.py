@@ -15,10 +15,10 @@ from rich.table import Table
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet, Protocol
 from fer_edge.data.metrics import summary
-from fer_edge.data.provenance import FILE, Seen, read_seen, seen_in
+from fer_edge.data.provenance import FILE, UsedPictures, read_used_pictures, used_in
 from fer_edge.errors import DAMAGE, DataError, ModelError
 from fer_edge.files import read_json, write_json
-from fer_edge.imaging.images import Colour, Pixels
+from fer_edge.imaging.images import InputColour, Pixels
 from fer_edge.model.quantization import to_input
 from fer_edge.recognition.classifier import Classifier
 from fer_edge_train.data.settings import DataSettings
@@ -48,7 +48,7 @@ def load_network(path: Path, *, to_train: bool = False) -> keras.Model:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedModel:
     """A model of either kind, ready to be judged."""
 
     path: Path
@@ -59,15 +59,15 @@ class Judged:
     temperature: float
     source: dict[str, Any]
     """The data set that it was trained on (`FaceSet.source`)."""
-    seen: Seen | None
+    seen: UsedPictures | None
     """The pictures that it was trained and chosen on; None where nothing beside it tells them."""
     logits: Callable[[Pixels], npt.NDArray[np.float32]]
     """From (n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB, to (n, classes)."""
-    colour: Colour = "grey"
+    colour: InputColour = "grey"
     """What it looks at."""
 
 
-def load_judged(path: Path) -> Judged:
+def load_model(path: Path) -> EvaluatedModel:
     """Load a `.tflite`, a `.keras` in its run folder, or the best weights of a run folder.
 
     Raises:
@@ -79,31 +79,33 @@ def load_judged(path: Path) -> Judged:
         classifier = Classifier(path)
         contract = classifier.contract
         source = contract.data.get("training", {})
-        seen = read_seen(path.parent, source)
+        seen = read_used_pictures(path.parent, source)
         logits = classifier.network.logits
         size, temperature = contract.size, contract.temperature
-        return Judged(path, contract.labels, size, temperature, source, seen, logits, contract.colour)
+        return EvaluatedModel(path, contract.labels, size, temperature, source, seen, logits, contract.colour)
     network = load_network(path)
     config = read_config(path.parent)
     metrics = path.parent / "metrics.json"
     temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
     classes, source, logits = tuple(config["classes"]), config["source"], partial(keras_logits, network)
     size = int(network.input_shape[1])
-    colour: Colour = "rgb" if network.input_shape[3] == 3 else "grey"
-    return Judged(path, classes, size, temperature, source, read_seen(path.parent, source), logits, colour)
+    colour: InputColour = "rgb" if network.input_shape[3] == 3 else "grey"
+    return EvaluatedModel(
+        path, classes, size, temperature, source, read_used_pictures(path.parent, source), logits, colour
+    )
 
 
-class Chosen(NamedTuple):
+class ChosenFaces(NamedTuple):
     """Faces to judge a model on."""
 
     faces: FaceSet
     part: str
     """A split, all, or unseen: what is left of a data set of which the model has met some."""
-    seen: Seen | None
+    seen: UsedPictures | None
     """What the model has met; None where that cannot be known."""
 
 
-def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str | None) -> Chosen:
+def load_faces_for(model: EvaluatedModel, data: Path, settings: DataSettings, split: str | None) -> ChosenFaces:
     """Read the faces of `data` to judge `model` on; they are divided as those that it was trained on were.
 
     Args:
@@ -117,7 +119,7 @@ def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str
     """
     settings = divided_as(model.source, settings)
     faces = load_faces(data, size=model.size, settings=settings, known=model.classes, colour=model.colour)
-    seen = seen_in(faces, model.source, model.seen)
+    seen = used_in(faces, model.source, model.seen)
     if seen is None:
         lacking = f"no {FILE} lies beside it (fer-edge train --resume RUN and fer-edge export RUN leave one)"
         unknown = f"{data} does not tell its photos; prepare it again" if model.seen else lacking
@@ -129,10 +131,10 @@ def load_faces_for(model: Judged, data: Path, settings: DataSettings, split: str
     if len(part) == 0:
         there = sorted(set(faces.split.tolist()))
         raise DataError(f"{data} has no {split} face; it has {', '.join(there)}: --split {there[0]}")
-    return Chosen(part, split, seen)
+    return ChosenFaces(part, split, seen)
 
 
-def _unseen(model: Judged, data: Path, faces: FaceSet, seen: Seen | None) -> Chosen:
+def _unseen(model: EvaluatedModel, data: Path, faces: FaceSet, seen: UsedPictures | None) -> ChosenFaces:
     """Keep what the model never met; where that is all, the testing part, or validation part, of a divided data set."""
     new = np.ones(len(faces), bool) if seen is None else seen.roles(faces) == ""
     if not new.any():
@@ -143,15 +145,15 @@ def _unseen(model: Judged, data: Path, faces: FaceSet, seen: Seen | None) -> Cho
     if not new.all():
         console.print(f"left out {np.count_nonzero(~new):,} faces of photos that the model was trained or chosen on")
         faces = faces.take(new)
-        return Chosen(faces, "testing" if set(faces.split.tolist()) == {"testing"} else "unseen", seen)
+        return ChosenFaces(faces, "testing" if set(faces.split.tolist()) == {"testing"} else "unseen", seen)
     divided = data.suffix == ".npz" or faces.source.get("split") == "own"
     held_out = [name for name in ("testing", "validation") if (faces.split == name).any()]
     if divided and held_out:
-        return Chosen(faces.part(held_out[0]), held_out[0], seen)
-    return Chosen(faces, "all", seen)
+        return ChosenFaces(faces.part(held_out[0]), held_out[0], seen)
+    return ChosenFaces(faces, "all", seen)
 
 
-def evaluate(model: Judged, chosen: Chosen, protocol: Protocol) -> dict[str, Any]:
+def evaluate(model: EvaluatedModel, chosen: ChosenFaces, protocol: Protocol) -> dict[str, Any]:
     """All figures of `model` on the chosen faces, with the protocol that they count under.
 
     Raises:

@@ -6,14 +6,14 @@ import numpy as np
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.files import must_be_free, replacing_folder, write_json
-from fer_edge_train.data.fingerprints import SIZE, Looks, joined
+from fer_edge_train.data.fingerprints import SIZE, Fingerprints, joined
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import doubts_of
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.html_report import write_page
-from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.kept_faces import KeptFaces
 from fer_edge_train.prepare.report import Report, make_report
 
 
@@ -33,13 +33,13 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
         must_be_free(out)
     if data.suffix == ".npz":
         faces = FaceSet.load(data)
-        kept = Kept.of_set(faces)
+        kept = KeptFaces.of_set(faces)
         report = make_report(out, faces.source, faces.classes, kept, skipped=[], dropped=0, notes=_notes(faces))
     else:
         table = read_table(data, settings)
-        looks: list[Looks] = []
-        faces, skipped = crop_faces(table, SIZE, settings, looks=looks)
-        report, kept = report_of(out, table, faces, joined(looks), skipped)
+        fingerprints: list[Fingerprints] = []
+        faces, skipped = crop_faces(table, SIZE, settings, fingerprints=fingerprints)
+        report, kept = report_of(out, table, faces, joined(fingerprints), skipped)
     if out:
         with replacing_folder(out) as folder:
             write_json(folder / "report.json", report.as_json())
@@ -48,18 +48,18 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
 
 
 def report_of(
-    out: Path | None, table: Table, faces: FaceSet, looks: Looks, skipped: list[Skipped]
-) -> tuple[Report, Kept]:
+    out: Path | None, table: Table, faces: FaceSet, fingerprints: Fingerprints, skipped: list[Skipped]
+) -> tuple[Report, KeptFaces]:
     """Sum up a data set that was cropped into memory.
 
     Args:
         out: What was written.
         table: The data set.
         faces: What `crop_faces` made of it.
-        looks: What is remembered of them.
+        fingerprints: What is remembered of them.
         skipped: Pictures and faces that could not be used.
     """
-    kept = Kept.of_table(table, looks, faces.split, np.asarray(faces.photos, np.uint64))
+    kept = KeptFaces.of_table(table, fingerprints, faces.split, np.asarray(faces.photos, np.uint64))
     report = make_report(
         out,
         faces.source,

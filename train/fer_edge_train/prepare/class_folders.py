@@ -10,26 +10,26 @@ import pandas as pd
 
 from fer_edge.data.faceset import photo_id
 from fer_edge.files import make_folder, remove_temporaries, write_json
-from fer_edge.imaging.crop import Box, crop_face, resize_face, whole
-from fer_edge.imaging.images import Colour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
+from fer_edge.imaging.crop import Box, crop_face, resize_face, whole_frame
+from fer_edge.imaging.images import InputColour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
 from fer_edge_train.data.crops import digest_of
 from fer_edge_train.data.fingerprints import SIZE as LOOK_SIZE
-from fer_edge_train.data.fingerprints import Looks, joined
+from fer_edge_train.data.fingerprints import Fingerprints, joined
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import assign, doubts
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.prepare.cropping import Face, Picture, crop_pass
 from fer_edge_train.prepare.face_set import source_of
 from fer_edge_train.prepare.html_report import write_page
-from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.kept_faces import KeptFaces
 from fer_edge_train.prepare.report import Report, make_report
-from fer_edge_train.prepare.resume import Part, Stage
+from fer_edge_train.prepare.resume import Checkpoint, Part
 
 FACES = "faces"
 """Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
 
 
-class Staged(NamedTuple):
+class WrittenFace(NamedTuple):
     """One face that was written, and what the manifest says of it."""
 
     row: int
@@ -50,10 +50,10 @@ def write_class_folders(
     table: Table,
     out: Path,
     settings: DataSettings,
-    stage: Stage,
+    checkpoint: Checkpoint,
     *,
     size: int | None = None,
-    colour: Colour = "grey",
+    colour: InputColour = "grey",
     link: bool = False,
 ) -> Report:
     """Write every face of `table` to `out`, whole or not at all.
@@ -64,7 +64,7 @@ def write_class_folders(
         table: The data set.
         out: Folder to make.
         settings: How to split.
-        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels; None copies whole pictures as they are and keeps the pixels of crops.
         colour: Of the faces that are cut out, or resized.
         link: Hard-link whole pictures instead of copying them, where the file system can.
@@ -74,17 +74,17 @@ def write_class_folders(
         FerEdgeError: `out` is there already, or cannot be written.
     """
     settings = replace(settings, validation_split=0.0)
-    staged, looks, skipped = _write_faces(table, stage, settings.jobs, size, colour, link)
+    staged, fingerprints, skipped = _write_faces(table, checkpoint, settings.jobs, size, colour, link)
     rows = table.rows.iloc[[face.row for face in staged]]
     split = assign(rows, settings)
-    files = _place(stage.folder / FACES, stage.built, staged, split.tolist(), rows["label"].tolist())
-    _manifest(table, rows, staged, files, split.tolist()).to_csv(stage.built / "manifest.csv", index=False)
+    files = _place(checkpoint.folder / FACES, checkpoint.built, staged, split.tolist(), rows["label"].tolist())
+    _manifest(table, rows, staged, files, split.tolist()).to_csv(checkpoint.built / "manifest.csv", index=False)
     pictures = {str(name): face.digest for name, face in zip(rows["picture"], staged, strict=True)}
     copied = sum(face.copied for face in staged)
     notes = [f"{copied:,} pictures were copied, not linked: {out} is on another disk"] if copied else []
     digests = zip(rows["picture"], staged, strict=True)
     photos = np.array([photo_id(table.originals.get(name, face.digest)) for name, face in digests], np.uint64)
-    kept = Kept.of_table(table, looks, split, photos)
+    kept = KeptFaces.of_table(table, fingerprints, split, photos)
     report = make_report(
         out,
         source_of(table, digest_of(table, pictures), settings),
@@ -94,21 +94,21 @@ def write_class_folders(
         dropped=table.dropped,
         notes=[*notes, *doubts(rows, split, settings)],
     )
-    write_json(stage.built / "report.json", report.as_json())
-    write_page(stage.built / "report.html", report, kept, lambda row: _face(stage.built / files[row], colour))
-    stage.publish()
+    write_json(checkpoint.built / "report.json", report.as_json())
+    write_page(checkpoint.built / "report.html", report, kept, lambda row: _face(checkpoint.built / files[row], colour))
+    checkpoint.publish()
     return report
 
 
 def _write_faces(
-    table: Table, stage: Stage, jobs: int | None, size: int | None, colour: Colour, link: bool
-) -> tuple[list[Staged], Looks, list[Skipped]]:
+    table: Table, checkpoint: Checkpoint, jobs: int | None, size: int | None, colour: InputColour, link: bool
+) -> tuple[list[WrittenFace], Fingerprints, list[Skipped]]:
     """Read every picture and write its faces into the stage's folder, numbered by row."""
-    folder = stage.folder / FACES
+    folder = checkpoint.folder / FACES
     folder.mkdir(exist_ok=True)
     names, no_box = table.rows["picture"].tolist(), table.rows["x"].isna().tolist()
-    staged: list[Staged] = []
-    looks: list[Looks] = []
+    staged: list[WrittenFace] = []
+    fingerprints: list[Fingerprints] = []
 
     def write(picture: Picture, row: int, box: Box) -> Face:
         source, frame_bgr = PurePosixPath(names[row]), picture.frame_bgr
@@ -126,20 +126,20 @@ def _write_faces(
             path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
         view = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
         where = " ".join(f"{value:g}" for value in box)
-        return Face(Staged(row, path.name, name, picture.digest, where, copied), view)
+        return Face(WrittenFace(row, path.name, name, picture.digest, where, copied), view)
 
     def collect(part: Part) -> None:
-        staged.extend(Staged(*face) for face in part.records)
-        looks.append(part.looks)
+        staged.extend(WrittenFace(*face) for face in part.records)
+        fingerprints.append(part.fingerprints)
 
-    skipped = crop_pass(table, jobs, write, collect, stage)
-    return staged, joined(looks), skipped
+    skipped = crop_pass(table, jobs, write, collect, checkpoint)
+    return staged, joined(fingerprints), skipped
 
 
-def _face(path: Path, colour: Colour) -> Pixels:
+def _face(path: Path, colour: InputColour) -> Pixels:
     """Read a face that was written: (48, 48) grey, or (48, 48, 3) RGB."""
     frame_bgr = read_picture(path)
-    return crop_face(frame_bgr, whole(frame_bgr), LOOK_SIZE, colour=colour)
+    return crop_face(frame_bgr, whole_frame(frame_bgr), LOOK_SIZE, colour=colour)
 
 
 def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
@@ -156,7 +156,7 @@ def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
     return link
 
 
-def _place(faces: Path, folder: Path, staged: list[Staged], split: list[str], labels: list[str]) -> list[str]:
+def _place(faces: Path, folder: Path, staged: list[WrittenFace], split: list[str], labels: list[str]) -> list[str]:
     """Move the staged faces to `split/label/name`; equal names from different folders get a number."""
     for side, label in sorted(set(zip(split, labels, strict=True))):
         make_folder(folder / side / label)
@@ -180,7 +180,7 @@ def _place(faces: Path, folder: Path, staged: list[Staged], split: list[str], la
 
 
 def _manifest(
-    table: Table, rows: pd.DataFrame, staged: list[Staged], files: list[str], split: list[str]
+    table: Table, rows: pd.DataFrame, staged: list[WrittenFace], files: list[str], split: list[str]
 ) -> pd.DataFrame:
     """Say of every face where it came from.
 

@@ -10,9 +10,9 @@ from fer_edge.files import sha256
 from fer_edge.imaging.crop import Box
 from fer_edge.imaging.images import Pixels
 from fer_edge_train.data.crops import boxes_of, face_box, for_each_picture
-from fer_edge_train.data.fingerprints import NOTHING, look_at
+from fer_edge_train.data.fingerprints import NO_FINGERPRINTS, fingerprints_of
 from fer_edge_train.data.table import Skipped, Table
-from fer_edge_train.prepare.resume import NO_FACES, Part, Stage
+from fer_edge_train.prepare.resume import NO_FACES, Checkpoint, Part
 
 
 class Picture(NamedTuple):
@@ -43,7 +43,7 @@ def crop_pass(
     jobs: int | None,
     crop: Callable[[Picture, int, Box], Face],
     collect: Callable[[Part], None],
-    stage: Stage | None = None,
+    checkpoint: Checkpoint | None = None,
     *,
     remember: bool = True,
 ) -> list[Skipped]:
@@ -54,7 +54,7 @@ def crop_pass(
         jobs: Number of threads; None for one per core.
         crop: Cuts out one face, given its picture, its row and its box. A DataError leaves it out.
         collect: Gets the parts in the order of the table.
-        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
         remember: Whether leaks and a report are wanted: False saves the time that their figures take.
 
     Raises:
@@ -85,11 +85,11 @@ def crop_pass(
             rows=rows,
             records=[face.record for face in faces],
             skipped=left_out,
-            looks=look_at(rows, sides, [face.view for face in faces]) if remember else NOTHING,
+            fingerprints=fingerprints_of(rows, sides, [face.view for face in faces]) if remember else NO_FINGERPRINTS,
             faces=np.stack(pixels) if pixels else NO_FACES,
         )
-        if stage:
-            stage.add(part)
+        if checkpoint:
+            checkpoint.add(part)
         gather(part)
 
     def gather(part: Part) -> None:
@@ -98,10 +98,10 @@ def crop_pass(
         skipped.extend(part.skipped)
         collect(part)
 
-    if stage:
-        for part in stage.finished():
+    if checkpoint:
+        for part in checkpoint.finished():
             gather(part)
-    for_each_picture(table, of_picture, keep, jobs, stage.parts if stage else 0)
+    for_each_picture(table, of_picture, keep, jobs, checkpoint.parts if checkpoint else 0)
     if not found:
         raise _no_face_left(table, skipped)
     return skipped

@@ -6,23 +6,23 @@ import numpy as np
 
 from fer_edge.data.faceset import FaceSet, photo_id
 from fer_edge.imaging.crop import Box, crop_face
-from fer_edge.imaging.images import Colour, Pixels, face_shape
+from fer_edge.imaging.images import InputColour, Pixels, face_shape
 from fer_edge_train.data.crops import digest_of
-from fer_edge_train.data.fingerprints import Looks
+from fer_edge_train.data.fingerprints import Fingerprints
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import assign
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.prepare.cropping import Face, Picture, crop_pass
-from fer_edge_train.prepare.resume import Part, Stage
+from fer_edge_train.prepare.resume import Checkpoint, Part
 
 
 def crop_faces(
     table: Table,
     size: int,
     settings: DataSettings,
-    stage: Stage | None = None,
-    looks: list[Looks] | None = None,
-    colour: Colour = "grey",
+    checkpoint: Checkpoint | None = None,
+    fingerprints: list[Fingerprints] | None = None,
+    colour: InputColour = "grey",
 ) -> tuple[FaceSet, list[Skipped]]:
     """Crop and split every face of `table`; also say which pictures and faces could not be used.
 
@@ -30,8 +30,8 @@ def crop_faces(
         table: The data set.
         size: Side of each face in pixels.
         settings: How to split.
-        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
-        looks: Takes what is remembered of the faces, in their order; None: nothing is.
+        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        fingerprints: Takes what is remembered of the faces, in their order; None: nothing is.
         colour: Of the faces.
 
     Raises:
@@ -49,10 +49,10 @@ def crop_faces(
         faces[len(rows) : len(rows) + len(part.rows)] = part.faces
         rows.extend(part.rows)
         digests.extend(part.records)
-        if looks is not None:
-            looks.append(part.looks)
+        if fingerprints is not None:
+            fingerprints.append(part.fingerprints)
 
-    skipped = crop_pass(table, settings.jobs, crop, collect, stage, remember=looks is not None)
+    skipped = crop_pass(table, settings.jobs, crop, collect, checkpoint, remember=fingerprints is not None)
     return _face_set(table, rows, faces[: len(rows)], digests, settings), skipped
 
 

@@ -15,7 +15,7 @@ from fer_edge.html.page import bullets, data_address, report_page, section, tabl
 from fer_edge.imaging.images import Pixels, bgr_of, encode_picture
 from fer_edge_train.data.leaks import KINDS, NEAR_BITS, TITLES
 from fer_edge_train.data.table import Skipped
-from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.kept_faces import KeptFaces
 from fer_edge_train.prepare.leak_sheet import PER_KIND, DrawnPair, leak_sheet
 from fer_edge_train.prepare.report import (
     FEW_JUDGED,
@@ -41,7 +41,7 @@ WIDTH, HEIGHT, TALLEST = 260, 110, 90
 """Of a histogram and its tallest bar, in units of the drawing."""
 
 FaceOf = Callable[[int], Pixels]
-"""Gives the face of a row of `Kept` as (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
+"""Gives the face of a row of `KeptFaces` as (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
 
 AXES = {
     "side": "Longer side of the face box, in pixels of its picture",
@@ -50,7 +50,7 @@ AXES = {
 }
 
 
-def write_page(path: Path, report: Report, kept: Kept, face_of: FaceOf, sheet: Path | None = None) -> None:
+def write_page(path: Path, report: Report, kept: KeptFaces, face_of: FaceOf, sheet: Path | None = None) -> None:
     """Write the page to `path` (.html).
 
     Args:
@@ -153,7 +153,7 @@ def _classes(report: Report) -> str:
     )
 
 
-def _leak_sheet(report: Report, kept: Kept, face_of: FaceOf) -> bytes | None:
+def _leak_sheet(report: Report, kept: KeptFaces, face_of: FaceOf) -> bytes | None:
     """Draw the first pairs of each kind."""
     kinds = {}
     for leak in report.leaks:
@@ -206,7 +206,7 @@ def _pairs(rows: Iterable[list[str]]) -> str:
     return f"<table><tr><th class=name>earlier</th><th class=name>later</th><th>bits</th></tr>{lines}</table>"
 
 
-def _samples(report: Report, kept: Kept, face_of: FaceOf) -> str:
+def _samples(report: Report, kept: KeptFaces, face_of: FaceOf) -> str:
     """Lay out some faces of each class, drawn by chance, the same each time."""
     rng = np.random.default_rng(0)
     sheets = []

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.data.faceset import FaceSet
-from fer_edge_train.data.fingerprints import Looks, Marks, marks_of
+from fer_edge_train.data.fingerprints import Fingerprints, Hashes, hashes_of
 from fer_edge_train.data.table import Table
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -15,7 +15,7 @@ Names = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFaces:
     """The faces that were kept, one row each."""
 
     labels: Names
@@ -25,7 +25,7 @@ class Kept:
     groups: Names
     photos: npt.NDArray[np.uint64]
     """As in `FaceSet.photos`; (n,) even where nobody knows them."""
-    marks: Marks
+    hashes: Hashes
     brightness: Numbers
     """Mean grey value, 0 to 255."""
     sides: Numbers
@@ -34,33 +34,33 @@ class Kept:
     """How sure the data set's face detector was; NaN, or (0,), where there is none."""
 
     @staticmethod
-    def of_table(table: Table, looks: Looks, split: Names, photos: npt.NDArray[np.uint64]) -> "Kept":
-        """Those rows of `table` that `looks` knows, split as `split` (n,) says."""
-        rows = table.rows.iloc[looks.rows]
-        return Kept(
+    def of_table(table: Table, fingerprints: Fingerprints, split: Names, photos: npt.NDArray[np.uint64]) -> "KeptFaces":
+        """Those rows of `table` that `fingerprints` knows, split as `split` (n,) says."""
+        rows = table.rows.iloc[fingerprints.rows]
+        return KeptFaces(
             labels=rows["label"].to_numpy(np.str_),
             split=split,
             names=rows["picture"].to_numpy(np.str_),
             groups=rows["group"].to_numpy(np.str_),
             photos=photos,
-            marks=looks.marks,
-            brightness=looks.brightness,
-            sides=looks.sides,
+            hashes=fingerprints.hashes,
+            brightness=fingerprints.brightness,
+            sides=fingerprints.sides,
             confidence=rows["confidence"].to_numpy(float),
         )
 
     @staticmethod
-    def of_set(faces: FaceSet) -> "Kept":
+    def of_set(faces: FaceSet) -> "KeptFaces":
         """Those of a prepared set, which does not tell what they were cut from."""
         photos = faces.photos if faces.tells_photos else np.unique(faces.names, return_inverse=True)[1]
         grey = faces.grey
-        return Kept(
+        return KeptFaces(
             labels=np.array(faces.classes)[faces.labels],
             split=faces.split,
             names=faces.names,
             groups=faces.group,
             photos=photos.astype(np.uint64),
-            marks=marks_of(grey),
+            hashes=hashes_of(grey),
             brightness=grey.mean(axis=(1, 2)),
             sides=np.zeros(0),
             confidence=np.zeros(0),

@@ -10,8 +10,8 @@ from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, UsageError
 from fer_edge.files import must_be_free, write_json
-from fer_edge.imaging.images import COLOUR_NAMES, Colour
-from fer_edge_train.data.fingerprints import Looks, joined
+from fer_edge.imaging.images import COLOUR_NAMES, InputColour
+from fer_edge_train.data.fingerprints import Fingerprints, joined
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import torn_groups
@@ -21,7 +21,7 @@ from fer_edge_train.prepare.class_folders import write_class_folders
 from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.html_report import write_page
 from fer_edge_train.prepare.report import Report, torn_line
-from fer_edge_train.prepare.resume import Stage, fingerprint, staging
+from fer_edge_train.prepare.resume import Checkpoint, checkpointing, fingerprint
 
 __all__ = ["DataSettings", "load_faces", "prepare"]
 
@@ -36,7 +36,7 @@ def load_faces(
     size: int,
     settings: DataSettings = DEFAULTS,
     known: tuple[str, ...] = (),
-    colour: Colour = "grey",
+    colour: InputColour = "grey",
 ) -> FaceSet:
     """Read a data set of any layout, or a prepared set, as cropped and split faces.
 
@@ -77,7 +77,7 @@ def prepare(
     settings: DataSettings = DEFAULTS,
     *,
     size: int | None = None,
-    colour: Colour = "grey",
+    colour: InputColour = "grey",
     link: bool = False,
 ) -> Report:
     """Write a data set as class folders, or, where `out` ends in .npz, as a prepared set; whole or not at all.
@@ -104,14 +104,14 @@ def prepare(
         table = read_table(data, settings)
         _refuse_one_person(table, settings)
         key = fingerprint(table, settings, suffix=out.suffix, size=size, colour=colour, link=link)
-        with staging(out, key, table.rows["picture"].nunique()) as stage:
+        with checkpointing(out, key, table.rows["picture"].nunique()) as checkpoint:
             if out.suffix == ".npz":
-                return write_prepared_set(table, out, settings, stage, size=size or SIZE, colour=colour)
-            return write_class_folders(table, out, settings, stage, size=size, colour=colour, link=link)
+                return write_prepared_set(table, out, settings, checkpoint, size=size or SIZE, colour=colour)
+            return write_class_folders(table, out, settings, checkpoint, size=size, colour=colour, link=link)
 
 
 def write_prepared_set(
-    table: Table, out: Path, settings: DataSettings, stage: Stage, *, size: int, colour: Colour = "grey"
+    table: Table, out: Path, settings: DataSettings, checkpoint: Checkpoint, *, size: int, colour: InputColour = "grey"
 ) -> Report:
     """Write every face of `table` to the prepared set OUT.npz, and its report to OUT_report.html and OUT_report.json.
 
@@ -119,7 +119,7 @@ def write_prepared_set(
         table: The data set.
         out: File to write.
         settings: How to split.
-        stage: Keeps what is finished, and holds what an earlier `prepare` had finished.
+        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
         size: Side of each face in pixels.
         colour: Of the faces.
 
@@ -127,13 +127,13 @@ def write_prepared_set(
         DataError: No face is left.
         FerEdgeError: `out` cannot be written.
     """
-    looks: list[Looks] = []
-    faces, skipped = crop_faces(table, size, settings, stage, looks, colour)
-    faces.save(stage.built)
-    report, kept = report_of(out, table, faces, joined(looks), skipped)
+    fingerprints: list[Fingerprints] = []
+    faces, skipped = crop_faces(table, size, settings, checkpoint, fingerprints, colour)
+    faces.save(checkpoint.built)
+    report, kept = report_of(out, table, faces, joined(fingerprints), skipped)
     write_json(out.with_name(f"{out.stem}_report.json"), report.as_json())  # the set holds nothing for people
     write_page(out.with_name(f"{out.stem}_report.html"), report, kept, faces.faces.__getitem__)
-    stage.publish()  # last: where the set is, its report is, too
+    checkpoint.publish()  # last: where the set is, its report is, too
     return report
 
 

@@ -15,7 +15,7 @@ from fer_edge.data.metrics import proportion_interval
 from fer_edge_train.data.leaks import NEAR_BITS, Leak, find_leaks, leak_lines, persons_of, remedies
 from fer_edge_train.data.split import torn_groups
 from fer_edge_train.data.table import Skipped
-from fer_edge_train.prepare.kept_faces import Kept
+from fer_edge_train.prepare.kept_faces import KeptFaces
 
 SHOWN = 5
 """Lines of a kind that people see on the terminal; the report lists all."""
@@ -92,7 +92,7 @@ def make_report(
     out: Path | None,
     source: dict[str, Any],
     classes: tuple[str, ...],
-    kept: Kept,
+    kept: KeptFaces,
     *,
     skipped: list[Skipped],
     dropped: int,
@@ -110,7 +110,7 @@ def make_report(
         notes: What else a person should know.
     """
     faces = counts_by_split(kept.split.tolist(), kept.labels.tolist(), classes)
-    leaks = find_leaks(kept.marks, kept.split, kept.photos, persons_of(kept.names, kept.groups, source))
+    leaks = find_leaks(kept.hashes, kept.split, kept.photos, persons_of(kept.names, kept.groups, source))
     return Report(
         out=None if out is None else str(out),
         source=source,
@@ -182,7 +182,7 @@ def few_lines(faces: dict[str, dict[str, int]]) -> list[str]:
     return lines
 
 
-def _named(leak: Leak, kept: Kept) -> list[dict[str, str | int]]:
+def _named(leak: Leak, kept: KeptFaces) -> list[dict[str, str | int]]:
     return [
         {
             "earlier": str(kept.names[pair.earlier]),
@@ -195,7 +195,7 @@ def _named(leak: Leak, kept: Kept) -> list[dict[str, str | int]]:
     ]
 
 
-def _histograms(kept: Kept) -> dict[str, Histogram]:
+def _histograms(kept: KeptFaces) -> dict[str, Histogram]:
     confidence = kept.confidence[~np.isnan(kept.confidence)]
     histograms = {"brightness": _histogram(kept.brightness, np.arange(0, 257, 16))}
     if len(kept.sides):

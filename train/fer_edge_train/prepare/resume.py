@@ -23,7 +23,7 @@ from fer_edge.files import cannot_write, make_folder, must_be_free, replacing, s
 from fer_edge.imaging.images import Pixels
 from fer_edge.versions import RUNTIME, installed
 from fer_edge_train.data.crops import PART
-from fer_edge_train.data.fingerprints import Looks
+from fer_edge_train.data.fingerprints import Fingerprints
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.runs.folder import LOCK, alone_in
@@ -44,13 +44,13 @@ class Part(NamedTuple):
     """What was written down of each of these faces; anything that JSON holds."""
     skipped: list[Skipped]
     """The rows that are left out, and why."""
-    looks: Looks
+    fingerprints: Fingerprints
     """What is remembered of the faces."""
     faces: Pixels = NO_FACES
     """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB; (0, 0, 0) where the faces are files of their own."""
 
 
-class Stage:
+class Checkpoint:
     """The finished parts of one `prepare`."""
 
     def __init__(self, folder: Path, out: Path, pictures: int) -> None:
@@ -67,9 +67,9 @@ class Stage:
         while self._path().exists():
             try:
                 with np.load(self._path(), allow_pickle=False) as arrays:
-                    looks = Looks(*(arrays[name] for name in Looks._fields))
+                    fingerprints = Fingerprints(*(arrays[name] for name in Fingerprints._fields))
                     rows, records, skipped = json.loads(arrays["record"].tobytes())
-                    part = Part(rows, records, [Skipped(*row) for row in skipped], looks, arrays["faces"])
+                    part = Part(rows, records, [Skipped(*row) for row in skipped], fingerprints, arrays["faces"])
             except DAMAGE:
                 break
             self.parts += 1
@@ -85,7 +85,7 @@ class Stage:
         """
         record = np.frombuffer(json.dumps([part.rows, part.records, part.skipped]).encode(), np.uint8)
         with replacing(self._path()) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, record=record, faces=part.faces, **part.looks._asdict())
+            np.savez(stream, record=record, faces=part.faces, **part.fingerprints._asdict())
         self.parts += 1
 
     def publish(self) -> None:
@@ -109,7 +109,7 @@ class Stage:
 
 
 @contextmanager
-def staging(out: Path, key: str, pictures: int) -> Iterator[Stage]:
+def checkpointing(out: Path, key: str, pictures: int) -> Iterator[Checkpoint]:
     """Hold `OUT.part` while the block prepares `out`; it vanishes when the block ends well.
 
     It stays where the block was stopped and has finished a part. One that was left by a `prepare` of other data or
@@ -133,13 +133,13 @@ def staging(out: Path, key: str, pictures: int) -> Iterator[Stage]:
         with alone_in(folder, f"another fer-edge prepare writes {out}; wait for it, or give another --out"):
             must_be_free(out)  # the other may just have finished
             _clear_unless(folder, key)
-            stage = Stage(folder, path, pictures)
+            checkpoint = Checkpoint(folder, path, pictures)
             try:
-                yield stage
+                yield checkpoint
             except BaseException as error:
-                if stage.parts and not isinstance(error, DataError):
+                if checkpoint.parts and not isinstance(error, DataError):
                     rest = f"to go on, type the same command again; or remove it: rm -r {shlex.quote(str(folder))}"
-                    console.print(f"{stage.progress}; {rest}")
+                    console.print(f"{checkpoint.progress}; {rest}")
                 else:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise

@@ -15,7 +15,7 @@ from fer_edge.imaging.images import Pixels, is_picture
 from fer_edge_train.data.readers import layout_of
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Table, licence_in, make_rows
-from fer_edge_train.evaluation.evaluate import Judged, load_judged
+from fer_edge_train.evaluation.evaluate import EvaluatedModel, load_model
 from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.training.batches import Floats
@@ -27,14 +27,14 @@ BLOCK = 4096
 """Faces that the teachers see at once, so that memory stays bounded."""
 
 
-def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Judged]:
+def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[EvaluatedModel]:
     """Load run folders, `.keras` or `.tflite` files.
 
     Raises:
         FerEdgeError: One cannot be used.
         UsageError: One looks at colour, or knows other classes than the network that is to learn from it.
     """
-    teachers = [load_judged(Path(path)) for path in paths]
+    teachers = [load_model(Path(path)) for path in paths]
     for teacher in teachers:
         if teacher.colour != "grey":
             raise UsageError(f"--teacher {teacher.path} takes RGB faces; networks are trained on grey ones")
@@ -45,7 +45,7 @@ def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Judged
     return teachers
 
 
-def answers(teachers: Sequence[Judged], faces: Pixels, classes: tuple[str, ...], temperature: float) -> Floats:
+def answers(teachers: Sequence[EvaluatedModel], faces: Pixels, classes: tuple[str, ...], temperature: float) -> Floats:
     """Ask the teachers: the mean of their probabilities at `temperature`, as in Hinton et al. 2015.
 
     Each sees the faces as they are, not as training changes them: it is asked once, and not in every epoch.

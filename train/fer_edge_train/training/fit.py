@@ -11,7 +11,7 @@ import numpy as np
 from fer_edge.console import console
 from fer_edge.data.faceset import FaceSet, drawing_order
 from fer_edge.data.metrics import fit_temperature, summary
-from fer_edge.data.provenance import write_seen
+from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, sha256, write_json
 from fer_edge.model.quantization import to_input
@@ -30,10 +30,10 @@ from fer_edge_train.training.losses import accuracy, training_loss
 from fer_edge_train.training.networks import make_network
 from fer_edge_train.training.processes import agree, rank_and_count
 from fer_edge_train.training.training_set import (
-    Lessons,
+    TrainingSet,
     ask_teachers,
     load_answers,
-    read_lessons,
+    read_training_set,
     save_answers,
     training_batches,
     validation,
@@ -53,24 +53,24 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
     Raises:
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
-    lessons = read_lessons(settings)
+    training_set = read_training_set(settings)
     settings = _anywhere(settings)
-    validation(lessons, settings.protocol, settings.data)  # refused before there is a folder
-    said = ask_teachers(lessons, settings)
-    batches = training_batches(lessons, settings, said)
-    agree(*_common(lessons, settings))
+    validation(training_set, settings.protocol, settings.data)  # refused before there is a folder
+    said = ask_teachers(training_set, settings)
+    batches = training_batches(training_set, settings, said)
+    agree(*_common(training_set, settings))
     network = fresh_network(settings, batches)
-    faces = lessons.faces
+    faces = training_set.faces
     run = new_run(project, name, exist_ok=exist_ok)
     with alone_in(run):
         clear(run)
         calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
         faces.take(faces.split != "training").save(run / "heldout.npz")
-        write_seen(run, lessons.seen, faces.source)
+        write_used_pictures(run, training_set.seen, faces.source)
         save_answers(run / TEACHERS, said)
         write_config_file(run / "config.yaml", settings, "fer-edge train --config FILE --data DIR")
         write_json(run / "config.json", _config(settings, faces, network))  # last: what lacks it cannot be resumed
-        _fit(run, network, lessons, batches, settings)
+        _fit(run, network, training_set, batches, settings)
     return run
 
 
@@ -95,28 +95,28 @@ def resume(run: Path) -> Path:
 
 def _go_on(run: Path, config: dict[str, Any]) -> None:
     settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
-    lessons = read_lessons(settings)
+    training_set = read_training_set(settings)
     for name in ("digest", "unlabelled"):
-        if lessons.faces.source.get(name) != config["source"].get(name):
+        if training_set.faces.source.get(name) != config["source"].get(name):
             where = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
             raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
-    write_seen(run, lessons.seen, config["source"])  # a run that an older fer-edge made has none
-    batches = training_batches(lessons, settings, load_answers(run / TEACHERS) if settings.teacher else None)
+    write_used_pictures(run, training_set.seen, config["source"])  # a run that an older fer-edge made has none
+    batches = training_batches(training_set, settings, load_answers(run / TEACHERS) if settings.teacher else None)
     checkpoint = run / "last.keras"
-    agree(*_common(lessons, settings), sha256(checkpoint.read_bytes()) if checkpoint.exists() else None)
+    agree(*_common(training_set, settings), sha256(checkpoint.read_bytes()) if checkpoint.exists() else None)
     if checkpoint.exists():
         keras.utils.set_random_seed(settings.seed)  # of weights that the file replaces: every process needs the same
         with over_devices(batches.batch):
             network = load_network(checkpoint, to_train=True)
     else:
         network = fresh_network(settings, batches)
-    _fit(run, network, lessons, batches, settings)
+    _fit(run, network, training_set, batches, settings)
 
 
-def _common(lessons: Lessons, settings: TrainSettings) -> tuple[object, object]:
+def _common(training_set: TrainingSet, settings: TrainSettings) -> tuple[object, object]:
     """What is the same in every process that trains along; files may lie at another place in each."""
     own = ("data", "teachers", "unlabelled", "reading", "tensorboard")
-    return lessons.faces.source, {name: value for name, value in asdict(settings).items() if name not in own}
+    return training_set.faces.source, {name: value for name, value in asdict(settings).items() if name not in own}
 
 
 def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
@@ -141,17 +141,17 @@ def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
     return network
 
 
-def _fit(run: Path, network: keras.Model, lessons: Lessons, batches: Batches, settings: TrainSettings) -> None:
-    judged, truth = validation(lessons, settings.protocol, settings.data)
+def _fit(run: Path, network: keras.Model, training_set: TrainingSet, batches: Batches, settings: TrainSettings) -> None:
+    judged, truth = validation(training_set, settings.protocol, settings.data)
     rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(judged.faces), truth))
     if rank_and_count()[0] == 0:
-        _report(run, lessons, rows, settings)
+        _report(run, training_set, rows, settings)
 
 
-def _report(run: Path, lessons: Lessons, rows: list[Row], settings: TrainSettings) -> None:
+def _report(run: Path, training_set: TrainingSet, rows: list[Row], settings: TrainSettings) -> None:
     """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
-    network, faces = load_network(run / "best.keras"), lessons.faces
-    held_out = {"validation": validation(lessons, settings.protocol, settings.data)[0]}
+    network, faces = load_network(run / "best.keras"), training_set.faces
+    held_out = {"validation": validation(training_set, settings.protocol, settings.data)[0]}
     if len(testing := faces.part("testing").under(settings.protocol)):
         held_out["testing"] = testing
     logits = {split: keras_logits(network, judged.faces) for split, judged in held_out.items()}

@@ -73,7 +73,7 @@ def read_processes(environment: Mapping[str, str]) -> Processes | None:
     return Processes(coordinator, int(count), int(rank)) if int(count) > 1 else None
 
 
-class Place(NamedTuple):
+class RunPlace(NamedTuple):
     """What one process does in a training."""
 
     leads: bool
@@ -85,7 +85,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def taking_part(project: Path, resume: Path | None) -> Iterator[Place]:
+def taking_part(project: Path, resume: Path | None) -> Iterator[RunPlace]:
     """Join the other processes, if there are any, for the `with` block, and wake Keras' backend.
 
     Raises:
@@ -95,7 +95,7 @@ def taking_part(project: Path, resume: Path | None) -> Iterator[Place]:
     processes = read_processes(os.environ)
     if processes is None:
         _wake()
-        yield Place(True, project, resume)
+        yield RunPlace(True, project, resume)
         return
     if keras.backend.backend() != "jax":
         told = f"{VARIABLES[1]}={processes.count}: several processes train on the JAX backend only"
@@ -116,10 +116,10 @@ def _wake() -> None:
 
 
 @contextmanager
-def _own_folders(leads: bool, project: Path, resume: Path | None) -> Iterator[Place]:
+def _own_folders(leads: bool, project: Path, resume: Path | None) -> Iterator[RunPlace]:
     """Leave the folders to the first process as they are; the others' files would only be copies, and vanish."""
     if leads:
-        yield Place(True, project, resume)
+        yield RunPlace(True, project, resume)
         return
     if resume and not resume.is_dir():
         raise UsageError(f"{resume}: no such folder; every process must see the run folder that --resume names")
@@ -128,7 +128,7 @@ def _own_folders(leads: bool, project: Path, resume: Path | None) -> Iterator[Pl
         if resume:  # the first process may have begun to write
             unfinished = shutil.ignore_patterns(f"{TEMPORARY}*")
             resume = Path(shutil.copytree(resume, Path(folder) / "run", ignore=unfinished))
-        yield Place(False, Path(folder), resume)
+        yield RunPlace(False, Path(folder), resume)
 
 
 _last_words = ""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet, Protocol
-from fer_edge.data.provenance import Seen
+from fer_edge.data.provenance import UsedPictures
 from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
 from fer_edge.imaging.images import Pixels
@@ -23,7 +23,7 @@ from fer_edge_train.training.distillation import answers, load_teachers, load_un
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingSet:
     """Faces to learn from and to be judged on."""
 
     faces: FaceSet
@@ -36,15 +36,15 @@ class Lessons:
     """Faces that only teachers say something of."""
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> UsedPictures | None:
         """The pictures that are trained and chosen on."""
-        seen = Seen.of(self.faces)
+        seen = UsedPictures.of(self.faces)
         if seen is None or self.unlabelled is None:
             return seen
-        return Seen(np.union1d(seen.training, self.unlabelled.photos), seen.validation)
+        return UsedPictures(np.union1d(seen.training, self.unlabelled.photos), seen.validation)
 
 
-def read_lessons(settings: TrainSettings) -> Lessons:
+def read_training_set(settings: TrainSettings) -> TrainingSet:
     """Read every data set that the settings name.
 
     Raises:
@@ -59,39 +59,39 @@ def read_lessons(settings: TrainSettings) -> Lessons:
             "which are divided for you: fer-edge train --data DIR"
         )
     weights = np.array(settings.data_weight or [1.0] * len(sets), np.float32)
-    lessons = Lessons(faces, np.repeat(asked_for(sets), sizes, axis=0), np.repeat(weights, sizes))
+    training_set = TrainingSet(faces, np.repeat(asked_for(sets), sizes, axis=0), np.repeat(weights, sizes))
     for one, data in zip(sets, settings.data, strict=True):
         for doubt in doubts_of(one):
             warn(doubt if len(sets) == 1 else f"{data}: {doubt}")
     if leaks := leak_warning(faces, settings.data):
         warn(leaks)
-    return _with_unlabelled(lessons, settings) if settings.unlabelled else lessons
+    return _with_unlabelled(training_set, settings) if settings.unlabelled else training_set
 
 
-def _with_unlabelled(lessons: Lessons, settings: TrainSettings) -> Lessons:
+def _with_unlabelled(training_set: TrainingSet, settings: TrainSettings) -> TrainingSet:
     """Add faces for the teachers, without those that the network will be judged on."""
     unlabelled = load_unlabelled(Path(settings.unlabelled), settings.imgsz, settings.reading)
-    held_out = lessons.faces.take(lessons.faces.split != "training")
+    held_out = training_set.faces.take(training_set.faces.split != "training")
     met = np.isin(unlabelled.photos, held_out.photos)
     if met.any():
         console.print(f"{met.sum():,} faces of {settings.unlabelled} are held out by the data; they are left out")
-    source = {**lessons.faces.source, "unlabelled": unlabelled.source}
-    faces = replace(lessons.faces, source=source)
-    return replace(lessons, faces=faces, unlabelled=unlabelled.take(~met))
+    source = {**training_set.faces.source, "unlabelled": unlabelled.source}
+    faces = replace(training_set.faces, source=source)
+    return replace(training_set, faces=faces, unlabelled=unlabelled.take(~met))
 
 
-def training_batches(lessons: Lessons, settings: TrainSettings, said: Floats | None) -> Batches:
+def training_batches(training_set: TrainingSet, settings: TrainSettings, said: Floats | None) -> Batches:
     """Make the batches of a training.
 
     Args:
-        lessons: As read.
+        training_set: As read.
         settings: Of the training.
         said: What the teachers say (`ask_teachers`), or None without teachers.
 
     Raises:
         DataError: No training face is left to learn from.
     """
-    faces, chosen, weights = _to_learn(lessons, settings)
+    faces, chosen, weights = _to_learn(training_set, settings)
     if settings.class_weights:
         weights = weights * class_weights(chosen)
     if said is not None:
@@ -99,22 +99,22 @@ def training_batches(lessons: Lessons, settings: TrainSettings, said: Floats | N
     return Batches(faces, chosen, weights, settings)
 
 
-def _to_learn(lessons: Lessons, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
+def _to_learn(training_set: TrainingSet, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
     """Faces, what people say of them, and weights; those that nobody has labelled stand last."""
-    training = lessons.faces.split == "training"
-    kept, chosen = targets(lessons.faces.take(training), settings.label_mode)
+    training = training_set.faces.split == "training"
+    kept, chosen = targets(training_set.faces.take(training), settings.label_mode)
     rows = np.flatnonzero(training)[kept]
-    chosen = np.where(lessons.asked[rows], chosen, np.float32(ABSENT))
-    faces, weights = lessons.faces.faces[rows], lessons.weights[rows]
-    if lessons.unlabelled:
-        n = len(lessons.unlabelled)
-        faces = np.concatenate([faces, lessons.unlabelled.faces])
+    chosen = np.where(training_set.asked[rows], chosen, np.float32(ABSENT))
+    faces, weights = training_set.faces.faces[rows], training_set.weights[rows]
+    if training_set.unlabelled:
+        n = len(training_set.unlabelled)
+        faces = np.concatenate([faces, training_set.unlabelled.faces])
         chosen = np.concatenate([chosen, np.full((n, chosen.shape[1]), ABSENT, np.float32)])
         weights = np.concatenate([weights, np.ones(n, np.float32)])
     return faces, chosen, weights
 
 
-def ask_teachers(lessons: Lessons, settings: TrainSettings) -> Floats | None:
+def ask_teachers(training_set: TrainingSet, settings: TrainSettings) -> Floats | None:
     """Ask the teachers what they think of every training face: (n, classes), or None where there are none.
 
     Raises:
@@ -122,16 +122,16 @@ def ask_teachers(lessons: Lessons, settings: TrainSettings) -> Floats | None:
     """
     if not settings.teacher:
         return None
-    classes = lessons.faces.classes
+    classes = training_set.faces.classes
     teachers = load_teachers(settings.teacher, classes)
-    return answers(teachers, _to_learn(lessons, settings)[0], classes, settings.teacher_temperature)
+    return answers(teachers, _to_learn(training_set, settings)[0], classes, settings.teacher_temperature)
 
 
-def validation(lessons: Lessons, protocol: Protocol, data: Sequence[str]) -> tuple[FaceSet, Floats]:
+def validation(training_set: TrainingSet, protocol: Protocol, data: Sequence[str]) -> tuple[FaceSet, Floats]:
     """Choose the faces that choose the best epoch.
 
     Args:
-        lessons: As read.
+        training_set: As read.
         protocol: FER+'s, where votes differ.
         data: What to name where there are none.
 
@@ -141,16 +141,16 @@ def validation(lessons: Lessons, protocol: Protocol, data: Sequence[str]) -> tup
     Raises:
         DataError: There is none.
     """
-    rows = lessons.faces.split == "validation"
+    rows = training_set.faces.split == "validation"
     if protocol == "majority":
-        rows &= lessons.faces.agreed
-    faces = lessons.faces.take(rows)
+        rows &= training_set.faces.agreed
+    faces = training_set.faces.take(rows)
     if len(faces) == 0:
         raise DataError(
             f"{' '.join(data)} has no validation face; make another: fer-edge prepare --data DIR --out SET.npz"
         )
     one_hot = np.eye(len(faces.classes), dtype=np.float32)[faces.labels]
-    return faces, np.where(lessons.asked[rows], one_hot, np.float32(ABSENT))
+    return faces, np.where(training_set.asked[rows], one_hot, np.float32(ABSENT))
 
 
 def save_answers(path: Path, said: Floats | None) -> None:

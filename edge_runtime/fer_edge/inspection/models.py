@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fer_edge.detection.detector_contract import DetectorFile, as_detector
 from fer_edge.inspection import detector_selftest, selftest
-from fer_edge.inspection.selftest import Stage
+from fer_edge.inspection.selftest import StageResult
 from fer_edge.model.contract import ModelFile, as_model
 from fer_edge.model.package import read_packed
 
@@ -19,7 +19,7 @@ def read_any(path: Path) -> ModelFile | DetectorFile:
     return as_detector(packed) if packed.task == "faces" else as_model(packed)
 
 
-def repeat_golden(model: ModelFile | DetectorFile) -> list[Stage]:
+def repeat_golden(model: ModelFile | DetectorFile) -> list[StageResult]:
     """Repeat the golden vectors of a model of either task on this machine.
 
     Raises:
