@@ -38,3 +38,12 @@ def test_every_command_line_in_the_readme_can_be_typed(line: str) -> None:
     for name, part in ((line.split()[1], own), ("run", of_run)):
         flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", part)) <= flags
+
+
+@pytest.mark.parametrize("package", ["edge_runtime/fer_edge", "train/fer_edge_train", "export/fer_edge_export"])
+def test_every_room_is_in_the_architecture_page(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = sorted(init.parent.name for init in (ROOT / package).glob("*/__init__.py"))
+
+    assert [room for room in rooms if f"`{room}/`" not in page] == []
+    assert len([*(ROOT / package).glob("*.py")]) <= 12
