@@ -27,6 +27,16 @@ REFUSED: Any = typer.BadParameter.__mro__[1]
 class Commands(TyperGroup):
     """The one place that turns an error into a line and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the command; one line where it is wrong, and the help where there is nothing."""
+        if not args:  # Typer shows the help
+            return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except REFUSED as error:
+            _show_error(_in_one_line(error))
+            raise typer.Exit(error.exit_code) from error
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a refused request ends in one line on stderr, never in a traceback."""
         _open_closed()

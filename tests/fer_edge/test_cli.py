@@ -244,6 +244,7 @@ def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tu
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'; look: fer-edge --help"),
         (["evaluate", "-m", "x"], "Missing option '--data'; look: fer-edge evaluate --help"),
+        (["--verson"], "no flag --verson; did you mean --version? look: fer-edge --help"),
         (["run", "--sorce", "0"], "no flag --sorce; did you mean --source? look: fer-edge run --help"),
     ],
 )
