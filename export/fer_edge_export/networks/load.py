@@ -62,7 +62,29 @@ def _complaint(network: Any) -> str | None:
         return f"its output is {answer}; needed is (None, classes)"
     if answer[1] < 2:
         return "it has one output, which tells no classes apart; needed is (None, classes)"
-    return None
+    return next(filter(None, map(_skips_pixels, flat_layers(network))), None)
+
+
+def _skips_pixels(layer: Any) -> str | None:
+    """Say what is wrong with a layer that LiteRT's fast kernels compute wrongly, in float as in int8.
+
+    Those are convolutions with padding "same" whose last kernel ends before the picture does: the padding would be
+    negative, and XNNPACK shifts the picture (seen with LiteRT 2.1.6; its reference kernels are right). Padding "valid"
+    is the same computation.
+    """
+    kernel, strides = getattr(layer, "kernel_size", None), getattr(layer, "strides", None)
+    if not kernel or not strides or getattr(layer, "padding", None) != "same" or max(kernel) == 1:
+        return None
+    sides = layer.input.shape[1:-1]
+    if all(
+        (math.ceil(side / step) - 1) * step + length >= side
+        for side, step, length in zip(sides, strides, kernel, strict=True)
+    ):
+        return None
+    return (
+        f"layer {layer.name} has stride {max(strides)} and kernel {min(kernel)}, which LiteRT computes wrongly with "
+        f'padding="same"; {MEND}: with padding="valid" there it is the same network'
+    )
 
 
 def _load(path: Path) -> Any:

@@ -45,6 +45,13 @@ def a_map() -> Any:
     return keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Conv2D(3, 3)])
 
 
+def strided(side: int, padding: str = "same") -> Any:
+    import keras
+
+    layers = keras.layers.Conv2D(4, 3, strides=4, padding=padding), keras.layers.Flatten(), keras.layers.Dense(3)
+    return keras.Sequential([keras.Input((side, side, 1)), *layers])
+
+
 def never_built() -> Any:
     import keras
 
@@ -63,6 +70,7 @@ def never_built() -> Any:
         (lambda: dense(16, 16, 1, dtype="uint8"), "its input holds uint8"),
         (lambda: dense(16, 16, 1, outputs=1), "it has one output, which tells no classes apart"),
         (a_map, "its output is (None, 14, 14, 3); needed is (None, classes)"),
+        (lambda: strided(24), 'which LiteRT computes wrongly with padding="same"; mend it in Python'),
         (never_built, "its layers were never connected to an input"),
     ],
 )
@@ -71,6 +79,13 @@ def test_a_network_of_another_shape_is_one_line(make: Callable[[], Any], told: s
         load_network(saved(make(), tmp_path))
 
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(("side", "padding"), [(26, "same"), (24, "valid")])
+def test_a_stride_larger_than_its_kernel_is_fine_where_litert_computes_it_right(
+    side: int, padding: str, tmp_path: Path
+) -> None:
+    assert load_network(saved(strided(side, padding), tmp_path)).input_shape == (None, side, side, 1)
 
 
 def test_lists_of_one_input_and_output_are_as_good_as_none(network: Any, tmp_path: Path) -> None:
