@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_edge.errors import UsageError
+from fer_edge.errors import UsageError, needs
 from fer_edge.options import JsonOption, takes, typed
 from fer_edge_export.settings import ExportSettings
 
@@ -35,10 +35,12 @@ def export_command(
     Of others: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
     """
     from fer_edge.console import console, print_json
-    from fer_edge_export.accuracy.gate import check
-    from fer_edge_export.export import export
-    from fer_edge_export.report.text import as_table
-    from fer_edge_export.results import as_json
+
+    with needs("train"):
+        from fer_edge_export.accuracy.gate import check
+        from fer_edge_export.export import export
+        from fer_edge_export.report.text import as_table
+        from fer_edge_export.results import as_json
 
     settings = typed(ExportSettings(), ctx)
     if (int8 or auto) and settings.recipe != "int8":

@@ -166,8 +166,11 @@ def test_nothing_heavy_is_installed(run: Run, package: str) -> None:
     assert f"No module named '{package}'" in run("python", "-c", f"import {package}").stderr
 
 
-def test_train_says_in_one_line_what_to_install(run: Run) -> None:
-    finished = run("fer-edge", "train", "--data", "x")
+@pytest.mark.parametrize(
+    "command", ["prepare --check --data x", "train --data x", "evaluate -m x --data x", "export x", "runs", "demo"]
+)
+def test_commands_of_a_workstation_say_in_one_line_what_to_install(run: Run, command: str) -> None:
+    finished = run("fer-edge", *command.split())
 
     assert finished.returncode == 1
     assert finished.stdout == ""

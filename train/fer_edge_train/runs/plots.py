@@ -8,8 +8,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from fer_edge.files import replacing
 from fer_edge.data.metrics import recalls
+from fer_edge.files import replacing
 from fer_edge_train.runs.folder import SCORE, Row
 
 PANELS = ("loss", "accuracy")

@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from fer_edge.console import console, warn
-from fer_edge_train.runs.plots import draw_curves
 from fer_edge_train.runs.listing import Run, differences, figures, short_names
+from fer_edge_train.runs.plots import draw_curves
 
 
 def show_runs(runs: list[Run], refused: list[str], project: Path) -> None:
