@@ -26,6 +26,7 @@ pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
 PROGRAM = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell are deaf to Ctrl-C
 sys.modules["tensorflow"] = None  # not needed, and takes seconds
 import keras
 
@@ -129,7 +130,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def command(bars: Path, folder: Path) -> list[object]:
     """A training with all there is: averaged weights, dropout, mixed faces, a teacher, early stopping."""
-    settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=50, size=24)
+    settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=50, imgsz=24)
     teacher = fit.train(settings, folder, "teacher")
     settings = ["--imgsz", 24, "--batch", 30, "--epochs", EPOCHS, "--ema", 0.8, "--mixup", 0.1, "--lr", 0.01]
     return ["--data", bars, *settings, "--patience", 2, "--teacher", teacher]

@@ -384,7 +384,7 @@ def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_
 
 
 def test_networks_of_one_process_name_their_layers_alike(bars: Path) -> None:
-    settings = TrainSettings(data=(str(bars),), size=24)
+    settings = TrainSettings(data=(str(bars),), imgsz=24)
     batches = training_batches(read_training_set(settings), settings, None)
 
     first, second = (fit.fresh_network(settings, batches) for _ in range(2))
