@@ -174,7 +174,8 @@ class RunSettings:
     preview: Annotated[
         bool,
         Option(
-            panel=OUTPUTS, help="Serve the live page; a film then comes at its own pace, and the page stays at its end."
+            panel=OUTPUTS,
+            help="Serve the live page; a video then plays at its own rate, and the page stays at its end.",
         ),
     ] = False
     preview_port: Annotated[int, Option(0, 65535, panel=OUTPUTS, help="Port of the live page; 0: any.")] = PORT

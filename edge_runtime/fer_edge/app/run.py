@@ -38,7 +38,7 @@ from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING, SmoothingSettings
 def run(settings: RunSettings, *, json: bool = False) -> bool:
     """Go through a source, and print a line per frame on stdout: for people, or JSON. SIGTERM ends it well.
 
-    With a live page, a film comes at its own pace, every frame of it, and when a file has ended, and everything is
+    With a live page, a video comes at its own pace, every frame of it, and when a file has ended, and everything is
     written, the page stays until SIGTERM or Ctrl-C.
 
     Returns:
@@ -90,7 +90,7 @@ def _found(settings: RunSettings) -> Source:
     source = find_source(settings.source, settings.view, console.print)
     if settings.on_change is not None and source.still:
         raise UsageError("--on-change is nothing for pictures, which do not change; leave it out, and read --json")
-    if settings.page and not source.live:  # nobody could look at a film that rushes by
+    if settings.page and not source.live:  # nobody could look at a video that rushes by
         return replace(source, open=lambda: paced(source.open()))
     return source
 

@@ -1,4 +1,4 @@
-"""What the demo works on: class folders of drawn faces, and a film of two drawn people."""
+"""What the demo works on: class folders of drawn faces, and a video of two drawn people."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def write_faces(folder: Path, per_class: int) -> None:
 
 
 def write_clip(video: Path, truth: Path, frames: int = CLIP_FRAMES) -> None:
-    """Draw a film, and write what it shows as JSON, one line a frame: {"faces": [{"expression", "box"}]}.
+    """Draw a video, and write what it shows as JSON, one line a frame: {"faces": [{"expression", "box"}]}.
 
     Raises:
         FerEdgeError: OpenCV cannot write the video.
@@ -42,7 +42,7 @@ def write_clip(video: Path, truth: Path, frames: int = CLIP_FRAMES) -> None:
             raise FerEdgeError(
                 f"cannot write {video}: this OpenCV has no MPEG-4 encoder; pip install opencv-python-headless"
             )
-        task = bar.add_task("drawing a film", total=frames)
+        task = bar.add_task("drawing a video", total=frames)
         for frame_bgr, faces in clip(frames, CLIP_SEED):
             writer.write(frame_bgr)
             shown.append({"faces": [{"expression": expression, "box": list(box)} for expression, box in faces]})

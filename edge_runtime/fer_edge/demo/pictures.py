@@ -1,4 +1,4 @@
-"""Pictures for the report: sheets of faces, frames of the annotated film, and how they get into the page."""
+"""Pictures for the report: sheets of faces, frames of the annotated video, and how they get into the page."""
 
 from pathlib import Path
 from typing import cast
@@ -48,7 +48,7 @@ def annotated_frames(folder: Path, count: int) -> list[Pixels]:
 
 
 def write_readme_picture(out: Path) -> None:
-    """Write `out`/picture.png: frames of the annotated film side by side, as in the README (docs/demo.png)."""
+    """Write `out`/picture.png: frames of the annotated video side by side, as in the README (docs/demo.png)."""
     frames = [no_wider_than(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
     write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4: half the bytes
 

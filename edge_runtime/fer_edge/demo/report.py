@@ -165,11 +165,11 @@ def _benchmarked(settings: DemoSettings) -> str:
     return table(["ms per frame", "n", *percentiles], rows) + f"<p class='soft'>{escape(text)}</p>"
 
 
-def _filmed(settings: DemoSettings) -> str:
-    film = summarise_video(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
+def _video(settings: DemoSettings) -> str:
+    video = summarise_video(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
     text = (
-        f"{film.frames} frames show {film.drawn} faces. The bundled detector, trained on photos, found {film.found}; "
-        f"of those the model named {film.right} as they were drawn and called {film.uncertain} uncertain. "
+        f"{video.frames} frames show {video.drawn} faces. The bundled detector, made for photos, found {video.found}; "
+        f"of those the model named {video.right} as they were drawn and called {video.uncertain} uncertain. "
         "Between two expressions a face is neither."
     )
     return f"<p>{escape(text)}</p>{_frames(annotated_frames(settings.out / 'annotated', 6))}"
@@ -207,7 +207,7 @@ def _export(settings: DemoSettings) -> dict[str, Any]:
 
 def _frames(frames: Iterable[Pixels]) -> str:
     pictures = "".join(
-        f"<img src='{as_jpeg(frame)}' alt='A frame of the film with its faces marked'>" for frame in frames
+        f"<img src='{as_jpeg(frame)}' alt='A frame of the video with its faces marked'>" for frame in frames
     )
     return f"<div class='frames'>{pictures}</div>"
 
@@ -239,6 +239,6 @@ BODIES: dict[str, Callable[[DemoSettings], str]] = {
     "export": _exported,
     "selftest": _self_tested,
     "benchmark": _benchmarked,
-    "run": _filmed,
+    "run": _video,
 }
 """What each command's section shows below its command line."""

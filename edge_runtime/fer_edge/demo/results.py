@@ -14,11 +14,11 @@ SAME_FACE = 0.4
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """How `fer-edge run` did on the drawn film, whose faces are known."""
+    """How `fer-edge run` did on the drawn video, whose faces are known."""
 
     frames: int
     drawn: int
-    """Faces that the film shows, over all frames."""
+    """Faces that the video shows, over all frames."""
     found: int
     right: int
     """Found faces with the right expression."""

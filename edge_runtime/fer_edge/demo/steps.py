@@ -107,13 +107,13 @@ def steps(settings: DemoSettings) -> list[Step]:
         Step(
             "benchmark",
             "Measure how long it takes here",
-            "Time for each stage, from the film's frame to the expression, float beside int8.",
+            "Time for each stage, from the video's frame to the expression, float beside int8.",
             ("benchmark", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--json"),
             out / "benchmark.json",
         ),
         Step(
             "run",
-            "Run it on a film",
+            "Run it on a video",
             "Finds the faces in each frame and names their expressions: one line of JSON for each frame.",
             ("run", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--save", f"{out}/annotated", "--json"),
             out / "clip.jsonl",

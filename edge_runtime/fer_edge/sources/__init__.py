@@ -127,7 +127,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _played(source: Source, view: View) -> Source:
-    """Let a video begin again, or come as if it were filmed just now."""
+    """Let a video begin again, or come as if it were recorded just now."""
     if view.loop:
         once = source.open
         source = replace(source, open=lambda: playback.looped(once, view.vid_stride))

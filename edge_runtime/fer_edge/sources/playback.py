@@ -1,4 +1,4 @@
-"""What may be done with the frames of a file: again from the beginning, and no faster than they were filmed."""
+"""What may be done with the frames of a file: again from the beginning, and no faster than they were recorded."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from fer_edge.sources.frame import Frame
 
 
 def looped(open_once: Callable[[], Iterator[Frame]], stride: int) -> Iterator[Frame]:
-    """Open a video now and give it over and over; numbers and times go on, as if it were one long film.
+    """Open a video now and give it over and over; numbers and times go on, as if it were one long video.
 
     Raises:
         FerEdgeError: What opening raises, at once or at a later beginning.
@@ -35,7 +35,7 @@ def paced(
 ) -> Iterator[Frame]:
     """Hold every frame back until its time has come; it counts as captured then.
 
-    Frames that take longer to decode or draw than to film come late: then nothing is held back, until they have caught
+    Frames that take longer to decode or draw than to record are late: then nothing is held back, until they have caught
     up. Clock and sleep are those of `time`, in seconds.
     """
     begun: float | None = None

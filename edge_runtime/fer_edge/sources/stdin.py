@@ -26,11 +26,11 @@ LARGEST_JPEG = 1 << 26
 DAMAGED_IN_A_ROW = 100
 """After so many pictures that cannot be read, none will be."""
 JPEG, END_OR_BEGIN = b"\xff\xd8\xff", re.compile(rb"\xff[\xd8\xd9]")
-HOW = "such as: ffmpeg -i film.mp4 -f mjpeg - | fer-edge run --source -"
+HOW = "such as: ffmpeg -i video.mp4 -f mjpeg - | fer-edge run --source -"
 
 
 def is_live() -> bool:
-    """Tell whether frames come by themselves, through a pipe; a file (`< film.mjpg`) waits until it is read."""
+    """Tell whether frames come by themselves, through a pipe; a file (`< video.mjpg`) waits until it is read."""
     try:
         return not stat.S_ISREG(os.fstat(_descriptor()).st_mode)
     except SourceError:

@@ -1,4 +1,4 @@
-"""Drawn faces, without end: a camera for whoever has none, the same film each time."""
+"""Drawn faces, without end: a camera for whoever has none, the same video each time."""
 
 import itertools
 import time
@@ -11,11 +11,11 @@ from fer_edge.synthetic.render import clip
 FPS = 15.0
 SIZE_WH = (640, 480)
 CLIP_S = 16.0
-"""Seconds that one film of `render.clip` lasts: two for each expression; then come other people."""
+"""Seconds that one video of `render.clip` lasts: two for each expression; then come other people."""
 
 
 def drawn(view: View) -> Iterator[Frame]:
-    """Draw film after film."""
+    """Draw video after video."""
     fps, size_wh = view.fps or FPS, view.size or SIZE_WH
     begun, index = time.perf_counter(), 0
     for seed in itertools.count():

@@ -93,7 +93,7 @@ def golden_scene() -> Pixels:
 
 
 def clip(frames: int, seed: int = 0, size_wh: tuple[int, int] = (640, 480)) -> Iterator[tuple[Pixels, Truth]]:
-    """Draw a film of two people who move and change their expression; the second one joins after a third of it.
+    """Draw a video of two people who move and change their expression; the second one joins after a third of it.
 
     Yields:
         (height, width, 3) uint8 BGR, and for each face its expression and box.

@@ -20,7 +20,7 @@ CELL_CHANGE = 20
 CHANGED_CELLS = 6
 """Changed cells, outside the known faces, from which on something new may be there: a face 40 pixels wide in VGA."""
 CUT = 0.25
-"""Share of all cells that change from one frame to the next where another picture begins: cuts of the film change 27 %
+"""Share of all cells that change from one frame to the next where another picture begins: cuts of the video change 27 %
 or more, pans and shakes 23 % at most."""
 HEAD = 1.5
 """Times a face box within which changes are the known face's own: hair, neck, and a little way."""
