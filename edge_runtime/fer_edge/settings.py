@@ -41,16 +41,16 @@ class View:
 
     size: Annotated[
         tuple[int, int] | None,
-        Option(1, 8192, parse=parsed_size, metavar="WxH", help="Ask a camera for it, such as 640x480."),
+        Option(1, 8192, parse=parsed_size, metavar="WxH", help="Resolution to request from a camera, as 640x480."),
     ] = None
     """Width and height; those of raw frames on standard input, and of drawn ones, too."""
-    fps: Annotated[float | None, Option(SLOWEST_FPS, FASTEST_FPS, help="Ask a camera for this frame rate.")] = None
+    fps: Annotated[float | None, Option(SLOWEST_FPS, FASTEST_FPS, help="Frame rate to request from a camera.")] = None
     """That of drawn frames, too."""
     rotate: Annotated[Rotation, Option(help="Degrees clockwise.")] = 0
-    mirror: Annotated[bool, Option(help="Swap left and right.")] = False
+    mirror: Annotated[bool, Option(help="Flip left and right.")] = False
     """After the rotation."""
     vid_stride: Annotated[int, Option(1, help="Take every n-th frame of a video or camera.")] = 1
-    loop: Annotated[bool, Option(help="Begin again at the end of a file.")] = False
+    loop: Annotated[bool, Option(help="Start a file again when it ends.")] = False
     realtime: Annotated[bool, Option(help="Play a file as if it were a camera.")] = False
 
     def __post_init__(self) -> None:
@@ -67,16 +67,17 @@ class TrackingSettings:
 
     detect_every: Annotated[
         int | None,
-        Option(1, help="Look for faces every n-th frame, follow them in between; default: 3, with --blur 1."),
+        Option(1, help="Detect faces in every n-th frame, track them in between; default: 3, with --blur 1."),
     ] = None
     """At most, where something calls for an earlier one; by default as often as `budget_ms` allows where there is one.
     """
     budget_ms: Annotated[
-        float | None, Option(0.001, help="Look for faces as often, and in frames as large, as this mean time allows.")
+        float | None,
+        Option(0.001, help="Mean milliseconds per frame; detection interval and input size follow from it."),
     ] = None
     """For a frame, without its capture."""
-    max_faces: Annotated[int | None, Option(1, help="Look at the largest ones only.")] = None
-    min_face: Annotated[float, Option(0, help="Longer side of the smallest face, in pixels.")] = 0
+    max_faces: Annotated[int | None, Option(1, help="Keep the n largest faces.")] = None
+    min_face: Annotated[float, Option(0, help="Ignore faces whose longer side is shorter, in pixels.")] = 0
 
     def __post_init__(self) -> None:
         check(self)
@@ -92,15 +93,15 @@ Threads = Annotated[
     Option(
         metavar="N|auto",
         parse=parsed_threads,
-        help="Threads of the detector and the classifier; auto: as many as help.",
+        help="Threads of detector and classifier; auto: as many as make it faster.",
     ),
 ]
 DetectorForm = Annotated[
     Literal["auto", "int8", "float16", "none"],
     Option(
         panel=FACES,
-        help="auto: YuNet, in the form that this processor computes fastest; int8, float16: in that form; none: "
-        "each picture is a face crop already.",
+        help="auto: YuNet, as int8 or float16, whichever is faster on this processor; none: "
+        "each image is a face crop already.",
     ),
 ]
 DetectorPath = Annotated[Path | None, Option(panel=FACES, help="A face detector's .tflite; default: the bundled one.")]
@@ -131,22 +132,20 @@ class RunSettings:
     detector_model: DetectorPath = None
     conf: Annotated[
         float | None,
-        Option(0, 1, panel=FACES, help="Score from which on something is a face; default: the detector's own."),
+        Option(0, 1, panel=FACES, help="Least score of a detection; default: the detector's own threshold."),
     ] = None
     tracking: Annotated[TrackingSettings, Option(panel=FACES)] = DEFAULT_TRACKING
-    smooth: Annotated[
-        bool, Option(panel=FACES, help="Smooth expressions over time, or name each frame's by itself.")
-    ] = True
+    smooth: Annotated[bool, Option(panel=FACES, help="Smooth expressions over time.")] = True
     save: Annotated[
         Path | None,
         Option(
             metavar="DIR",
             panel=OUTPUTS,
-            help="Write annotated pictures, or an .mp4, into this folder; of a camera, one every five minutes.",
+            help="Write annotated images or an .mp4 to this folder; from a camera, a new file every five minutes.",
         ),
     ] = None
     csv: Annotated[
-        Path | None, Option(metavar="FILE", panel=OUTPUTS, help="Add a row per face and frame to this table.")
+        Path | None, Option(metavar="FILE", panel=OUTPUTS, help="Append a row per face and frame to this CSV file.")
     ] = None
     on_change: Annotated[
         str | None,
@@ -154,7 +153,7 @@ class RunSettings:
             metavar="COMMAND",
             envvar="FER_EDGE_ON_CHANGE",
             panel=OUTPUTS,
-            help="Run it, without a shell, when an expression changes in a video; it finds what changed in "
+            help="Command to run, without a shell, when an expression changes in a video; it gets the change in "
             "FER_EDGE_ID, _BEFORE, _AFTER, _SCORE and _T.",
         ),
     ] = None
@@ -165,33 +164,33 @@ class RunSettings:
             envvar="FER_EDGE_MQTT",
             panel=OUTPUTS,
             help="Publish to this broker, and through it to Home Assistant: mqtt://host, mqtt://user@host:port, or "
-            "mqtts:// for TLS. The password may stand in FER_EDGE_MQTT_PASSWORD.",
+            "mqtts:// for TLS. The password can be in FER_EDGE_MQTT_PASSWORD.",
         ),
     ] = None
     mqtt_topic: Annotated[
-        str | None, Option(metavar="TOPIC", panel=OUTPUTS, help="Publish below it; default: fer-edge/HOSTNAME.")
+        str | None, Option(metavar="TOPIC", panel=OUTPUTS, help="Topic prefix; default: fer-edge/HOSTNAME.")
     ] = None
     preview: Annotated[
         bool,
         Option(
             panel=OUTPUTS,
-            help="Serve the live page; a video then plays at its own rate, and the page stays at its end.",
+            help="Serve the live page; a video then plays at its frame rate, and the page stays up after it.",
         ),
     ] = False
     preview_port: Annotated[int, Option(0, 65535, panel=OUTPUTS, help="Port of the live page; 0: any.")] = PORT
     preview_host: Annotated[
-        str, Option(panel=OUTPUTS, help="Its address; any but a loopback one asks for a token.")
+        str, Option(panel=OUTPUTS, help="Address to listen on; any but a loopback address requires a token.")
     ] = "127.0.0.1"
     preview_token: Annotated[
         str | None,
         Option(
             envvar="FER_EDGE_PREVIEW_TOKEN",
             panel=OUTPUTS,
-            help="What its viewers have to bring; one is made where it is needed.",
+            help="Token that viewers must send; generated where one is required.",
         ),
     ] = None
     show: Annotated[bool, Option(panel=OUTPUTS, help="Open the live page in this machine's browser.")] = False
-    blur: Annotated[bool, Option(panel=OUTPUTS, help="Hide faces in all that is shown or saved.")] = False
+    blur: Annotated[bool, Option(panel=OUTPUTS, help="Hide faces in everything that is shown or saved.")] = False
 
     @property
     def page(self) -> bool:

@@ -9,7 +9,7 @@ app = typer.Typer()
 
 @app.command()
 def cameras(json: JsonOption = False) -> None:
-    """Show which cameras there are, who holds them, and what to type for each; exit 4 where there is none.
+    """List cameras, which process uses them, and what to type for each; exit 4 if there is none.
 
     Example: fer-edge cameras
     """
@@ -29,7 +29,7 @@ def cameras(json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(json: JsonOption = False) -> None:
-    """Look for what is wrong with this machine, with the one command that mends it; exit 1 if there is a fault.
+    """Check this machine for problems, with the command that fixes each; exit 1 if there is a fault.
 
     Example: fer-edge doctor
     """

@@ -16,7 +16,7 @@ ModelArgument = Annotated[
 
 @app.command()
 def info(model: ModelArgument = None, json: JsonOption = False) -> None:
-    """Show what a model file promises: input, network, data, figures. Without MODEL, all bundled ones.
+    """Show a model file's contract: input, network, data, metrics. Without MODEL, all bundled ones.
 
     Example: fer-edge info runs/train/edge/export/model_int8.tflite
     """
@@ -35,7 +35,7 @@ def info(model: ModelArgument = None, json: JsonOption = False) -> None:
 
 @app.command()
 def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
-    """Repeat on this machine what the workstation got for the drawn faces in a model file; exit 1 if it differs.
+    """Run a model file's golden vectors on this machine; exit 1 if a result differs from the workstation's.
 
     Without MODEL, all bundled ones.
 

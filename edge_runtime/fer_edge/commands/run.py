@@ -16,7 +16,7 @@ def run(
     ctx: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line per frame on stdout.")] = False,
 ) -> None:
-    """Find the faces of a picture, folder, video or camera and name their expressions.
+    """Recognize the facial expressions in an image, folder, video or camera stream.
 
     In --json, "id" is the same for the same face from frame to frame (of a picture, its number in there), and "stable"
     says that the label is not "uncertain". Ctrl-C or SIGTERM ends it, with everything written.

@@ -22,7 +22,7 @@ def service(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the unit on stdout and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Let systemd run fer-edge from boot on, start it again when it fails, and keep its log.
+    """Run fer-edge as a systemd service: from boot on, restarted when it fails, with its log in the journal.
 
     It has the rights of the user who typed sudo, and writes only into the folders that FLAGS name, as does a command of
     --on-change. Passwords and tokens go into a file that only root (or the user) can read. Its stdout goes nowhere:
