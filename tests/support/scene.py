@@ -79,3 +79,11 @@ def still(follower: FaceTracker, stage: Stage, frames: int, begin: float = 0.0) 
     for number in range(frames):
         followed = follower.step(frame_bgr, begin + STEP * number)
     return followed
+
+
+def seen(stage: Stage, box: Box, every: int = 1, frames: int = 3) -> FaceTracker:
+    """A tracker that asks in every `every`-th frame, and has seen one person there for some frames."""
+    stage.people[1] = box
+    follower = FaceTracker(stage, every)
+    still(follower, stage, frames)
+    return follower

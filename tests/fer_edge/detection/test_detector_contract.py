@@ -131,24 +131,16 @@ def test_sides_of_no_input_are_refused(tmp_path: Path, side: Any) -> None:
         *(("scale", value) for value in (0, -1.0, 1e-5, 1e5, 10**400)),
         *(("offset", value) for value in (1e5, -1e5)),
         *((name, value) for name in ("scale", "offset") for value in ("1", None, True, [1.0], {})),
+        *((name, float(value)) for name in ("scale", "offset") for value in ("nan", "inf", "-inf")),
     ],
 )
 def test_a_channel_that_is_scaled_or_moved_by_no_such_number_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    """JSON has no NaN and no infinity; Python writes and would read them."""
     rows = [[1.0] * 16 for _ in range(3)]
     rows[1][7] = value
+    why = rf"({name} of channel 7 is .*, not a number from|(NaN|-?Infinity) is no number\))"
 
-    with pytest.raises(ModelError, match=rf"a\.tflite: .* damaged \({name} of channel 7 is .*, not a number from"):
-        read_detector(changed(tmp_path / "a.tflite", **{name: rows}))
-
-
-@pytest.mark.parametrize("name", ["scale", "offset"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_channel_that_is_scaled_or_moved_by_no_number_is_refused(tmp_path: Path, name: str, value: float) -> None:
-    """JSON has no such numbers; Python writes and would read them."""
-    rows = [[1.0] * 16 for _ in range(3)]
-    rows[2][0] = value
-
-    with pytest.raises(ModelError, match=r"a\.tflite: its contract is damaged \(.* is no number\)"):
+    with pytest.raises(ModelError, match=rf"a\.tflite: its contract is damaged \({why}"):
         read_detector(changed(tmp_path / "a.tflite", **{name: rows}))
 
 
@@ -233,20 +225,15 @@ def test_the_network_of_an_expression_model_finds_no_faces(tiny: Path, bundled: 
         YuNet(replace(bundled, flatbuffer=read_model(tiny).flatbuffer))
 
 
-@pytest.mark.parametrize("broken", [b"", b"\0" * 100, b"\x1c\0\0\0TFL3" + b"\xff" * 500], ids=["empty", "0", "noise"])
-def test_a_broken_network_is_refused(bundled: DetectorFile, broken: bytes) -> None:
-    with pytest.raises(ModelError, match="cannot run it"):
-        YuNet(replace(bundled, flatbuffer=broken))
-
-
 @pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
-def test_a_network_cut_short_is_refused(recipe: str, share: float) -> None:
+@pytest.mark.parametrize("broken", [b"", b"\0" * 100, b"\x1c\0\0\0TFL3" + b"\xff" * 500, 0.1, 0.5, 0.98], ids=repr)
+def test_a_broken_network_is_refused(recipe: str, broken: bytes | float) -> None:
+    """One that is cut short is told by the share that is left of it."""
     whole = read_detector(BUNDLED_DETECTORS[recipe])
-    short = whole.flatbuffer[: int(share * len(whole.flatbuffer))]
+    content = whole.flatbuffer[: int(broken * len(whole.flatbuffer))] if isinstance(broken, float) else broken
 
-    with pytest.raises(ModelError, match="cannot run it"):
-        YuNet(replace(whole, flatbuffer=short))
+    with pytest.raises(ModelError, match=rf"yunet_{recipe}\.tflite: .* cannot run it"):
+        YuNet(replace(whole, flatbuffer=content))
 
 
 CASES = pytest.mark.parametrize(
@@ -293,12 +280,14 @@ def test_a_canvas_is_written_over_and_holds_what_a_fresh_one_would(
     frame_wh: Wh, used_wh: Wh, input_wh: Wh, back_xy: tuple[float, float], canvas: Callable[[Wh], Pixels]
 ) -> None:
     frame, given = noise(frame_wh[1], frame_wh[0]), canvas(input_wh)
+    before = frame.copy()
 
     pixels, back = fitted(frame, 320, given)
 
     fresh, fresh_back = fitted(frame, 320)
     assert pixels is given
     np.testing.assert_array_equal(pixels, fresh, strict=True)
+    np.testing.assert_array_equal(frame, before)
     assert back == fresh_back
     assert pixels[: used_wh[1], : used_wh[0]].any()
     assert back == pytest.approx(back_xy)
@@ -347,16 +336,6 @@ def test_a_view_of_a_frame_is_as_good_as_a_copy(view: Callable[[Pixels], Pixels]
     frame = noise(480, 640)
 
     np.testing.assert_array_equal(fitted(view(frame), 320)[0], fitted(view(frame).copy(), 320)[0])
-
-
-@pytest.mark.parametrize("size", [(256, 320), (480, 640), (90, 120)])
-def test_the_picture_given_is_not_changed(size: tuple[int, int]) -> None:
-    frame = noise(*size)
-    before = frame.copy()
-
-    fitted(frame, 320)
-
-    np.testing.assert_array_equal(frame, before)
 
 
 @pytest.mark.parametrize("frame_wh", [(640, 480), (480, 640), (1000, 301), (120, 90)])

@@ -71,20 +71,17 @@ class Driver:
                 raise OSError(errno.EBUSY, "Device or resource busy")
 
 
-def test_a_webcam_tells_its_name_and_sizes() -> None:
-    answer = answer_of(Driver())
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_webcam_tells_its_name_and_sizes_and_whether_it_streams_for_somebody_else(busy: bool) -> None:
+    answer = answer_of(Driver(busy=busy))
 
     assert (answer.name, answer.driver, answer.bus) == ("HD Webcam C525", "uvcvideo", "usb-0000:01:00.0-1.4")
-    assert (answer.kind, answer.busy) == ("camera", False)
+    assert (answer.kind, answer.busy) == ("camera", busy)
     assert answer.formats == (Format("MJPG", ("640x480", "1280x720")), Format("YUYV", ("640x480",)))
 
 
 def test_sizes_that_are_a_range_are_told_as_one() -> None:
     assert answer_of(Driver(stepwise=True)).formats[0].sizes == ("32x24..1920x1080",)
-
-
-def test_a_camera_that_streams_for_somebody_else_is_busy() -> None:
-    assert answer_of(Driver(busy=True)).busy
 
 
 def test_a_sensor_tells_whether_it_streams_and_no_formats() -> None:

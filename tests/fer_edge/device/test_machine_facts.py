@@ -18,16 +18,11 @@ def put(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_unreadable_temperature_is_none(tmp_path: Path) -> None:
-    put(tmp_path / "class/thermal/thermal_zone0/temp", "broken")
+@pytest.mark.parametrize(("text", "degrees"), [("48312\n", 48.312), ("broken", None)])
+def test_temperature_is_in_degrees(tmp_path: Path, text: str, degrees: float | None) -> None:
+    put(tmp_path / "class/thermal/thermal_zone0/temp", text)
 
-    assert temperature_c(tmp_path) is None
-
-
-def test_temperature_is_in_degrees(tmp_path: Path) -> None:
-    put(tmp_path / "class/thermal/thermal_zone0/temp", "48312\n")
-
-    assert temperature_c(tmp_path) == 48.312
+    assert temperature_c(tmp_path) == degrees
 
 
 def test_memory_is_in_megabytes_of_a_million_bytes(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ CPU part\t: 0xd0b
 PI_4 = "processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n"
 PI_4_32_BITS = "processor\t: 0\nFeatures\t: half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae\n"
 
-CASES = pytest.mark.parametrize(
+
+@pytest.mark.parametrize(
     ("machine", "cpuinfo", "known", "recipe"),
     [
         ("x86_64", EPYC_ZEN_4, True, "int8"),
@@ -48,19 +49,10 @@ CASES = pytest.mark.parametrize(
         *("x86 unknown", "arm unknown", "macos", "risc-v"),
     ],
 )
-
-
-@CASES
-def test_the_flags_tell_whether_there_are_int8_dot_products(
+def test_the_flags_tell_of_int8_dot_products_and_float16_is_taken_on_x86_without_them_alone(
     machine: str, cpuinfo: str, known: bool | None, recipe: str
 ) -> None:
     assert has_dot_products(cpuinfo) is known
-
-
-@CASES
-def test_float16_is_taken_on_x86_without_them_alone(
-    machine: str, cpuinfo: str, known: bool | None, recipe: str
-) -> None:
     assert detector_recipe(machine, cpuinfo) == recipe
 
 
@@ -95,18 +87,18 @@ def test_the_reason_is_told(cpuinfo: str, reason: str, monkeypatch: pytest.Monke
     assert detector_reason() == reason
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (16, 2), (None, 1)])
-def test_auto_takes_as_many_threads_as_help(cores: int | None, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "cores", "threads"), [("auto", 1, 1), ("auto", 2, 2), ("auto", 16, 2), ("auto", None, 1), ("64", 2, 64)]
+)
+def test_auto_takes_as_many_threads_as_help_and_a_number_is_taken_as_it_is(
+    text: str, cores: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
 
-    assert parsed_threads("auto") == threads
+    assert parsed_threads(text) == threads
 
 
 @pytest.mark.parametrize("text", ["0", "65", "-1", "1.5", "", "two", "\u00b2", "99999999999"])
 def test_threads_that_are_no_number_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give a number from 1 to 64, or auto"):
         parsed_threads(text)
-
-
-def test_a_number_of_threads_is_taken_as_it_is() -> None:
-    assert [parsed_threads(text) for text in ("1", "64")] == [1, 64]

@@ -5,28 +5,29 @@ import pytest
 from fer_edge.detection.detector import Detection, WholeFrame
 from fer_edge.imaging.crop import Box, overlap
 from fer_edge.tracking.tracker import FaceTracker
-from support.scene import STEP, Stage, face, ids, landmarks_of, still
+from support.scene import STEP, Stage, face, ids, landmarks_of, seen, still
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
 
 
 @pytest.mark.parametrize("every", [1, 5])
-def test_a_moving_face_keeps_its_id_and_its_box_moves_along(every: int) -> None:
-    stage = Stage()
+def test_a_moving_face_keeps_its_id_and_its_box_and_landmarks_move_along(every: int, stage: Stage) -> None:
+    """Also where a detection is damped."""
     follower = FaceTracker(stage, every)
-    shares = []
     for number in range(30):
-        stage.people[1] = face(150 + 10 * number, 240)
+        stage.people[1] = face(150 + 10 * number, 240 - 3 * number)
         (one,) = follower.step(stage.frame(), STEP * number)
         assert one.id == 0
-        shares.append(overlap(one.detection.box, stage.people[1]))
+        assert overlap(one.detection.box, stage.people[1]) > 0.8
+        np.testing.assert_allclose(one.detection.landmarks or (), landmarks_of(one.detection.box), atol=1e-6)
 
-    assert min(shares) > 0.8
 
-
-def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box() -> None:
-    stage = Stage()
-    stage.people[1] = face(300, 240)
-    follower = FaceTracker(stage, 10)
-    (before,) = still(follower, stage, 2)
+def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box(stage: Stage) -> None:
+    follower = seen(stage, face(300, 240), every=10, frames=1)
+    (before,) = still(follower, stage, 1, STEP)
     stage.people[1] = face(320, 230)
 
     (after,) = follower.step(stage.frame(), 2 * STEP)
@@ -40,23 +41,11 @@ def test_between_detections_the_size_stays_and_the_landmarks_move_with_the_box()
     np.testing.assert_allclose(np.subtract(after.detection.landmarks, before.detection.landmarks), [way] * 5, atol=1e-6)
 
 
-@pytest.mark.parametrize("every", [1, 5])
-def test_the_landmarks_of_a_moving_face_stay_in_their_places_in_its_box(every: int) -> None:
-    """Also where a detection is damped."""
-    stage = Stage()
-    follower = FaceTracker(stage, every)
-    for number in range(30):
-        stage.people[1] = face(150 + 10 * number, 240 - 3 * number)
-        (one,) = follower.step(stage.frame(), STEP * number)
-        box, landmarks = one.detection.box, one.detection.landmarks
-        np.testing.assert_allclose(landmarks or (), landmarks_of(box), atol=1e-6)
-
-
-def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
-    (before,) = still(follower, stage, 3)
+def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = seen(stage, face(320, 240), frames=2)
+    frame_bgr, (before,) = stage.frame(), still(follower, stage, 1, 2 * STEP)
     box = face(330, 236)
     monkeypatch.setattr(stage, "detect", lambda _: [Detection(box, 0.7, landmarks_of(box))])
 
@@ -67,14 +56,13 @@ def test_a_damped_landmark_goes_half_of_its_way_and_the_score_is_the_last_one(mo
     assert after.detection.score == 0.7
 
 
-def test_landmarks_that_come_or_go_are_those_of_the_last_detection(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
-    still(follower, stage, 3)
-    bare, seen = [Detection(stage.people[1], 0.9)], stage.detect(frame_bgr)
-    told = []
-    for number, answer in enumerate((bare, bare, seen)):
+def test_landmarks_that_come_or_go_are_those_of_the_last_detection(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = seen(stage, face(320, 240))
+    frame_bgr, told = stage.frame(), []
+    bare, whole = [Detection(stage.people[1], 0.9)], stage.detect(frame_bgr)
+    for number, answer in enumerate((bare, bare, whole)):
         monkeypatch.setattr(stage, "detect", lambda _, answer=answer: answer)
         (one,) = follower.step(frame_bgr, (3 + number) * STEP)
         told.append(one.detection.landmarks)
@@ -82,11 +70,8 @@ def test_landmarks_that_come_or_go_are_those_of_the_last_detection(monkeypatch: 
     assert told == [None, None, landmarks_of(stage.people[1])]
 
 
-def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240, 200)
-    follower = FaceTracker(stage, 5)
-    still(follower, stage, 3)
+def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else(stage: Stage) -> None:
+    follower = seen(stage, face(320, 240, 200), every=5)
     stage.people = {4: face(320, 240, 200)}
     stage.wall = np.ascontiguousarray(255 - stage.wall[::-1])
 
@@ -95,21 +80,17 @@ def test_somebody_else_at_the_same_place_behind_a_cut_is_somebody_else() -> None
     assert stage.asked == 2
 
 
-def test_whoever_is_there_is_the_same_when_the_light_changes() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240, 120)
-    follower = FaceTracker(stage, 5)
-    still(follower, stage, 3)
+def test_whoever_is_there_is_the_same_when_the_light_changes(stage: Stage) -> None:
+    follower = seen(stage, face(320, 240, 120), every=5)
 
     assert ids(follower.step(stage.frame() // 2, 3 * STEP)) == [0]
 
 
 @pytest.mark.parametrize(("seconds", "number", "left"), [(0.5, 0, []), (1.5, 1, [0])])
-def test_an_id_survives_a_short_gap_and_none_comes_back(seconds: float, number: int, left: list[int]) -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower, gone = FaceTracker(stage, 2), []
-    still(follower, stage, 5)
+def test_an_id_survives_a_short_gap_and_none_comes_back(
+    stage: Stage, seconds: float, number: int, left: list[int]
+) -> None:
+    follower, gone = seen(stage, face(320, 240), every=2, frames=5), []
     stage.hidden = {1}
     for step in range(round(seconds / STEP)):
         assert follower.step(stage.frame(), 5 * STEP + STEP * step) == []
@@ -120,42 +101,32 @@ def test_an_id_survives_a_short_gap_and_none_comes_back(seconds: float, number: 
     assert gone == left
 
 
-@pytest.mark.parametrize("seen", [1, 6, 50])
-def test_a_face_that_the_detector_misses_is_shown_as_long_as_it_was_seen_and_a_second_at_most(seen: int) -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 1)
-    still(follower, stage, seen)
+@pytest.mark.parametrize("times", [1, 6, 50])
+def test_a_face_that_the_detector_misses_is_shown_as_long_as_it_was_seen_and_a_second_at_most(
+    stage: Stage, times: int
+) -> None:
+    follower = seen(stage, face(320, 240), frames=times)
     stage.unseen = {1}
     frame_bgr = stage.frame()
-    shown = [follower.step(frame_bgr, STEP * number) for number in range(seen, seen + 40)]
+    shown = [follower.step(frame_bgr, STEP * number) for number in range(times, times + 40)]
 
     count = len([followed for followed in shown if followed])
-    assert count == pytest.approx(min(seen - 1, 1 / STEP), abs=1)
+    assert count == pytest.approx(min(times - 1, 1 / STEP), abs=1)
     assert [ids(followed) for followed in shown] == [[0]] * count + [[]] * (40 - count)
     assert not any(one.detected for followed in shown for one in followed)
 
 
-def test_a_still_face_stays_exactly_where_it_is() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 100)
-    still(follower, stage, 50)
-
-    (one,) = follower.step(stage.frame(), 2.0)
+def test_a_still_face_stays_exactly_where_it_is(stage: Stage) -> None:
+    (one,) = seen(stage, face(320, 240), every=100, frames=50).step(stage.frame(), 2.0)
 
     np.testing.assert_allclose(one.detection.box, stage.people[1], atol=1e-6)
 
 
 @pytest.mark.parametrize(("every", "shown"), [(1, []), (100, [0])])
 def test_what_looks_only_a_little_like_a_face_is_not_shown_against_the_detectors_word(
-    every: int, shown: list[int]
+    stage: Stage, every: int, shown: list[int]
 ) -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240, 120)
-    follower = FaceTracker(stage, every)
-    still(follower, stage, 10)
-    before = stage.frame()
+    follower, before = seen(stage, face(320, 240, 120), every, frames=10), stage.frame()
     stage.people = {5: face(320, 240, 120)}
     faded = np.asarray(cv2.addWeighted(before, 0.7, stage.frame(), 0.3, 0), np.uint8)  # a correlation of 0.77
     stage.unseen = {5}
@@ -164,11 +135,8 @@ def test_what_looks_only_a_little_like_a_face_is_not_shown_against_the_detectors
     assert stage.asked == (11 if every == 1 else 1)
 
 
-def test_a_face_is_known_again_where_the_detector_saw_it_last() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
-    still(follower, stage, 10)
+def test_a_face_is_known_again_where_the_detector_saw_it_last(stage: Stage) -> None:
+    follower, frame_bgr = seen(stage, face(320, 240), frames=10), stage.frame()
     stage.unseen = {1}
     for number in range(6):  # something alike drags the box along: an arm, or who passes in front
         stage.people[1] = face(340 + 20 * number, 240)
@@ -182,8 +150,7 @@ def test_a_face_is_known_again_where_the_detector_saw_it_last() -> None:
     np.testing.assert_allclose(again.detection.landmarks or (), landmarks_of(again.detection.box), atol=1e-6)
 
 
-def test_faces_keep_their_ids_while_they_pass_each_other() -> None:
-    stage = Stage()
+def test_faces_keep_their_ids_while_they_pass_each_other(stage: Stage) -> None:
     follower = FaceTracker(stage, 1)
     for number in range(25):
         stage.people = {1: face(100 + 16 * number, 150), 2: face(500 - 16 * number, 330)}
@@ -194,31 +161,20 @@ def test_faces_keep_their_ids_while_they_pass_each_other() -> None:
     assert overlap(followed[1].detection.box, stage.people[2]) > 0.8
 
 
-def test_a_face_that_jumps_too_far_is_a_new_one() -> None:
-    stage = Stage()
-    stage.people[1] = face(150, 240)
-    follower = FaceTracker(stage, 1)
-    still(follower, stage, 3)
-    stage.people[1] = face(450, 240)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(face(150, 240), face(450, 240)), (face(320, 240, 50), face(340, 250, 150))],
+    ids=["too far away", "much larger"],
+)
+def test_a_face_that_can_not_be_the_one_before_is_a_new_one(stage: Stage, before: Box, after: Box) -> None:
+    follower = seen(stage, before)
+    stage.people = {2: after}
 
     assert ids(follower.step(stage.frame(), 3 * STEP)) == [1]
 
 
-def test_a_much_larger_face_beside_a_lost_one_is_a_new_one() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240, 50)
-    follower = FaceTracker(stage, 1)
-    still(follower, stage, 3)
-    stage.people = {2: face(340, 250, 150)}
-
-    assert ids(follower.step(stage.frame(), 3 * STEP)) == [1]
-
-
-def test_a_box_that_was_wrong_is_put_right_at_once() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 1)
-    still(follower, stage, 3)
+def test_a_box_that_was_wrong_is_put_right_at_once(stage: Stage) -> None:
+    follower = seen(stage, face(320, 240))
     frame_bgr, stage.people[1] = stage.frame(), face(360, 240)
 
     (one,) = follower.step(frame_bgr, 3 * STEP)
@@ -226,12 +182,11 @@ def test_a_box_that_was_wrong_is_put_right_at_once() -> None:
     assert (one.id, one.detection.box) == (0, face(360, 240))
 
 
-def test_boxes_jump_less_than_the_detectors() -> None:
-    stage, rng = Stage(), np.random.default_rng(0)
-    follower, places, picture = FaceTracker(stage, 1), [], None
+def test_boxes_jump_less_than_the_detectors(stage: Stage) -> None:
+    rng = np.random.default_rng(0)
+    follower, places, shown = FaceTracker(stage, 1), [], []
     stage.people[1] = face(320, 240)
     picture = stage.frame()
-    shown = []
     for number in range(100):
         stage.people[1] = face(320 + rng.normal(0, 4), 240)
         places.append(stage.people[1].x)
@@ -240,8 +195,7 @@ def test_boxes_jump_less_than_the_detectors() -> None:
     assert np.std(np.diff(shown)) < 0.6 * np.std(np.diff(places))
 
 
-def test_the_largest_faces_are_kept_and_two_of_a_size_do_not_alternate() -> None:
-    stage = Stage()
+def test_the_largest_faces_are_kept_and_two_of_a_size_do_not_alternate(stage: Stage) -> None:
     follower = FaceTracker(stage, 1, max_faces=2)
     seen = []
     for number in range(10):
@@ -257,8 +211,7 @@ def test_the_largest_faces_are_kept_and_two_of_a_size_do_not_alternate() -> None
     assert len(follower.left) == 1
 
 
-def test_small_faces_are_left_out_and_one_at_the_limit_stays() -> None:
-    stage = Stage()
+def test_small_faces_are_left_out_and_one_at_the_limit_stays(stage: Stage) -> None:
     follower = FaceTracker(stage, 1, min_face=100)
     stage.people = {1: face(150, 240, 101 / 1.28), 2: face(450, 240, 95 / 1.28)}
     first = still(follower, stage, 1)
@@ -269,8 +222,7 @@ def test_small_faces_are_left_out_and_one_at_the_limit_stays() -> None:
 
 
 @pytest.mark.parametrize("every", [1, 5])
-def test_fifty_faces_are_fifty_people(every: int) -> None:
-    stage = Stage()
+def test_fifty_faces_are_fifty_people(stage: Stage, every: int) -> None:
     stage.people = {seed: face(40 + seed % 10 * 60, 50 + seed // 10 * 92, 36) for seed in range(50)}
 
     followed = still(FaceTracker(stage, every), stage, 8)
@@ -278,23 +230,12 @@ def test_fifty_faces_are_fifty_people(every: int) -> None:
     assert ids(followed) == list(range(50))
 
 
-def test_a_clock_that_jumps_back_changes_nothing() -> None:
-    stage = Stage()
+def test_a_lost_face_is_given_up_also_where_the_clock_jumped_back(stage: Stage) -> None:
     stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 3)
-    still(follower, stage, 5, begin=3600.0)
-
-    assert ids(still(follower, stage, 60)) == [0]
-
-
-def test_a_lost_face_is_given_up_also_where_the_clock_jumped_back() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 3)
+    follower, gone = FaceTracker(stage, 3), []
     still(follower, stage, 5, begin=3600.0)
     stage.people.clear()
     still(follower, stage, 3, begin=3601.0)
-    gone = []
     for number in range(40):
         follower.step(stage.frame(), STEP * number)
         gone += follower.left
@@ -302,18 +243,14 @@ def test_a_lost_face_is_given_up_also_where_the_clock_jumped_back() -> None:
     assert gone == [0]
 
 
-def test_behind_a_long_break_everybody_is_new() -> None:
-    stage = Stage()
-    stage.people[1] = face(320, 240)
-    follower = FaceTracker(stage, 3)
-    still(follower, stage, 5)
+def test_behind_a_long_break_everybody_is_new(stage: Stage) -> None:
+    follower = seen(stage, face(320, 240), every=3, frames=5)
 
     assert ids(follower.step(stage.frame(), 60.0)) == [1]
     assert follower.left == [0]
 
 
-def test_one_picture_in_five_seconds_is_enough_to_know_somebody_again() -> None:
-    stage = Stage()
+def test_one_picture_in_five_seconds_is_enough_to_know_somebody_again(stage: Stage) -> None:
     follower = FaceTracker(stage, 1)
     for number in range(4):
         stage.people[1] = face(300 + 20 * number, 240)
@@ -321,13 +258,11 @@ def test_one_picture_in_five_seconds_is_enough_to_know_somebody_again() -> None:
         assert ids(follower.step(stage.frame(), 5.0 * number)) == [0]
 
 
-def test_a_frame_of_another_size_begins_anew() -> None:
-    small, large = Stage((320, 240)), Stage()
-    small.people[1] = large.people[1] = face(150, 120)
-    follower = FaceTracker(small, 5)
-    still(follower, small, 3)
+def test_a_frame_of_another_size_begins_anew(stage: Stage) -> None:
+    small, stage.people[1] = Stage((320, 240)), face(150, 120)
+    follower = seen(small, face(150, 120), every=5)
 
-    assert ids(follower.step(large.frame(), 3 * STEP)) == [1]
+    assert ids(follower.step(stage.frame(), 3 * STEP)) == [1]
     assert ids(follower.step(small.frame(), 4 * STEP)) == [2]
 
 
@@ -342,8 +277,7 @@ def test_an_hour_without_a_face_leaves_nothing_behind() -> None:
     assert stage.asked == 3600 / 25
 
 
-def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so() -> None:
-    stage = Stage()
+def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so(stage: Stage) -> None:
     stage.people = {1: face(300, 240), 2: face(340, 240)}
     follower = FaceTracker(stage, 1)
     assert ids(still(follower, stage, 10)) == [0, 1]
@@ -352,8 +286,7 @@ def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so() -> N
     assert ids(still(follower, stage, 1, 0.4)) == [0]
 
 
-def test_without_a_detector_the_whole_frame_is_always_the_same_face() -> None:
-    stage = Stage()
+def test_without_a_detector_the_whole_frame_is_always_the_same_face(stage: Stage) -> None:
     follower = FaceTracker(WholeFrame(), 5)
     follower.step(stage.frame(), 0.0)
     stage.wall = np.roll(stage.wall, 100, axis=1)
@@ -375,20 +308,14 @@ def test_frames_of_any_shape_are_taken(size_wh: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("box", [Box(-40, -50, 90, 110), Box(600, 430, 90, 110), Box(-200, -200, 900, 900)])
-def test_a_face_that_reaches_over_the_edge_is_followed(box: Box) -> None:
-    stage = Stage()
-    stage.people[1] = box
-
-    (one,) = still(FaceTracker(stage, 10), stage, 5)
+def test_a_face_that_reaches_over_the_edge_is_followed(stage: Stage, box: Box) -> None:
+    (one,) = still(seen(stage, box, every=10, frames=1), stage, 4, STEP)
 
     assert overlap(one.detection.box, box) > 0.9
 
 
-def test_a_face_whose_centre_leaves_the_frame_is_gone() -> None:
-    stage = Stage()
-    stage.people[1] = face(590, 240)
-    follower = FaceTracker(stage, 100)
-    still(follower, stage, 3)
+def test_a_face_whose_centre_leaves_the_frame_is_gone(stage: Stage) -> None:
+    follower = seen(stage, face(590, 240), every=100)
     stage.unseen = {1}
     for number in range(8):
         stage.people[1] = face(600 + 10 * number, 240)
@@ -397,12 +324,10 @@ def test_a_face_whose_centre_leaves_the_frame_is_gone() -> None:
     assert followed == []
 
 
-def test_a_face_without_any_contrast_is_looked_for_again() -> None:
-    stage = Stage()
+def test_a_face_without_any_contrast_is_looked_for_again(stage: Stage) -> None:
     stage.wall[:] = 128
     stage.people[1], stage.hidden = face(320, 240), set()
-    grey = stage.wall.copy()
-    follower = FaceTracker(stage, 100)
+    grey, follower = stage.wall.copy(), FaceTracker(stage, 100)
     for number in range(5):
         followed = follower.step(grey, STEP * number)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fer_edge.imaging.crop import Box
 from fer_edge.tracking.tracker import FaceTracker
-from support.scene import STEP, Stage, face, ids, still
+from support.scene import STEP, Stage, face, ids, seen, still
 
 
 @pytest.mark.parametrize(("every", "asked"), [(1, 31), (5, 7), (30, 2)])
@@ -24,25 +25,15 @@ def test_it_is_asked_as_seldom_where_nobody_is() -> None:
     assert stage.asked == 4
 
 
-def test_it_is_asked_at_once_when_a_face_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("people", "there"), [({}, []), ({1: face(150, 240), 2: face(450, 240, 60)}, [0, 1])], ids=["lost", "new"]
+)
+def test_it_is_asked_at_once_when_a_face_is_lost_or_somebody_comes(people: dict[int, Box], there: list[int]) -> None:
     stage = Stage()
-    stage.people[1] = face(300, 240)
-    follower = FaceTracker(stage, 100)
-    still(follower, stage, 3)
-    stage.people.clear()
+    follower = seen(stage, face(150, 240), every=100)
+    stage.people = people
 
-    assert follower.step(stage.frame(), 1.0) == []
-    assert stage.asked == 2
-
-
-def test_it_is_asked_at_once_when_somebody_comes() -> None:
-    stage = Stage()
-    stage.people[1] = face(150, 240)
-    follower = FaceTracker(stage, 100)
-    still(follower, stage, 3)
-    stage.people[2] = face(450, 240, 60)
-
-    assert ids(follower.step(stage.frame(), 3 * STEP)) == [0, 1]
+    assert ids(follower.step(stage.frame(), 3 * STEP)) == there
     assert stage.asked == 2
 
 
