@@ -37,20 +37,20 @@ def service(
     from fer_edge.service import systemd as services
     from fer_edge.service.unit import unit_text
 
-    place = services.unit_location(user=user)
+    location = services.unit_location(user=user)
     if action == "install":
-        plan = services.plan(flags or [], place, get_command(run_app))
+        plan = services.plan(flags or [], location, get_command(run_app))
         if dry_run:
             text = unit_text(plan)
             print_json({"unit": text, "secrets": sorted(plan.secrets)}) if json else typer.echo(text, nl=False)
             if plan.secrets:
-                console.print(f"beside it would stand {place.secrets}, with {', '.join(sorted(plan.secrets))}")
+                console.print(f"beside it would stand {location.secrets}, with {', '.join(sorted(plan.secrets))}")
             return
-        report = services.install(plan, place, flags or [])
+        report = services.install(plan, location, flags or [])
     else:
         if flags or dry_run:
             raise UsageError(f"service {action} takes neither flags for run nor --dry-run; leave them out")
-        report = services.status(place) if action == "status" else services.remove(place)
+        report = services.status(location) if action == "status" else services.remove(location)
     for line in report.lines:
         console.print(line)
     if json:

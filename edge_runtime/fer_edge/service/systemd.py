@@ -72,7 +72,7 @@ def unit_location(*, user: bool) -> UnitLocation:
     return UnitLocation(configuration / "systemd/user", True, lambda words: _systemctl(["--user", *words]))
 
 
-def plan(flags: Sequence[str], unit_location: UnitLocation, command: Any) -> Unit:
+def plan(flags: Sequence[str], location: UnitLocation, command: Any) -> Unit:
     """Make the unit that runs `fer-edge run` with `flags` on this machine; nothing is written yet.
 
     What FER_EDGE_... variables say here, they say there, too. `command` is `run` as a Click command.
@@ -84,52 +84,50 @@ def plan(flags: Sequence[str], unit_location: UnitLocation, command: Any) -> Uni
     return Unit(
         python=sys.executable,
         given=replace(given, secrets=_variables(flags) | given.secrets),
-        user=None if unit_location.for_user else service_user(),
+        user=None if location.for_user else service_user(),
         group_video=_has_group("video"),
-        secrets_file=unit_location.secrets,
+        secrets_file=location.secrets,
         memory_mb=memory_limit_mb(),
         growing_pauses=pauses_can_grow(),
     )
 
 
-def install(unit: Unit, unit_location: UnitLocation, typed: Sequence[str] = ()) -> Report:
+def install(unit: Unit, location: UnitLocation, typed: Sequence[str] = ()) -> Report:
     """Write the unit, and start it now and at each boot; what ran before ends.
 
     Args:
         unit: What to run.
-        unit_location: Where.
+        location: Where.
         typed: The flags as they were typed, for the message that says how to get the right to do so.
 
     Raises:
         FerEdgeError: There is no systemd, the right to it is missing, or it refuses.
     """
     require_systemd()
-    _require_right(unit_location, "install", typed)
-    _must(unit_location, "show", "--property=Version")  # before anything is written
+    _require_right(location, "install", typed)
+    _must(location, "show", "--property=Version")  # before anything is written
     for folder in unit.written:
         _make_folder_of(folder, unit.user)
     with _private():
         if unit.secrets:
-            write_text(unit_location.secrets, environment_text(unit.secrets))
+            write_text(location.secrets, environment_text(unit.secrets))
         else:
-            unit_location.secrets.unlink(missing_ok=True)
-    write_text(unit_location.unit, unit_text(unit))
-    _must(unit_location, "daemon-reload")
-    _must(unit_location, "enable", UNIT)
-    _must(unit_location, "restart", UNIT)
-    return Report(
-        _installed_lines(unit, unit_location), {"unit": str(unit_location.unit), "secrets": sorted(unit.secrets)}
-    )
+            location.secrets.unlink(missing_ok=True)
+    write_text(location.unit, unit_text(unit))
+    _must(location, "daemon-reload")
+    _must(location, "enable", UNIT)
+    _must(location, "restart", UNIT)
+    return Report(_installed_lines(unit, location), {"unit": str(location.unit), "secrets": sorted(unit.secrets)})
 
 
-def _installed_lines(unit: Unit, unit_location: UnitLocation) -> list[str]:
-    lines = [f"wrote {unit_location.unit}"]
+def _installed_lines(unit: Unit, location: UnitLocation) -> list[str]:
+    lines = [f"wrote {location.unit}"]
     if unit.secrets:
-        reader = "you" if unit_location.for_user else "root"
-        lines.append(f"wrote {unit_location.secrets}, which only {reader} can read: {', '.join(sorted(unit.secrets))}")
-    lingers = unit_location.for_user and Path("/var/lib/systemd/linger", _name(os.geteuid())).exists()
-    again = "each login" if unit_location.for_user and not lingers else "boot"
-    lines.append(f"it runs now, and from {again} on; look: fer-edge service status{unit_location.flag}")
+        reader = "you" if location.for_user else "root"
+        lines.append(f"wrote {location.secrets}, which only {reader} can read: {', '.join(sorted(unit.secrets))}")
+    lingers = location.for_user and Path("/var/lib/systemd/linger", _name(os.geteuid())).exists()
+    again = "each login" if location.for_user and not lingers else "boot"
+    lines.append(f"it runs now, and from {again} on; look: fer-edge service status{location.flag}")
     if again != "boot":
         lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {_name(os.geteuid())}")
     number = re.search(r"--source ([0-9]+)(?: |$)", " ".join(unit.given.arguments))
@@ -142,7 +140,7 @@ def _installed_lines(unit: Unit, unit_location: UnitLocation) -> list[str]:
     return lines
 
 
-def status(unit_location: UnitLocation) -> Report:
+def status(location: UnitLocation) -> Report:
     """Ask systemd how the service is; passed while it runs.
 
     Raises:
@@ -150,39 +148,39 @@ def status(unit_location: UnitLocation) -> Report:
     """
     require_systemd()
     wanted = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,StateChangeTimestamp"
-    answer = _must(unit_location, "show", UNIT, f"--property={wanted}")
+    answer = _must(location, "show", UNIT, f"--property={wanted}")
     said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
     if said.get("LoadState") == "not-found":
-        raise FerEdgeError(f"no service is installed; type: fer-edge service install{unit_location.flag} -- --source 0")
+        raise FerEdgeError(f"no service is installed; type: fer-edge service install{location.flag} -- --source 0")
     state, inner = said.get("ActiveState", "unknown"), said.get("SubState", "unknown")
     parts = [f"{UNIT}: {state} ({inner}) since {said.get('StateChangeTimestamp') or 'boot'}"]
     parts.append(said.get("UnitFileState") or "not enabled")
     parts.append(f"started again {said.get('NRestarts', '0')} times")
     if said.get("Result", "success") != "success":
         parts.append(f"last time: {said['Result']}")
-    lines = [", ".join(parts), f"log: journalctl{unit_location.flag} -u {NAME} -n 20 --no-pager"]
-    if unit_location.secrets.exists():
-        lines.append(f"passwords and tokens: {unit_location.secrets}; to change one, install again")
-    return Report(lines, {"unit": str(unit_location.unit), **said}, state == "active")
+    lines = [", ".join(parts), f"log: journalctl{location.flag} -u {NAME} -n 20 --no-pager"]
+    if location.secrets.exists():
+        lines.append(f"passwords and tokens: {location.secrets}; to change one, install again")
+    return Report(lines, {"unit": str(location.unit), **said}, state == "active")
 
 
-def remove(unit_location: UnitLocation) -> Report:
+def remove(location: UnitLocation) -> Report:
     """Stop the service and delete what `install` wrote; nothing happens where there is none.
 
     Raises:
         FerEdgeError: The right to it is missing, or systemd refuses.
     """
-    files = [path for path in (unit_location.unit, unit_location.secrets) if path.exists()]
+    files = [path for path in (location.unit, location.secrets) if path.exists()]
     if not files:
-        return Report([f"nothing to remove: there is no {unit_location.unit}"], {"removed": []})
+        return Report([f"nothing to remove: there is no {location.unit}"], {"removed": []})
     require_systemd()
-    _require_right(unit_location, "remove")
-    if unit_location.unit in files:
-        _must(unit_location, "disable", "--now", UNIT)
+    _require_right(location, "remove")
+    if location.unit in files:
+        _must(location, "disable", "--now", UNIT)
     for path in files:
         path.unlink()
-    _must(unit_location, "daemon-reload")
-    unit_location.systemctl(["reset-failed", UNIT])  # says no where it had not failed
+    _must(location, "daemon-reload")
+    location.systemctl(["reset-failed", UNIT])  # says no where it had not failed
     return Report([f"stopped and removed {' and '.join(map(str, files))}"], {"removed": [str(path) for path in files]})
 
 
@@ -217,16 +215,16 @@ def require_systemd(booted: Path = Path("/run/systemd/system")) -> None:
         )
 
 
-def _require_right(unit_location: UnitLocation, action: str, flags: Sequence[str] = ()) -> None:
+def _require_right(location: UnitLocation, action: str, flags: Sequence[str] = ()) -> None:
     """Make sure that this user may write there.
 
     Raises:
         FerEdgeError: Root is needed, or is too much.
     """
-    command = f"{action}{unit_location.flag}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
-    if unit_location.for_user and os.environ.get("SUDO_USER"):
+    command = f"{action}{location.flag}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
+    if location.for_user and os.environ.get("SUDO_USER"):
         raise UsageError(f"--user and sudo do not go together; type, without sudo: {_program()} service {command}")
-    if not unit_location.for_user and os.geteuid() != 0:
+    if not location.for_user and os.geteuid() != 0:
         around = ",".join(sorted(_variables(flags)))  # which sudo would leave behind
         sudo = f"sudo --preserve-env={around}" if around and action == "install" else "sudo"
         raise FerEdgeError(f"a service of this machine needs root; type: {sudo} {_program()} service {command}")
@@ -267,18 +265,18 @@ def _private() -> Iterator[None]:
         os.umask(before)
 
 
-def _must(unit_location: UnitLocation, *words: str) -> str:
+def _must(location: UnitLocation, *words: str) -> str:
     """Let systemctl do something; returns what it says.
 
     Raises:
         FerEdgeError: It does not.
     """
-    answer = unit_location.systemctl(words)
+    answer = location.systemctl(words)
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
-        if unit_location.for_user and "connect to bus" in said:
+        if location.for_user and "connect to bus" in said:
             said += "; log in as this user (ssh, not su), or type: export XDG_RUNTIME_DIR=/run/user/$(id -u)"
-        raise FerEdgeError(f"systemctl{unit_location.flag} {' '.join(words)}: {said}")
+        raise FerEdgeError(f"systemctl{location.flag} {' '.join(words)}: {said}")
     return answer.stdout
 
 
@@ -289,11 +287,7 @@ def _systemctl(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 def _has_group(name: str) -> bool:
     import grp
 
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
+    return any(group.gr_name == name for group in grp.getgrall())
 
 
 def _name(user_id: int) -> str:
