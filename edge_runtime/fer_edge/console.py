@@ -13,7 +13,7 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """Tell a person what may spoil the result; the command goes on."""
+    """Log a person what may spoil the result; the command goes on."""
     console.print(Text.assemble(("warning: ", "yellow"), message))
 
 

@@ -148,7 +148,7 @@ def cannot_write(path: Path, error: OSError) -> FerEdgeError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FerEdgeError(f"cannot write {path}: {_disk_of(path)}; make room there, or name another folder")
     reason = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
-    return FerEdgeError(f"cannot write {path}: {reason}; name another folder, or mend its rights")
+    return FerEdgeError(f"cannot write {path}: {reason}; name another folder, or fix its permissions")
 
 
 def _disk_of(path: Path) -> str:

@@ -88,7 +88,7 @@ def read_answers(lines: str) -> Faces:
 
 
 def odds_apart(first: float, second: float) -> float:
-    """Tell how far apart, at least, the log odds of two probabilities are that were rounded to four digits.
+    """Log how far apart, at least, the log odds of two probabilities are that were rounded to four digits.
 
     >>> odds_apart(0.5, 0.5001), round(odds_apart(0.5, 0.75), 2)
     (0.0, 1.1)
@@ -98,7 +98,7 @@ def odds_apart(first: float, second: float) -> float:
 
 
 def steps_apart(first: dict[str, float], second: dict[str, float], scale: Scale) -> float:
-    """Tell by how many quantisation steps each logit has to move, at least, for `first` to become `second`.
+    """Log by how many quantisation steps each logit has to move, at least, for `first` to become `second`.
 
     When every logit moves by one step, up or down, the log odds of a softmax at temperature T move by at most 2 / T.
     """

@@ -44,7 +44,7 @@ def places(pid: int) -> list[int]:
 
 
 def at_cpuid() -> bool:
-    """Tell whether the program stopped at a CPUID instruction, and not by its signal."""
+    """Log whether the program stopped at a CPUID instruction, and not by its signal."""
     process = gdb.selected_inferior()
     return bool(process.pid) and bytes(process.read_memory(int(gdb.parse_and_eval("$pc")), 2)) == CPUID
 

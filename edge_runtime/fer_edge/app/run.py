@@ -28,7 +28,7 @@ from fer_edge.sinks.stdout import StdoutSink
 from fer_edge.sinks.threaded import ThreadedSink
 from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Source, find_source, logged, masked
-from fer_edge.sources.frame import Tell
+from fer_edge.sources.frame import Log
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import LiveReader, SequentialReader, frames
 from fer_edge.tracking.pipeline import Pipeline, Result
@@ -71,9 +71,9 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
                     sinks.write(blur.step(result) if blur else result)
                     tally.add(result)
         except (KeyboardInterrupt, _Terminated):
-            tally.tell(pipeline, writer, sinks)
+            tally.report(pipeline, writer, sinks)
             raise
-        tally.tell(pipeline, writer, sinks)
+        tally.report(pipeline, writer, sinks)
         if settings.page and (settings.view.realtime or not source.live):
             console.print("the source has ended; the live page stays until Ctrl-C")
             with suppress(KeyboardInterrupt):
@@ -102,7 +102,7 @@ def stream(
     view: View | None = None,
     tracking: TrackingSettings = DEFAULT_TRACKING,
     smooth: SmoothingSettings | None = DEFAULT_SMOOTHING,
-    tell: Tell = logged,
+    log: Log = logged,
 ) -> Generator[Result, None, None]:
     """Watch a source: what `fer-edge run` does, as a generator. Closing it, or leaving its loop, closes the source.
 
@@ -125,19 +125,19 @@ def stream(
         view: How frames are asked for: size, rate, rotation ...
         tracking: Which faces are followed, and how often they are looked for.
         smooth: How calm an expression is; None for each frame by itself.
-        tell: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
+        log: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
             latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
 
     Raises:
         FerEdgeError: At once, where there is no such source or a setting makes no sense; from the generator, where it
             cannot be opened or read on.
     """
-    found = find_source(source, view, tell) if isinstance(source, str) else source
-    return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), tell)
+    found = find_source(source, view, log) if isinstance(source, str) else source
+    return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), log)
 
 
-def _streamed(source: Source, pipeline: Pipeline, tell: Tell) -> Generator[Result, None, None]:
-    with frames(source, tell) as reading:
+def _streamed(source: Source, pipeline: Pipeline, log: Log) -> Generator[Result, None, None]:
+    with frames(source, log) as reading:
         yield from results(reading, pipeline)
 
 
@@ -164,7 +164,7 @@ class RunSummary:
         self._faces += sum(event.before is None and event.after is not None for event in result.events)
         self._dropped = result.dropped
 
-    def tell(self, pipeline: Pipeline, writer: AnnotatedWriter | None, sinks: FanOut) -> None:
+    def report(self, pipeline: Pipeline, writer: AnnotatedWriter | None, sinks: FanOut) -> None:
         """Say it in a line, what a budget came to in another, and what was saved in a third."""
         if self._frames:
             rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""

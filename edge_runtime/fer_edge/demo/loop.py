@@ -28,7 +28,7 @@ def demo(settings: DemoSettings) -> dict[str, Any]:
     check_before(settings)
     start = time.monotonic()
     console.print(f"Draw {settings.per_class} faces of each expression, and a video", style="bold")
-    console.print("They are nobody's faces.")
+    console.print("They are drawn, not photos of people.")
     write_faces(settings.out / "drawn", settings.per_class)
     write_clip(settings.out / "clip.mp4", settings.out / "clip_drawn.jsonl")
     ran = [run_step(step) for step in steps(settings)]

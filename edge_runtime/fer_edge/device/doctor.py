@@ -43,7 +43,7 @@ def judge(facts: Facts) -> list[Finding]:
 
 
 def is_healthy(findings: list[Finding]) -> bool:
-    """Tell whether nothing is a fault."""
+    """Log whether nothing is a fault."""
     return all(finding.verdict != "fault" for finding in findings)
 
 
@@ -119,7 +119,7 @@ WRONG_NUMPY = ("numpy.dtype size changed", "_ARRAY_API not found", "compiled usi
 
 
 def _needs_numpy_1(facts: Facts) -> bool:
-    """Tell whether the runtime is tflite-runtime, and numpy newer than it knows: it loads, and fails when it runs."""
+    """Log whether the runtime is tflite-runtime, and numpy newer than it knows: it loads, and fails when it runs."""
     return facts.runtime.version == "tflite_runtime" and not (facts.numpy.version or "").startswith("1.")
 
 
@@ -188,7 +188,7 @@ def _taken(node: Node, what: str) -> Finding | None:
 
 
 def _has_module(facts: Facts) -> bool:
-    """Tell whether a camera module is there; without libcamera's word the sensor's node must do."""
+    """Log whether a camera module is there; without libcamera's word the sensor's node must do."""
     suspected = facts.is_pi and facts.cameras.sensors and facts.cameras.libcamera is None
     return bool(facts.cameras.modules or suspected)
 

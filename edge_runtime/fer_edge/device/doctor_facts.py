@@ -252,7 +252,7 @@ def _user() -> str:
 
 
 def _video_group() -> tuple[bool, bool]:
-    """Tell whether this process has the rights of group video, and whether the user will have them."""
+    """Log whether this process has the rights of group video, and whether the user will have them."""
     import grp
     import pwd
 

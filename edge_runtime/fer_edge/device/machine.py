@@ -67,7 +67,7 @@ def memory_mb(meminfo: Path = Path("/proc/meminfo")) -> dict[str, float]:
 
 
 def limits_memory(system: Path = SYSTEM) -> bool | None:
-    """Tell whether the kernel can limit the memory of a service; Raspberry Pi OS leaves that off. None: no cgroups."""
+    """Log whether the kernel can limit the memory of a service; Raspberry Pi OS leaves that off. None: no cgroups."""
     controllers = text_of(system / "fs/cgroup/cgroup.controllers")
     return None if controllers is None else "memory" in controllers.split()
 

@@ -23,7 +23,7 @@ X86 = ("x86_64", "amd64", "i386", "i686")
 
 
 def has_dot_products(cpuinfo: str | None = None) -> bool | None:
-    """Tell whether this processor has int8 dot products; None where the system does not say (Windows, macOS).
+    """Log whether this processor has int8 dot products; None where the system does not say (Windows, macOS).
 
     Args:
         cpuinfo: What stands in /proc/cpuinfo; None to read it.

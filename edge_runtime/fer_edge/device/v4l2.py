@@ -84,7 +84,7 @@ def answer_of(ioctl: Ioctl) -> Answer:
 
 
 def kind_of(driver: str, capabilities: int) -> Kind:
-    """Tell a camera from what else has such a node.
+    """Log a camera from what else has such a node.
 
     >>> kind_of("uvcvideo", 0x04200001), kind_of("uvcvideo", 0x04A00000), kind_of("unicam", 0x05200001)
     ('camera', 'metadata', 'sensor')
@@ -128,7 +128,7 @@ def _sizes(ioctl: Ioctl, pixels: int) -> Iterator[str]:
 
 
 def _is_busy(ioctl: Ioctl, buffers: int) -> bool:
-    """Tell whether another program streams, also one of another user: giving back no buffer is refused only then."""
+    """Log whether another program streams, also one of another user: giving back no buffer is refused only then."""
     try:
         ioctl(REQBUFS, bytearray(struct.pack("=5I", 0, buffers, MEMORY_MMAP, 0, 0)))
     except OSError as error:

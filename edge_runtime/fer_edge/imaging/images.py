@@ -24,7 +24,7 @@ GREY_ONLY = frozenset({".pgm"})
 
 
 def is_picture(path: Path) -> bool:
-    """Tell by its suffix whether `path` is a picture."""
+    """Log by its suffix whether `path` is a picture."""
     return path.suffix.lower() in SUFFIXES
 
 
@@ -80,7 +80,7 @@ def decode_picture(content: bytes, name: str) -> Pixels:
 
 
 def is_cut_short(content: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end; OpenCV fills the rest with grey and says nothing.
+    """Log whether a JPEG or PNG lacks its end; OpenCV fills the rest with grey and says nothing.
 
     >>> is_cut_short(bytes.fromhex("ffd8ffda0000")), is_cut_short(bytes.fromhex("ffd8ffda0000ffd9"))
     (True, False)

@@ -219,7 +219,7 @@ def _calibration(data: dict[str, Any]) -> str:
 
 
 def _other(data: dict[str, Any], source: Any) -> bool:
-    """Tell whether a data set is another than that of the training."""
+    """Log whether a data set is another than that of the training."""
     return bool(source) and source.get("digest") != data.get("training", {}).get("digest")
 
 

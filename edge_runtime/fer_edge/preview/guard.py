@@ -95,7 +95,7 @@ class Guard:
 
 
 def is_loopback_name(host: str) -> bool:
-    """Tell whether a Host header names this machine to itself; the port may be that of a tunnel.
+    """Log whether a Host header names this machine to itself; the port may be that of a tunnel.
 
     >>> [is_loopback_name(host) for host in ("localhost:4912", "127.0.0.1", "[::1]:80", "evil.example:4912", "")]
     [True, True, True, False, False]

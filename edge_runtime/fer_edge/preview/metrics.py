@@ -19,7 +19,7 @@ def as_metrics(state: PreviewState, about: RunInfo) -> str:
         *_family(
             "dropped_frames_total",
             "counter",
-            "Frames that the source gave and nobody looked at.",
+            "Frames that were dropped.",
             {"": newest.result.dropped if newest else 0},
         ),
         *_family("frames_per_second", "gauge", "Over the last seconds.", {"": round(state.fps(), 3)}),

@@ -52,7 +52,7 @@ class RunInfo:
 
 
 def about(source: str, model: ModelFile) -> RunInfo:
-    """Tell what a run looks at, with which model and on which machine; `source` holds no password."""
+    """Log what a run looks at, with which model and on which machine; `source` holds no password."""
     name = model.contract.network.get("name", model.path.stem)
     return RunInfo(source, f"{name}, {model.contract.recipe}", board() or cpu(), model.contract.labels)
 

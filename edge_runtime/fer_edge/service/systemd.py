@@ -195,7 +195,7 @@ def memory_limit_mb() -> int:
 
 
 def pauses_can_grow() -> bool:
-    """Tell whether systemd is new enough to wait longer after each failure."""
+    """Log whether systemd is new enough to wait longer after each failure."""
     if not shutil.which("systemctl"):
         return False
     words = _systemctl(["--version"]).stdout.split()

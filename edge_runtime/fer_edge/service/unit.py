@@ -153,7 +153,7 @@ def _check_broker(values: dict[str, Any]) -> None:
 
 
 def _holds_path(hint: Any) -> bool:
-    """Tell whether Path stands somewhere in a type."""
+    """Log whether Path stands somewhere in a type."""
     return hint is Path or any(map(_holds_path, get_args(hint)))
 
 
@@ -181,7 +181,7 @@ def _source(text: str, folder: Path) -> str:
         UsageError: It is the standard input, which a service does not have.
     """
     if text == "-":
-        raise UsageError("--source - is nothing for a service: nobody writes to its standard input; name a camera")
+        raise UsageError("--source - does not work in a service, which has no standard input; name a camera")
     is_path = not is_address(text) and ("/" in text or any(sign in text for sign in "*?[") or (folder / text).exists())
     return os.path.normpath(folder / text) if is_path else text
 
@@ -252,7 +252,7 @@ def _root_lines(unit: Unit) -> list[str]:
 
 
 def _uses_temporary(unit: Unit) -> bool:
-    """Tell whether it needs something of the machine's own /tmp, which PrivateTmp hides."""
+    """Log whether it needs something of the machine's own /tmp, which PrivateTmp hides."""
     paths = [Path(unit.python), *unit.given.read, *unit.given.written]
     paths += [Path(text) for text in unit.given.arguments if text.startswith("/")]
     return any(path.parts[1:2] == ("tmp",) or path.parts[1:3] == ("var", "tmp") for path in paths)

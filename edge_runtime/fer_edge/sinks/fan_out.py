@@ -15,9 +15,9 @@ class FanOut:
     take even the first result, where nothing is lost by it: the source is no camera, and a flag is to be mended.
     """
 
-    def __init__(self, tell: Callable[[str], None], *, live: bool) -> None:
-        """Begin without a sink; `tell` is given a line for each one that fails or does not keep up."""
-        self._tell, self._live = tell, live
+    def __init__(self, log: Callable[[str], None], *, live: bool) -> None:
+        """Begin without a sink; `log` is given a line for each one that fails or does not keep up."""
+        self._log, self._live = log, live
         self._sinks: dict[str, Sink] = {}
         self._first = True
         self._slow: set[str] = set()
@@ -46,7 +46,7 @@ class FanOut:
                 self._close(name, sink)
             if sink.dropped and name not in self._slow:
                 self._slow.add(name)
-                self._tell(f"{name} does not keep up with the source; some results are left out there")
+                self._log(f"{name} does not keep up with the source; some results are left out there")
         self._first = False
 
     def close(self) -> None:
@@ -62,9 +62,9 @@ class FanOut:
         except FerEdgeError as error:
             self._fail(name, error)
         if sink.dropped:
-            self._tell(f"{name}: {sink.dropped} results were left out")
+            self._log(f"{name}: {sink.dropped} results were left out")
 
     def _fail(self, name: str, error: FerEdgeError) -> None:
         if name not in self.failed:
             self.failed.append(name)
-        self._tell(f"{name}: {error}")
+        self._log(f"{name}: {error}")

@@ -56,7 +56,7 @@ class MqttSink(Sink):
         broker: Broker,
         topic: str,
         labels: tuple[str, ...],
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
         model: str = "",
         pauses_s: tuple[int, int] = PAUSES_S,
         clock: Callable[[], float] = time.monotonic,
@@ -67,7 +67,7 @@ class MqttSink(Sink):
             broker: Where.
             topic: What stands before every topic.
             labels: Classes in output order.
-            tell: Is given a line when the broker is not there or lost, and one when it is back; called in another
+            log: Is given a line when the broker is not there or lost, and one when it is back; called in another
                 thread.
             model: For Home Assistant to show.
             pauses_s: Shortest and longest pause between two tries to connect.
@@ -76,7 +76,7 @@ class MqttSink(Sink):
         Raises:
             UsageError: Nothing can be published below `topic`.
         """
-        self._broker, self._topic, self._tell, self._clock = broker, checked_topic(topic), tell, clock
+        self._broker, self._topic, self._log, self._clock = broker, checked_topic(topic), log, clock
         self._configs = discovery(topic, labels, model)
         self._connected, self._answered = threading.Event(), threading.Event()
         self._fresh = self._closing = False
@@ -95,7 +95,7 @@ class MqttSink(Sink):
         self._answered.wait(WAITING_S)
         if not self._connected.is_set():
             self.close()
-            raise FerEdgeError(f"{self._broker}: nobody takes the results; start it, or leave out --mqtt")
+            raise FerEdgeError(f"{self._broker}: no connection to the broker; start it, or leave out --mqtt")
 
     def write(self, result: Result) -> None:
         """Publish what changed, and the summary when it is due; never waits."""
@@ -155,7 +155,7 @@ class MqttSink(Sink):
         self._answered.set()
         if self._lost:
             self._lost = ""
-            self._tell(f"{self._broker} is back")
+            self._log(f"{self._broker} is back")
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it caught it
@@ -174,11 +174,11 @@ class MqttSink(Sink):
         self._tell_lost("ended the connection", f" ({reason})")
 
     def _tell_lost(self, what: str, why: str) -> None:
-        """Tell a loss once; that the broker refuses us is worth a second line."""
+        """Log a loss once; that the broker refuses us is worth a second line."""
         if not self._closing and (not self._lost or (what == "refuses" and self._lost != what)):
             self._lost = what
             self._answered.set()
-            self._tell(f"{self._broker} {what}{why}; trying again")
+            self._log(f"{self._broker} {what}{why}; trying again")
 
 
 def dominant(faces: list[Face]) -> str | None:

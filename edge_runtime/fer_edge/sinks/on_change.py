@@ -41,19 +41,19 @@ class OnChange(Sink):
     are the same. It reads no input, and what it prints goes to stderr: stdout belongs to the results.
     """
 
-    def __init__(self, command: str, tell: Callable[[str], None], longest_s: float = LONGEST_S) -> None:
+    def __init__(self, command: str, log: Callable[[str], None], longest_s: float = LONGEST_S) -> None:
         """Take a command line.
 
         Args:
             command: As a shell would read it, quotes included; no variables, no pipes.
-            tell: Is given a line for the first run that does not end well; called in another thread.
+            log: Is given a line for the first run that does not end well; called in another thread.
             longest_s: How long one run may take.
 
         Raises:
             UsageError: There is no such command.
         """
         self._words = _words(command)
-        self._tell, self._longest_s = tell, longest_s
+        self._log, self._longest_s = log, longest_s
         self._changed = threading.Condition()
         self._waiting: dict[int, Change] = {}
         self._told = self._over = False
@@ -126,7 +126,7 @@ class OnChange(Sink):
     def _tell_once(self, what: str) -> None:
         if not self._told:
             self._told = True
-            self._tell(f"--on-change: {self._words[0]} {what}; that is told only once")
+            self._log(f"--on-change: {self._words[0]} {what}; this is reported once")
 
 
 def as_environment(change: Change) -> dict[str, str]:

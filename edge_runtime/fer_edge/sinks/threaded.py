@@ -27,7 +27,7 @@ class ThreadedSink(Sink):
         self._changed = threading.Condition()
         self._waiting: deque[Result] = deque()
         self._bytes = 0
-        self._over = self._told = False
+        self._over = self._raised = False
         self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"fer-edge {type(sink).__name__}", daemon=True)
         self._thread.start()
@@ -40,7 +40,7 @@ class ThreadedSink(Sink):
             Exception: What the other sink raised, for an earlier one; nothing is taken any more.
         """
         with self._changed:
-            self._tell()
+            self._raise_failure()
             size = result.frame.bgr.nbytes
             if self._waiting and (len(self._waiting) >= self._most or self._bytes + size > MOST_BYTES):
                 self.dropped += 1
@@ -67,13 +67,13 @@ class ThreadedSink(Sink):
         with self._changed:
             if self._thread.is_alive():
                 self.dropped += 1  # which it has in its hands
-                raise FerEdgeError("it hangs, and is given up")
-            if not self._told:
-                self._tell()
+                raise FerEdgeError("it does not respond, and was given up")
+            if not self._raised:
+                self._raise_failure()
 
-    def _tell(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failed:
-            self._told = True
+            self._raised = True
             raise self._failed
 
     def _run(self) -> None:

@@ -164,7 +164,7 @@ class _Video:
 
 
 def _is_full(folder: Path, shown: int) -> bool:
-    """Tell whether a video of so many frames is to end, while its end can be written."""
+    """Log whether a video of so many frames is to end, while its end can be written."""
     return shutil.disk_usage(folder).free < SPARE + SPARE_PER_FRAME * shown
 
 
@@ -183,7 +183,7 @@ def _fitted(picture: Pixels, size_wh: tuple[int, int]) -> Pixels:
 
 
 def _lies_in(folder: Path, file: Path) -> bool:
-    """Tell whether `file`, or what it links to, lies in `folder`, which may have many names itself."""
+    """Log whether `file`, or what it links to, lies in `folder`, which may have many names itself."""
     return any(folder.samefile(parent) for parent in (file.parent, file.resolve().parent))
 
 

@@ -15,12 +15,12 @@ from fer_edge.imaging.images import is_picture
 from fer_edge.settings import View
 from fer_edge.sources import capture, picam, playback, stdin, synthetic
 from fer_edge.sources.address import checked, is_address, masked
-from fer_edge.sources.frame import Frame, Source, Tell
+from fer_edge.sources.frame import Frame, Log, Source
 from fer_edge.sources.pictures import pictures as still_pictures
 
 __all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
 
-logged: Tell = logging.getLogger("fer_edge").warning
+logged: Log = logging.getLogger("fer_edge").warning
 """What a Python program is told where it names nobody else."""
 
 KINDS = (
@@ -29,14 +29,14 @@ KINDS = (
 )
 
 
-def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Source:
-    """Tell what a source is by its text; nothing is opened yet.
+def find_source(text: str, view: View | None = None, log: Log = logged) -> Source:
+    """Log what a source is by its text; nothing is opened yet.
 
     Args:
         text: One of `KINDS`. What is there as a file or folder goes first: a camera beside a folder named 0 is
             /dev/video0, and a folder named fake is ./fake.
         view: How its frames are asked for.
-        tell: Is given a line for each picture that is left out because it cannot be read.
+        log: Is given a line for each picture that is left out because it cannot be read.
 
     Raises:
         SourceError: There is no such thing.
@@ -52,10 +52,10 @@ def find_source(text: str, view: View | None = None, tell: Tell = logged) -> Sou
         live = stdin.is_live()
         return _played(Source(stdin.NAME, live, lambda: stdin.standard_input(view)), view)
     if path.is_dir() and text:
-        return _folder(text, view, tell)
+        return _folder(text, view, log)
     if path.is_file():
-        return _file(path, view, tell)
-    return _device(text, view, tell)
+        return _file(path, view, log)
+    return _device(text, view, log)
 
 
 def open_source(text: str, vid_stride: int = 1) -> Iterator[Frame]:
@@ -68,16 +68,16 @@ def open_source(text: str, vid_stride: int = 1) -> Iterator[Frame]:
     return find_source(text, View(vid_stride=vid_stride)).open()
 
 
-def _folder(text: str, view: View, tell: Tell) -> Source:
+def _folder(text: str, view: View, log: Log) -> Source:
     pictures = _pictures(Path(text).iterdir())
     if not pictures:
         raise SourceError(f"{text}: no picture in this folder; name one that holds .jpg or .png files")
-    return _stills(text, pictures, view, tell)
+    return _stills(text, pictures, view, log)
 
 
-def _file(path: Path, view: View, tell: Tell) -> Source:
+def _file(path: Path, view: View, log: Log) -> Source:
     if is_picture(path):
-        return _stills(path.name, [path], view, tell)
+        return _stills(path.name, [path], view, log)
     if path.suffix.lower() in capture.VIDEO_SUFFIXES:
         _accept("a video file", view, "loop", "realtime")
         return _played(Source(path.name, False, lambda: capture.video(path, view)), view)
@@ -85,7 +85,7 @@ def _file(path: Path, view: View, tell: Tell) -> Source:
     raise SourceError(f"{path}: neither a picture nor a video; --source takes {KINDS}{hint}")
 
 
-def _device(text: str, view: View, tell: Tell) -> Source:
+def _device(text: str, view: View, log: Log) -> Source:
     """What is no file and no folder."""
     number = re.fullmatch(r"[0-9]{1,4}", text.strip(), re.ASCII)
     device = Path(f"/dev/video{number[0]}" if number else text.strip())
@@ -104,13 +104,13 @@ def _device(text: str, view: View, tell: Tell) -> Source:
         pictures = _matching(Path(text).expanduser())
         if not pictures:
             raise SourceError(f"{text}: no picture has such a name; look what there is: ls {Path(text).parent}")
-        return _stills(text, pictures, view, tell)
+        return _stills(text, pictures, view, log)
     raise SourceError(f"{text}: no such file or folder; --source takes {KINDS}")
 
 
-def _stills(name: str, paths: list[Path], view: View, tell: Tell) -> Source:
+def _stills(name: str, paths: list[Path], view: View, log: Log) -> Source:
     _accept("pictures", view, "loop")
-    return Source(name, False, lambda: still_pictures(name, paths, view, tell), still=True)
+    return Source(name, False, lambda: still_pictures(name, paths, view, log), still=True)
 
 
 def _pictures(paths: Iterable[Path]) -> list[Path]:

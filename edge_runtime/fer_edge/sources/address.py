@@ -19,7 +19,7 @@ EXAMPLE = "rtsp://user:password@192.168.1.20:554/stream"
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a source is an address, of whatever kind.
+    """Log whether a source is an address, of whatever kind.
 
     >>> is_address("rtsp://camera/live"), is_address("photos/a.jpg")
     (True, False)

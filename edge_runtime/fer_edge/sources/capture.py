@@ -77,7 +77,7 @@ def camera(device: Path, view: View) -> Iterator[Frame]:
 
 
 def is_camera(device: Path) -> bool:
-    """Tell whether a path is that of a camera, also of one that is not plugged in: /dev/videoN or a link to one."""
+    """Log whether a path is that of a camera, also of one that is not plugged in: /dev/videoN or a link to one."""
     if camera_number(device) is not None or camera_number(device.resolve()) is not None:
         return True
     return device.parent in (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
@@ -100,7 +100,7 @@ def camera_name(device: Path) -> str:
 
 
 def why_closed(number: int, nodes: tuple[Node, ...]) -> str:
-    """Tell why a camera gives no pictures, and what to type, from what `fer_edge.device.cameras.video_nodes` found."""
+    """Log why a camera gives no pictures, and what to type, from what `fer_edge.device.cameras.video_nodes` found."""
     if not nodes:
         return "this machine has no /dev/video*: plug one in, or type: --source FILE, or --source fake for drawn faces"
     node = next((node for node in nodes if node.number == number), None)

@@ -10,7 +10,7 @@ import cv2
 from fer_edge.imaging.images import Pixels
 from fer_edge.settings import FASTEST_FPS, SLOWEST_FPS, View
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 """Is given a line for people."""
 ROTATIONS: dict[int, int] = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 

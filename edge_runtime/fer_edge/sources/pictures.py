@@ -7,7 +7,7 @@ from pathlib import Path
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import read_picture
 from fer_edge.settings import View
-from fer_edge.sources.frame import Frame, Tell, turned
+from fer_edge.sources.frame import Frame, Log, turned
 
 
 def picture(path: Path, view: View, index: int = 0) -> Frame:
@@ -22,7 +22,7 @@ def picture(path: Path, view: View, index: int = 0) -> Frame:
     return Frame(path.name, index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
 
 
-def pictures(name: str, paths: list[Path], view: View, tell: Tell) -> Iterator[Frame]:
+def pictures(name: str, paths: list[Path], view: View, log: Log) -> Iterator[Frame]:
     """Read pictures one after another; one that cannot be read is told, once, and left out.
 
     Raises:
@@ -39,7 +39,7 @@ def pictures(name: str, paths: list[Path], view: View, tell: Tell) -> Iterator[F
                     raise
                 unreadable += 1
                 if path not in told:
-                    tell(f"left out: {error}")
+                    log(f"left out: {error}")
                 told.add(path)
             else:
                 yield frame
@@ -49,4 +49,4 @@ def pictures(name: str, paths: list[Path], view: View, tell: Tell) -> Iterator[F
         if not view.loop:
             break
     if unreadable:
-        tell(f"{unreadable} of {len(paths)} pictures could not be read")
+        log(f"{unreadable} of {len(paths)} pictures could not be read")

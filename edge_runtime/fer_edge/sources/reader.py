@@ -25,15 +25,15 @@ class LiveReader:
     times of its frames go on. Iterate in one thread; `close` may come from any, and from a signal handler.
     """
 
-    def __init__(self, source: Source, tell: Callable[[str], None], pauses: tuple[float, ...] = PAUSES) -> None:
+    def __init__(self, source: Source, log: Callable[[str], None], pauses: tuple[float, ...] = PAUSES) -> None:
         """Prepare to read `source`; it is opened when the block begins.
 
         Args:
             source: A live one.
-            tell: Is given a line when the source is lost, and one when it is back; called in the reading thread.
+            log: Is given a line when the source is lost, and one when it is back; called in the reading thread.
             pauses: Seconds before each new try.
         """
-        self._source, self._tell, self._pauses = source, tell, pauses
+        self._source, self._log, self._pauses = source, log, pauses
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._opened = self._over = self._stop = False
@@ -125,7 +125,7 @@ class LiveReader:
     def _put(self, frame: Frame) -> None:
         if self._lost:
             self._lost = False
-            self._tell(f"{self._source.name} is back")
+            self._log(f"{self._source.name} is back")
         placed = self._timeline.place(frame)
         with self._changed:
             self.dropped += frame.damaged + (self._newest is not None)
@@ -136,7 +136,7 @@ class LiveReader:
         """Try to open the source until it opens; None where the block ends before that."""
         if not self._lost:
             self._lost = True
-            self._tell(f"{error}; trying again until it is back")
+            self._log(f"{error}; trying again until it is back")
         if self._timeline.lasted() >= STEADY_S:
             self._tries = 0
         self._timeline.reopen()
@@ -222,19 +222,19 @@ class SequentialReader:
             yield frame
 
 
-def frames(source: Source, tell: Callable[[str], None]) -> LiveReader | SequentialReader:
+def frames(source: Source, log: Callable[[str], None]) -> LiveReader | SequentialReader:
     """Read a source of whatever kind: a block that opens and closes it, and gives its frames.
 
     >>> from fer_edge.sources import find_source
-    >>> with frames(find_source("fake"), tell=print) as reading:
+    >>> with frames(find_source("fake"), log=print) as reading:
     ...     print(next(iter(reading)).bgr.shape, reading.dropped)
     (480, 640, 3) 0
 
     Args:
         source: Of `find_source`.
-        tell: Is given a line when a live source is lost, and one when it is back; called in another thread.
+        log: Is given a line when a live source is lost, and one when it is back; called in another thread.
     """
-    return LiveReader(source, tell) if source.live else SequentialReader(source)
+    return LiveReader(source, log) if source.live else SequentialReader(source)
 
 
 def _close(frames: Iterator[Frame]) -> None:

@@ -30,7 +30,7 @@ HOW = "such as: ffmpeg -i video.mp4 -f mjpeg - | fer-edge run --source -"
 
 
 def is_live() -> bool:
-    """Tell whether frames come by themselves, through a pipe; a file (`< video.mjpg`) waits until it is read."""
+    """Log whether frames come by themselves, through a pipe; a file (`< video.mjpg`) waits until it is read."""
     try:
         return not stat.S_ISREG(os.fstat(_descriptor()).st_mode)
     except SourceError:

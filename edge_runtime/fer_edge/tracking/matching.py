@@ -27,7 +27,7 @@ def moved(detection: Detection, x: float, y: float) -> Detection:
 
 
 def matched(known: list[Box], found: list[Box]) -> dict[int, int]:
-    """Tell which known face is which detection: those that overlap most first, then those nearest to each other."""
+    """Log which known face is which detection: those that overlap most first, then those nearest to each other."""
     ranks = {
         (row, column): rank
         for row, box in enumerate(known)

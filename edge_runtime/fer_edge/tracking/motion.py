@@ -45,7 +45,7 @@ class FrameView:
         self._cell_wh = width / grid_wh[0], height / grid_wh[1]
 
     def holds_centre(self, box: Box) -> bool:
-        """Tell whether the centre of `box` lies in the frame."""
+        """Log whether the centre of `box` lies in the frame."""
         height, width = self._frame.shape[:2]
         return bool(0 <= box.x + box.w / 2 <= width and 0 <= box.y + box.h / 2 <= height)
 
@@ -111,12 +111,12 @@ class Changes:
         self._stirred = False
 
     def cut(self, view: FrameView) -> bool:
-        """Tell whether another picture began."""
+        """Log whether another picture began."""
         before, self._before = self._before, view.cells
         return before.shape == view.cells.shape and _count(_changed(before, view.cells)) > CUT * before.size
 
     def call(self, view: FrameView, faces: Iterable[Box], since: int, every: int) -> bool:
-        """Tell whether something changed since the last detection, `since` frames ago, that may be a new face.
+        """Log whether something changed since the last detection, `since` frames ago, that may be a new face.
 
         Changes at `faces`, those that are known, count for nothing.
 

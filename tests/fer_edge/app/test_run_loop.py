@@ -228,7 +228,7 @@ def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Live, tmp_path:
     assert code == 1
     assert took < 5
     assert "warning: stdout does not keep up with the source; some results are left out there" in told
-    assert "warning: stdout: it hangs, and is given up" in told
+    assert "warning: stdout: it does not respond, and was given up" in told
     assert any(re.fullmatch("warning: stdout: [0-9]+ results were left out", line) for line in told)
     assert not any("Fatal" in line or "Traceback" in line for line in told)
 
@@ -248,7 +248,7 @@ def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
     assert finished.returncode == 1
     assert len(finished.stdout.splitlines()) == 12
     warning, summary = finished.stderr.splitlines()
-    assert warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or mend its rights"
+    assert warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or fix its permissions"
     assert summary.startswith("12 frames")
     assert table.read_text().endswith("\n")
 

@@ -185,7 +185,7 @@ def test_paths_of_run_are_known_to_be_read_or_written() -> None:
     ("flags", "complaint"),
     [
         (["--show"], "--show is nothing for a service"),
-        (["--source", "-"], "--source - is nothing for a service"),
+        (["--source", "-"], "--source - does not work in a service"),
         (["--model", "none.tflite"], "none.tflite: no such file; a service would start and fail for ever"),
         (["--save", "two\nlines"], "a line break or another sign"),
         (["--save", "\udcff"], "a line break or another sign"),

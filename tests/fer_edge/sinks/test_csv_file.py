@@ -111,7 +111,7 @@ except FerEdgeError as error:
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
 
-    assert finished.stdout == f"cannot write {path}: File too large; name another folder, or mend its rights\n"
+    assert finished.stdout == f"cannot write {path}: File too large; name another folder, or fix its permissions\n"
     content = path.read_text()
     assert content.endswith(",1.0\n")
     assert 900 < len(content) <= 1000

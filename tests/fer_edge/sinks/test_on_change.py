@@ -125,7 +125,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started_and_holds_nobody_up(
     said(tmp_path, 2)
     (line,) = told
     assert "changed.sh had not ended after 0." in line
-    assert line.endswith("and was ended; that is told only once")
+    assert line.endswith("and was ended; this is reported once")
     sleeper = int((tmp_path / "sleepers").read_text().split()[0])
     assert not _runs(sleeper)
 
@@ -170,7 +170,7 @@ def test_a_command_that_fails_is_told_once(tmp_path: Path, script: Callable[[str
     sink.close()
 
     assert len(told) == 1
-    assert "changed.sh failed with exit code 3; that is told only once" in told[0]
+    assert "changed.sh failed with exit code 3; this is reported once" in told[0]
 
 
 def test_a_command_that_went_away_is_told_once(

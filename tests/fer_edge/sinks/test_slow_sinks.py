@@ -92,7 +92,7 @@ def test_a_sink_that_hangs_is_given_up_when_the_run_ends() -> None:
     for one in results(3):
         background.write(one)
 
-    with pytest.raises(FerEdgeError, match="it hangs, and is given up"):
+    with pytest.raises(FerEdgeError, match="it does not respond, and was given up"):
         background.close()
     assert background.dropped == 3
     sink.go_on.set()

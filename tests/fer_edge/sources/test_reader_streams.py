@@ -220,7 +220,7 @@ def test_a_stream_that_falls_silent_is_lost(send: Callable[..., Sender], monkeyp
     sender = send("-c:v", "mjpeg", "-f", "mpjpeg", "-listen", "1", url)
     lost = threading.Event()
     with opened(url, []) as live:
-        live._tell = lambda line: lost.set()
+        live._log = lambda line: lost.set()
         assert sender.process
         sender.process.send_signal(signal.SIGSTOP)
         assert lost.wait(PATIENCE_S)

@@ -62,7 +62,7 @@ def test_an_unreadable_picture_of_a_folder_is_told_and_left_out(
     (tmp_path / "text.jpg").write_text("hello")
     lines: list[str] = []
 
-    assert [frame.name for frame in find_source(str(tmp_path), tell=lines.append).open()] == ["good.png"]
+    assert [frame.name for frame in find_source(str(tmp_path), log=lines.append).open()] == ["good.png"]
 
     assert [line.split(": ", 1)[0] for line in lines[:2]] == ["left out", "left out"]
     assert lines[2:] == ["2 of 3 pictures could not be read"]
