@@ -1,4 +1,4 @@
-"""Talking to people and to programs: people read stderr, programs read one JSON document on stdout."""
+"""Output: text for people on stderr, one JSON document for programs on stdout."""
 
 import json
 import sys

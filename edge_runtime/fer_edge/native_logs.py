@@ -1,4 +1,4 @@
-"""Keep the chatter of TensorFlow and LiteRT away from people and, above all, from the JSON on stdout."""
+"""Keep the logs of TensorFlow and LiteRT off the terminal and, above all, out of the JSON on stdout."""
 
 import contextlib
 import os

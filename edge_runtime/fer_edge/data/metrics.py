@@ -1,4 +1,4 @@
-"""What a classifier is worth: the figures that `evaluate`, `export` and `benchmark` report, each computed here only."""
+"""Classification metrics: what `evaluate`, `export` and `benchmark` report, each computed here only."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which pictures a network was trained and chosen on, so that nobody judges it on those without knowing.
+"""Which pictures a network was trained and selected on, so that it is not evaluated on them unnoticed.
 
 A face is known by the picture that it was cut from, whatever was done to it since: cropped, resized, renamed, copied
 into class folders, split anew. `seen.npz` lies beside the weights in a run folder and beside the models exported from

@@ -1,4 +1,4 @@
-"""What the commands left behind, read back for the report: every figure there comes from one of these files."""
+"""Reads the files that the commands wrote; every figure of the report comes from one of them."""
 
 import json
 from dataclasses import dataclass

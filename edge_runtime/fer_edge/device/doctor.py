@@ -1,4 +1,4 @@
-"""What is wrong with this machine, and the one command that mends it.
+"""What is wrong with this machine, and the command that fixes it.
 
 Facts are collected by `fer_edge.device.doctor_facts`; here they are judged, and nothing is asked, so that every board
 can be judged anywhere.

@@ -1,4 +1,4 @@
-"""Collecting what `doctor` judges. Packages are tried in processes of their own: a broken wheel ends one."""
+"""Collect what `doctor` checks. Packages are tried in processes of their own: a broken wheel ends one."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""What this machine tells of itself: board, processor, heat, slowing down. None stands for what it does not tell.
+"""Facts about this machine: board, processor, temperature, throttling. None is unknown.
 
 Read from /sys and /proc, and from `vcgencmd` on a Raspberry Pi; nothing here changes anything.
 """

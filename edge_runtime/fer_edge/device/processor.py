@@ -1,4 +1,4 @@
-"""How this processor computes fastest: form of the face detector, number of threads; the rules with their figures."""
+"""What is fastest on this processor: form of the face detector, number of threads; the rules with their measurements."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Arrays of boxes: how much they overlap."""
+"""Overlap of arrays of boxes."""
 
 import numpy as np
 import numpy.typing as npt

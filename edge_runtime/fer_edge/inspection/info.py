@@ -1,4 +1,4 @@
-"""`fer-edge info`: what a model file promises; first what it answers, how well, what int8 cost, and how large it is.
+"""`fer-edge info`: a model file's contract; first its classes, accuracy, cost of int8 and size.
 
 A file comes from anywhere: whatever its contract leaves out, or says in a way that nobody can read, is "not stated".
 """

@@ -1,4 +1,4 @@
-"""Model files of either task, for the commands that take both."""
+"""Model files of both tasks, expressions and faces, for commands that take either."""
 
 from pathlib import Path
 

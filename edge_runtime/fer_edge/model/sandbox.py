@@ -1,4 +1,4 @@
-"""Try something in a process of its own first: what it crashes, hangs or eats there does no harm here."""
+"""Run something in a fork of this process first: a crash, a hang or a full memory there does no harm here."""
 
 import faulthandler
 import os

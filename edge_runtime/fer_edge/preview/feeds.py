@@ -1,4 +1,4 @@
-"""What those who watch are sent: pictures with boxes, and messages.
+"""What viewers are sent: pictures with boxes, and messages.
 
 Viewers ask; the loop is never asked to do anything. A picture is drawn and encoded once, when the first viewer wants
 it, and all others get the same bytes; a viewer who is slow gets fewer pictures, and always new ones.

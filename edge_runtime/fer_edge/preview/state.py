@@ -1,4 +1,4 @@
-"""What the live page knows: the newest result, and figures over the last ones.
+"""State of the live page: the newest result, and statistics over the last ones.
 
 The loop writes, the server's thread reads. `write` takes some microseconds and never waits for anybody who watches.
 """

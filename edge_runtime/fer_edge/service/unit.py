@@ -1,4 +1,4 @@
-"""The text of the systemd unit, and what of a command line goes into it. Writes nothing and asks nobody."""
+"""The text of the systemd unit for a command line of `run`. Reads and writes no file."""
 
 import os
 import re

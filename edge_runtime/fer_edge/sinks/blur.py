@@ -1,4 +1,4 @@
-"""Hide faces in a frame, for everything that is shown or saved.
+"""Blur faces in a frame, for everything that is shown or saved.
 
 Nothing of a hidden face is left but the mean colours of a few blocks, two across the face. Fine mosaics and soft
 blurs do not hide who somebody is (McPherson, Shokri, Shmatikov 2016, "Defeating Image Obfuscation with Deep Learning"),

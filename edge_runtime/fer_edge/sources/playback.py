@@ -1,4 +1,4 @@
-"""What may be done with the frames of a file: again from the beginning, and no faster than they were recorded."""
+"""Loop the frames of a file, and play them at their frame rate."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Drawn faces, without end: a camera for whoever has none, the same video each time."""
+"""Drawn faces without end: a camera where there is none, the same video each time."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Frame after frame: find or follow the faces, name their expressions, smooth them over time."""
+"""For each frame: detect or track faces, classify their expressions, smooth them over time."""
 
 import math
 import time

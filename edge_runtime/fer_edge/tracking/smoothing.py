@@ -1,4 +1,4 @@
-"""What one face expresses, over time: neither every frame's whim, nor late.
+"""Smooth the expression of a face over time, without delay.
 
 The log probabilities are averaged exponentially over time, not over frames, so that the frame rate does not matter:
 each new value weighs 1 - exp(-passed / seconds) (Eckner 2012, "Algorithms for Unevenly Spaced Time Series: Moving

@@ -1,4 +1,4 @@
-"""The same face from frame to frame: looked for now and then, followed in between, known by a number of its own.
+"""Track faces from frame to frame: detect now and then, follow in between, keep an id for each.
 
 Around the place where a face was, a few grey samples are searched for what the face looked like when the detector saw
 it last (normalised cross-correlation); the box moves along, its size stays. A small copy tells what else changes.
