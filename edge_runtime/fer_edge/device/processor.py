@@ -1,4 +1,4 @@
-"""What is fastest on this processor: form of the face detector, number of threads; the rules with their measurements."""
+"""What is fastest on this processor: form of the face detector, number of threads; the rules, as measured."""
 
 import os
 import platform

@@ -14,7 +14,7 @@ RangeRule = Literal["minmax", "percentile"]
 """How a tensor's values make its range: all of them, or all but the `PERCENTILE` tails."""
 
 SAMPLES = 500
-"""Calibration faces unless told, or found, otherwise: more bring more outliers (DESIGN 6)."""
+"""Calibration faces unless told, or found, otherwise: more bring more outliers."""
 LEAST = 32
 """Fewer faces leave the ranges to chance."""
 OTHER_LIGHT = 40.0
