@@ -12,13 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import pytest
 
 from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.interpreter import load_runtime
 from fer_edge.synthetic.render import clip, draw_face
+from support.films import write_film
 
 
 @pytest.fixture
@@ -49,13 +49,8 @@ def started(about: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Twelve frames of two drawn people, ten a second, in a folder of its own."""
-    path = tmp_path / "film" / "clip.mp4"
-    path.parent.mkdir()
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
-    for frame_bgr, _ in clip(12, size_wh=(320, 240)):
-        writer.write(frame_bgr)
-    writer.release()
-    return path
+    (tmp_path / "film").mkdir()
+    return write_film(tmp_path / "film" / "clip.mp4", (frame for frame, _ in clip(12, size_wh=(320, 240))), 10)
 
 
 @pytest.fixture
@@ -164,6 +159,21 @@ def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
     yield begin
     for sink in sinks:
         sink.close()
+
+
+@pytest.fixture
+def joined(mosquitto: Any, listen: Callable[..., Any], mqtt: Callable[..., Any]) -> Callable[..., tuple[Any, Any, Any]]:
+    """Starts the broker; gives who listens, a sink that has connected, and what that tells people."""
+    from support.mosquitto import connected
+
+    def begin(**settings: Any) -> tuple[Any, Any, Any]:
+        mosquitto.start()
+        listener = listen(mosquitto.broker)
+        sink, told = mqtt(mosquitto.broker, **settings)
+        connected(listener)
+        return listener, sink, told
+
+    return begin
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from fer_edge.detection.detector_contract import read_detector, write_detector
 from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.contract import read_model, write_model
-from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge
+from support.films import grey, write_film
 
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
 
@@ -147,12 +147,7 @@ def test_run_saves_every_second_frame_of_a_video(fer_edge: FerEdge, tiny: Path, 
 
 
 def test_ctrl_c_leaves_a_whole_video(tiny: Path, tmp_path: Path) -> None:
-    source = tmp_path / "long.mp4"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
-    for _ in range(3000):
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    writer.release()
-    out = tmp_path / "out"
+    source, out = write_film(tmp_path / "long.mp4", [grey(0)] * 3000, 10), tmp_path / "out"
     arguments = ["run", "-m", str(tiny), "-s", str(source), "--detector", "none", "--save", str(out)]
     program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -182,74 +177,6 @@ def test_a_reader_that_goes_away_ends_run_quietly(tiny: Path, video: Path) -> No
         running.wait(timeout=60)
 
     assert errors == b""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "complaint"),
-    [
-        (["--source", "none.jpg"], 4, "no such file or folder"),
-        (["--source", "77"], 4, "camera 77 does not open"),
-        (["--source", "{folder}/broken.png"], 1, "the file is empty"),
-        (["--source", "{folder}/fear.png", "--model", "none.tflite"], 1, "No such file"),
-        (["--source", "{folder}/fear.png", "--model", "{folder}/fear.png"], 1, "not a TFLite model"),
-        (["--source", "{folder}/fear.png", "--detector-model", "none.tflite"], 1, "none.tflite: No such file"),
-        (["--source", "{folder}/fear.png", "--detector-model", "{tiny}"], 1, "finds no faces; give it as --model"),
-        (["--source", "{folder}/fear.png", "--model", "{face}"], 1, "no expressions; give it as --detector-model"),
-        (["--source", "{folder}/fear.png", "--detector-model", "a.onnx"], 1, "a.onnx: No such file"),
-        (
-            ["--source", "{folder}/fear.png", "--detector-model", "{old}"],
-            1,
-            "a face detector of another fer-edge; leave",
-        ),
-        (["--source", "{folder}/fear.png", "--detector", "none", "--detector-model", "x"], 2, "none takes no file"),
-        (["--source", "{folder}/fear.png", "--detector", "int8", "--detector-model", "x"], 2, "int8 takes no file"),
-        (["--source", "{folder}/fear.png", "--detector", "float16", "--detector-model", "x"], 2, "16 takes no file"),
-        (["--source", "{folder}/fear.png", "--detector", "none", "--save", "/proc/x"], 1, "cannot write"),
-    ],
-)
-def test_run_refuses_in_one_line(
-    fer_edge: FerEdge, tiny: Path, folder: Path, arguments: list[str], code: int, complaint: str
-) -> None:
-    packed = read_packed(BUNDLED_DETECTORS["int8"])
-    document = {name: value for name, value in packed.document.items() if name != "decoding"}
-    write_packed(folder / "old.tflite", packed.flatbuffer, "faces", document, packed.golden)
-    places = {"folder": folder, "tiny": tiny, "face": packed.path, "old": folder / "old.tflite"}
-
-    finished = fer_edge("run", "--model", tiny, *[argument.format(**places) for argument in arguments])
-
-    assert (finished.code, len(finished.stderr.splitlines())) == (code, 1)
-    assert finished.stderr.startswith("error: ")
-    assert complaint in finished.stderr
-
-
-@pytest.mark.parametrize(
-    "flag",
-    [
-        ("--conf", "1.5"),
-        ("--detector", "haar"),
-        ("--detector", "yunet"),
-        ("--threads", "0"),
-        ("--threads", "99999999999"),
-        ("--nonsense",),
-    ],
-)
-def test_a_flag_that_makes_no_sense_is_a_usage_error(fer_edge: FerEdge, flag: tuple[str, ...]) -> None:
-    finished = fer_edge("run", *flag)
-
-    assert (finished.code, finished.stderr.count("\n")) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("command", "complaint"),
-    [
-        (["trian"], "No such command 'trian'. Did you mean 'train'; look: fer-edge --help"),
-        (["evaluate", "-m", "x"], "Missing option '--data'; look: fer-edge evaluate --help"),
-        (["--verson"], "no flag --verson; did you mean --version? look: fer-edge --help"),
-        (["run", "--sorce", "0"], "no flag --sorce; did you mean --source? look: fer-edge run --help"),
-    ],
-)
-def test_a_command_line_that_makes_no_sense_is_one_line(fer_edge: FerEdge, command: list[str], complaint: str) -> None:
-    assert fer_edge(*command, code=2).stderr == f"error: {complaint}\n"
 
 
 @pytest.mark.parametrize(
@@ -313,11 +240,3 @@ def test_a_second_ctrl_c_ends_at_once_and_not_in_a_traceback() -> None:
 
     assert finished.stderr == "stopped\n"
     assert finished.returncode == -signal.SIGINT
-
-
-@pytest.mark.parametrize("flag", [["--max-faces", "1"], ["--min-face", "40"]])
-def test_no_face_stays_visible_because_it_is_not_looked_at(fer_edge: FerEdge, flag: list[str]) -> None:
-    result = fer_edge("run", "--source", "fake", "--blur", *flag)
-
-    assert result.code == 2
-    assert "would be shown: leave these two out, or --blur" in result.stderr

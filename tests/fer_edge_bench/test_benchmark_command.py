@@ -9,7 +9,7 @@ import pytest
 from fer_edge.detection.detector import BUNDLED_DETECTORS
 from fer_edge.detection.detector_contract import read_detector, write_detector
 from fer_edge.errors import BenchmarkError, ModelError
-from fer_edge.imaging.images import write_picture
+from fer_edge.imaging.images import InputColour, write_picture
 from fer_edge.model.contract import read_model, write_model
 from fer_edge.synthetic.render import draw_face
 from fer_edge_bench.benchmark import check, find_float
@@ -98,11 +98,6 @@ def test_failed_assertion_exits_with_5_after_the_report(benchmark: FerEdge, pict
     assert json.loads(result.stdout)["assertions"][0]["passed"] is False
 
 
-@pytest.mark.parametrize("condition", ["total.p90", "speed.p90<5"])
-def test_assertion_that_makes_no_sense_exits_with_2(benchmark: FerEdge, condition: str) -> None:
-    assert benchmark("--model", TINY, *SHORT, "--assert", condition).code == 2
-
-
 def test_frames_without_a_face_exit_with_5(benchmark: FerEdge, tmp_path: Path) -> None:
     model = read_detector(BUNDLED_DETECTORS["int8"])
     blind = tmp_path / "blind.tflite"
@@ -127,43 +122,18 @@ def test_report_names_the_detector(benchmark: FerEdge, picture: Path, tmp_path: 
     assert report["ms"]["detect"]["n"] == 4
 
 
-def test_a_detector_that_is_none_is_refused(benchmark: FerEdge) -> None:
-    result = benchmark("--model", TINY, "--detector-model", TINY, *SHORT[2:])
-
-    assert result.code == 1
-    assert "names expressions and finds no faces; give it as --model" in result.stderr
-
-
-def test_missing_source_exits_with_4(benchmark: FerEdge, tmp_path: Path) -> None:
-    assert benchmark("--model", TINY, "--source", tmp_path / "none.png", *SHORT).code == 4
-
-
-def test_missing_model_is_one_line(benchmark: FerEdge, tmp_path: Path) -> None:
-    result = benchmark("--model", tmp_path / "none.tflite", *SHORT)
-
-    assert result.code == 1
-    assert "none.tflite: No such file or directory; make one: fer-edge export RUN" in result.stderr
-
-
 def test_int8_model_as_float_is_refused() -> None:
     with pytest.raises(ModelError, match="--float-model takes a float32 model"):
         find_float(read_model(TINY), TINY)
 
 
-def test_float_model_with_other_classes_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
+def test_float_model_with_other_classes_or_for_colour_is_refused(tmp_path: Path, colour: InputColour) -> None:
     tiny = read_model(TINY)
-    other = replace(tiny.contract, recipe="float32", labels=tiny.contract.labels[::-1])
-    write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, tiny.golden)
-
-    with pytest.raises(ModelError, match="has other classes or another input"):
-        find_float(tiny, tmp_path / "other.tflite")
-
-
-def test_float_model_for_colour_is_not_timed_beside_a_grey_one(tmp_path: Path) -> None:
-    tiny = read_model(TINY)
-    other = replace(tiny.contract, recipe="float32", colour="rgb")
-    in_colour = replace(tiny.golden, pixels=tiny.golden.pixels[..., None].repeat(3, axis=3))
-    write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, in_colour)
+    labels, pixels = tiny.contract.labels, tiny.golden.pixels
+    other = replace(tiny.contract, recipe="float32", colour=colour, labels=labels if colour == "rgb" else labels[::-1])
+    golden = replace(tiny.golden, pixels=pixels[..., None].repeat(3, axis=3) if colour == "rgb" else pixels)
+    write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, golden)
 
     with pytest.raises(ModelError, match="has other classes or another input"):
         find_float(tiny, tmp_path / "other.tflite")

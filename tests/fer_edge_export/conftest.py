@@ -13,10 +13,10 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.provenance import UsedPictures, write_used_pictures
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
+from support.exports import STRIPES
 
 SIZE = 16
 CLASSES = ("flat", "lying", "standing")
-SOURCE = {"name": "stripes", "digest": "5" * 64}
 
 
 def draw_stripes(n: int, seed: int) -> FaceSet:
@@ -35,7 +35,7 @@ def draw_stripes(n: int, seed: int) -> FaceSet:
         group=names,
         names=names,
         classes=CLASSES,
-        source=SOURCE,
+        source=STRIPES,
         photos=np.arange(n, dtype=np.uint64) + 1000 * seed,
     )
 
@@ -107,9 +107,9 @@ def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
     def make(folder: Path, *without: str, temperature: float | None = 0.5) -> Path:
         run = folder / "run"
         run.mkdir()
-        config = {"classes": CLASSES, "network": {"name": "stripes"}, "source": SOURCE}
+        config = {"classes": CLASSES, "network": {"name": "stripes"}, "source": STRIPES}
         (run / "config.json").write_text(json.dumps(config))
-        write_used_pictures(run, UsedPictures.of(stripes), SOURCE)
+        write_used_pictures(run, UsedPictures.of(stripes), STRIPES)
         (run / "metrics.json").write_text(json.dumps({} if temperature is None else {"temperature": temperature}))
         for name in ("best.keras", "last.keras"):
             (run / name).write_bytes(keras_file.read_bytes())

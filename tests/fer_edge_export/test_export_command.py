@@ -11,17 +11,7 @@ from fer_edge.model.contract import read_model
 from fer_edge_export.export import held_out
 from fer_edge_export.quantize.calibrate import choose_two
 from support.command import FerEdge, Finished
-
-FILES = [
-    "export_report.html",
-    "export_report.json",
-    "export_report.md",
-    "labels.txt",
-    "model_float32.tflite",
-    "model_int8.tflite",
-    "seen.npz",
-]
-STRIPES = {"name": "stripes", "digest": "5" * 64}
+from support.exports import FILES, LABELS, STRIPES
 
 
 @pytest.mark.parametrize("given", ["", "best.keras"])
@@ -36,32 +26,16 @@ def test_a_face_detectors_run_is_one_clear_line(fer_edge: FerEdge, make_run: Cal
     assert not (run / "export").exists()
 
 
-def test_the_command_that_export_names_can_be_typed(
-    fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path
-) -> None:
-    result = fer_edge("export", make_run(), "--out", tmp_path / "my models")
-
-    assert f"; try it: fer-edge selftest '{tmp_path}/my models/model_int8.tflite'" in result.stderr
-    assert result.stdout == ""
-
-
-def test_temperature_is_fitted_on_validation_where_the_run_has_none(
-    fer_edge: FerEdge, make_run: Callable[..., Path]
-) -> None:
-    report = json.loads(fer_edge("export", make_run(temperature=None), "--json").stdout)
-
-    assert report["temperature"] == 0.25  # every face is right: the colder the better
-
-
 def test_same_run_and_seed_give_the_same_bytes(
     fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
-    run = make_run()
-    for name in ("one", "two"):
-        fer_edge("export", run, "--out", tmp_path / name, "--calib-samples", 9)
+    run, folders = make_run(), (tmp_path / "one", tmp_path / "my models")
+    told = [fer_edge("export", run, "--out", folder, "--calib-samples", 9) for folder in folders]
 
     for file in FILES:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+    assert f"; try it: fer-edge selftest '{tmp_path}/my models/model_int8.tflite'" in told[1].stderr
+    assert told[1].stdout == ""
 
 
 @pytest.fixture(scope="module")
@@ -176,53 +150,47 @@ def test_faces_on_which_both_models_disagree_are_shown_first(refused: tuple[Path
     assert worst["float32"]["label"] == worst["truth"] != worst["int8"]["label"]
 
 
-def test_a_model_comes_as_a_c_header_where_that_is_asked_for(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
-    run = make_run()
-
-    result = fer_edge("export", run, "--c-array")
-
-    assert result.code == 0, result.stderr
-    assert "#define FER_EDGE_LABEL_COUNT 3" in (run / "export" / "model_int8.h").read_text()
-
-
-def test_a_c_header_of_another_recipe_is_refused_before_anything_is_written(
-    fer_edge: FerEdge, make_run: Callable[..., Path]
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (("--c-array", "--recipe", "float16"), 1, "--recipe int8 --c-array"),
+        (("--recipe", "float16", "--auto"), 2, "--recipe float16 and --auto ask for two things; give one"),
+        (("--recipe", "float16", "--int8"), 2, "--recipe float16 and --int8 ask for two things; give one"),
+        (("--recipe", "float16", "--qat-epochs", 1), 2, "--qat-epochs fine-tunes for int8, not for --recipe float16"),
+        (LABELS, 2, "--labels, --pixels, --colour and --crop-scale are for a .keras file outside a run folder"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused_before_anything_is_written(
+    fer_edge: FerEdge, make_run: Callable[..., Path], flags: tuple[object, ...], code: int, told: str
 ) -> None:
     run = make_run()
 
-    result = fer_edge("export", run, "--c-array", "--recipe", "float16")
-
-    assert result.code == 1
-    assert "--recipe int8 --c-array" in result.stderr
+    assert told in fer_edge("export", run / "best.keras", *flags, code=code).stderr
     assert not (run / "export").exists()
 
 
-def test_auto_takes_int8_where_it_holds(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
-    report = json.loads(fer_edge("export", make_run(), "--auto", "--json").stdout)
+def test_auto_takes_int8_where_it_holds_and_a_temperature_is_fitted_on_validation_where_the_run_has_none(
+    fer_edge: FerEdge, make_run: Callable[..., Path]
+) -> None:
+    report = json.loads(fer_edge("export", make_run(temperature=None), "--auto", "--json").stdout)
 
     assert [rung["recipe"] for rung in report["ladder"]] == [report["recipe"]] == ["int8"]
+    assert report["temperature"] == 0.25  # every face is right: the colder the better
 
 
-@pytest.mark.parametrize(("other", "told"), [("--auto", "--auto"), ("--int8", "--int8")])
-def test_two_recipes_at_once_are_refused(
-    fer_edge: FerEdge, make_run: Callable[..., Path], other: str, told: str
-) -> None:
-    result = fer_edge("export", make_run(), "--recipe", "float16", other)
-
-    assert result.code == 2
-    assert f"--recipe float16 and {told} ask for two things; give one" in result.stderr
-
-
-def test_keras_file_is_exported_with_a_set(
+def test_keras_file_outside_a_run_is_exported_with_a_set_and_what_it_was_trained_on_is_not_stated(
     fer_edge: FerEdge, keras_file: Path, stripes: FaceSet, tmp_path: Path
 ) -> None:
     stripes.save(tmp_path / "set.npz")
+    (tmp_path / "theirs.keras").write_bytes(keras_file.read_bytes())
+    (tmp_path / "config.json").write_text('{"architectures": ["Net"]}')  # of others, which makes no run of it
 
-    given = ["--data", tmp_path / "set.npz", "--labels", "flat,lying,standing", "--pixels", "0..1"]
-    result = fer_edge("export", keras_file, *given, "--out", tmp_path / "out", "--int8")
+    given = ["--data", tmp_path / "set.npz", *LABELS, "--pixels", "0..1", "--out", tmp_path / "out", "--int8"]
+    fer_edge("export", tmp_path / "theirs.keras", *given, code=0)
 
-    assert result.code == 0, result.stderr
-    assert read_model(tmp_path / "out" / "model_int8.tflite").contract.network["name"] == "stripes"
+    contract = read_model(tmp_path / "out" / "model_int8.tflite").contract
+    assert (contract.network["name"], contract.data["training"]) == ("stripes", {})
+    assert not (tmp_path / "out" / "seen.npz").exists()
 
 
 def test_keras_file_alone_says_what_to_type(fer_edge: FerEdge, keras_file: Path) -> None:
@@ -283,20 +251,6 @@ def other_stripes(stripes: FaceSet, **changed: object) -> FaceSet:
     return replace(stripes, **{"source": source, "photos": stripes.photos + np.uint64(500), **changed})
 
 
-def test_a_set_to_calibrate_with_is_not_what_it_was_trained_on(
-    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
-) -> None:
-    other_stripes(stripes).save(tmp_path / "other.npz")
-    run = make_run()
-
-    result = fer_edge("export", run, "--data", tmp_path / "other.npz")
-
-    assert result.code == 0, result.stderr
-    data = read_model(run / "export" / "model_int8.tflite").contract.data
-    assert data["training"] == STRIPES
-    assert data["calibration"]["source"] == data["heldout"] == {"name": "others", "digest": "7" * 64}
-
-
 def test_int8_is_not_judged_on_faces_that_the_run_was_trained_on(
     fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
 ) -> None:
@@ -341,20 +295,9 @@ def test_keras_file_in_a_run_folder_is_that_run(
     contract = read_model(run / "export" / "model_int8.tflite").contract
     assert contract.labels == ("flat", "lying", "standing")
     assert (contract.data["training"], contract.temperature) == (STRIPES, 0.5)
+    assert contract.data["calibration"]["source"] == contract.data["heldout"] == {"name": "others", "digest": "7" * 64}
     assert alone.code == 0, alone.stderr
     assert json.loads(alone.stdout)["temperature"] == 0.25  # the run's is that of its best weights
-
-
-def test_what_a_keras_file_outside_a_run_was_trained_on_is_not_stated(
-    fer_edge: FerEdge, keras_file: Path, stripes: FaceSet, tmp_path: Path
-) -> None:
-    stripes.save(tmp_path / "set.npz")
-
-    given = ["--data", tmp_path / "set.npz", "--labels", "flat,lying,standing", "--pixels", "0..1"]
-    fer_edge("export", keras_file, *given, "--out", tmp_path / "out")
-
-    assert read_model(tmp_path / "out" / "model_int8.tflite").contract.data["training"] == {}
-    assert not (tmp_path / "out" / "seen.npz").exists()
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])

@@ -9,17 +9,8 @@ import pytest
 
 from fer_edge.model.contract import read_model
 from support.command import FerEdge, Finished
+from support.exports import FILES, STRIPES
 
-FILES = [
-    "export_report.html",
-    "export_report.json",
-    "export_report.md",
-    "labels.txt",
-    "model_float32.tflite",
-    "model_int8.tflite",
-    "seen.npz",
-]
-STRIPES = {"name": "stripes", "digest": "5" * 64}
 Exported = Callable[[str], tuple[Path, Finished]]
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -18,6 +17,7 @@ from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training import fit
 from support.command import FerEdge
 from support.paths import ROOT
+from support.runs import figures
 
 SHIPPED = ROOT / "train" / "configs"
 Train = Callable[..., TrainSettings]
@@ -154,20 +154,8 @@ def test_without_flags_and_file_the_defaults_hold(train: Train) -> None:
 def test_flags_stand_above_the_file(tmp_path: Path, train: Train) -> None:
     path = written(tmp_path, "data: a\nepochs: 3\nbatch: 7\naugmentation: {gaussian_blur: 0.5, flip: false}\nseed: 4\n")
 
-    settings = train(
-        "--config",
-        path,
-        "--data",
-        "b",
-        "--batch",
-        "9",
-        "--gaussian-blur",
-        "0.1",
-        "--seed",
-        "6",
-        "--learning-rate",
-        "0.002",
-    )
+    flags = ["--data", "b", "--batch", "9", "--gaussian-blur", "0.1", "--seed", "6", "--learning-rate", "0.002"]
+    settings = train("--config", path, *flags)
 
     assert settings == TrainSettings(
         data=("b",),
@@ -271,18 +259,8 @@ def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
 
 def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, bars: Path, tmp_path: Path) -> None:
     given = ["--network", "expw-cnn", "--imgsz", "24", "--epochs", "2", "--batch", "16", "--seed", "3", "--mixup", "1"]
-    more = [
-        "--erasing",
-        "0.5",
-        "--low-resolution",
-        "0.5",
-        "--gaussian-blur",
-        "0.5",
-        "--jpeg",
-        "0.5",
-        "--label-smoothing",
-        "0.1",
-    ]
+    changes = ["--erasing", "0.5", "--low-resolution", "0.5", "--gaussian-blur", "0.5", "--jpeg", "0.5"]
+    more = [*changes, "--label-smoothing", "0.1"]
     project = ["--project", tmp_path / "runs"]
     fer_edge("train", "--data", bars, *given, *more, "--balanced-sampling", *project, "--name", "first", code=0)
     copied = tmp_path / "copied.yaml"
@@ -293,13 +271,3 @@ def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, ba
     assert first == second
     configs = [json.loads((tmp_path / "runs" / name / "config.json").read_text()) for name in ("first", "second")]
     assert configs[0] == configs[1]
-
-
-def figures(run: Path) -> list[dict[str, Any]]:
-    from fer_edge_train.runs.folder import SCORE, read_history
-
-    timed = ("seconds", "faces_per_s")
-    return [
-        {name: value for name, value in row.items() if name not in timed}
-        for row in read_history(run / "history.csv", SCORE)
-    ]

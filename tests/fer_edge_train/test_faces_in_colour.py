@@ -15,7 +15,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import crop_face, whole_frame
-from fer_edge.imaging.images import read_picture, write_picture
+from fer_edge.imaging.images import InputColour, read_picture, write_picture
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge_export.quantize.convert import convert
@@ -77,10 +77,15 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> EvaluatedModel:
     return load_model(request.param(tmp_path / "model"))
 
 
+def prepared(data: Path, colour: InputColour = "rgb") -> FaceSet:
+    """What `prepare` makes of the data, in set.npz beside it."""
+    prepare(data, data.with_name("set.npz"), size=SIZE, colour=colour)
+    return FaceSet.load(data.with_name("set.npz"))
+
+
 def test_a_prepared_set_holds_the_crops_in_colour(tmp_path: Path) -> None:
     root = legend(tmp_path / "data", [f"1,{i}.jpg,anger" for i in range(5)])
-    prepare(root, tmp_path / "set.npz", size=SIZE, colour="rgb")
-    faces = FaceSet.load(tmp_path / "set.npz")
+    faces = prepared(root)
 
     assert faces.colour == "rgb"
     for face, name in zip(faces.faces, faces.names.tolist(), strict=True):
@@ -88,17 +93,16 @@ def test_a_prepared_set_holds_the_crops_in_colour(tmp_path: Path) -> None:
         np.testing.assert_array_equal(face, crop_face(frame_bgr, whole_frame(frame_bgr), SIZE, colour="rgb"))
 
 
-def test_red_comes_first(tmp_path: Path) -> None:
-    prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE, colour="rgb")
-    faces = FaceSet.load(tmp_path / "set.npz")
+def test_red_comes_first_and_a_set_in_colour_is_looked_at_in_grey(tmp_path: Path) -> None:
+    faces = prepared(colours(tmp_path / "data"))
 
     names = np.array(faces.classes)[faces.labels]
+    brightest = {name: int(faces.faces[names == name].mean(axis=(0, 1, 2)).argmax()) for name in PLAIN}
+    assert brightest == {"red": 0, "green": 1, "blue": 2}
 
-    assert {name: int(faces.faces[names == name].mean(axis=(0, 1, 2)).argmax()) for name in PLAIN} == {
-        "red": 0,
-        "green": 1,
-        "blue": 2,
-    }
+    rgb, grey = KeptFaces.of_set(faces), KeptFaces.of_set(replace(faces, faces=faces.grey))
+    np.testing.assert_array_equal(rgb.hashes, grey.hashes)
+    np.testing.assert_array_equal(rgb.brightness, grey.brightness)
 
 
 def test_a_grey_set_differs_in_nothing_but_its_pixels(tmp_path: Path) -> None:
@@ -138,8 +142,7 @@ def test_the_report_shows_faces_in_colour(tmp_path: Path, out: str) -> None:
 def test_leaks_are_found_in_colour_and_drawn(tmp_path: Path) -> None:
     for split in ("train", "test"):
         class_folders(tmp_path / "data", {f"{split}/smile": 3, f"{split}/frown": 3})
-    prepare(tmp_path / "data", tmp_path / "set.npz", size=SIZE, colour="rgb")
-    faces = FaceSet.load(tmp_path / "set.npz")
+    faces = prepared(tmp_path / "data")
 
     report = check(tmp_path / "set.npz", tmp_path / "report", DataSettings())
 
@@ -154,16 +157,6 @@ def test_a_face_looks_as_its_grey_does() -> None:
 
     for one, other in zip(fingerprints_of([0], [48.0], [grey]), fingerprints_of([0], [48.0], [rgb]), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_a_set_in_colour_is_looked_at_in_grey(tmp_path: Path) -> None:
-    prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE, colour="rgb")
-    faces = FaceSet.load(tmp_path / "set.npz")
-
-    rgb, grey = KeptFaces.of_set(faces), KeptFaces.of_set(replace(faces, faces=faces.grey))
-
-    np.testing.assert_array_equal(rgb.hashes, grey.hashes)
-    np.testing.assert_array_equal(rgb.brightness, grey.brightness)
 
 
 def test_faces_without_any_colour_are_told(tmp_path: Path) -> None:
@@ -202,12 +195,11 @@ def test_a_set_of_the_other_colour_is_refused_with_what_to_type(tmp_path: Path, 
 
 
 def test_training_takes_grey_faces_only(fer_edge: FerEdge, tmp_path: Path) -> None:
-    prepare(colours(tmp_path / "data"), tmp_path / "set.npz", colour="rgb")
+    prepared(colours(tmp_path / "data"))
 
-    result = fer_edge("train", "--data", tmp_path / "set.npz", "--project", tmp_path / "runs")
+    told = fer_edge("train", "--data", tmp_path / "set.npz", "--project", tmp_path / "runs", code=1).stderr
 
-    assert result.code == 1
-    assert result.stderr.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --imgsz 48")
+    assert told.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --imgsz 48")
 
 
 def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: Path, model: EvaluatedModel) -> None:
@@ -221,7 +213,7 @@ def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: 
 
 
 def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
-    prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE)
+    prepared(colours(tmp_path / "data"), "grey")
 
     with pytest.raises(DataError, match=r"set\.npz holds grey faces, and RGB ones are needed"):
         load_faces_for(model, tmp_path / "set.npz", DataSettings(), "all")

@@ -280,23 +280,3 @@ def test_frames_are_turned_as_the_flags_say(fer_edge: FerEdge, tiny: Path, pictu
     (face,) = json.loads(fer_edge(*arguments).stdout)["faces"]
 
     assert face["box"] == [0, 0, 60, 120]
-    finished = fer_edge("run", "-m", tiny, "-s", wide, "--rotate", 45)
-    assert finished.code == 2
-
-
-@pytest.mark.parametrize(
-    ("flags", "fault"),
-    [
-        (("--size", "big"), "--size big: width and height, such as 640x480"),
-        (("--fps", "9999"), "--fps is from 0.1 to 1000.0, not 9999.0"),
-        (("--budget-ms", "0"), "--budget-ms is from 0.001 on, not 0.0"),
-        (("--realtime",), "--realtime is nothing for pictures"),
-    ],
-)
-def test_a_flag_that_makes_no_sense_is_told_in_one_line(
-    fer_edge: FerEdge, tiny: Path, picture: Path, flags: tuple[str, ...], fault: str
-) -> None:
-    finished = fer_edge("run", "-m", tiny, "-s", picture, "--detector", "none", *flags)
-
-    assert (finished.code, len(finished.stderr.splitlines())) == (2, 1)
-    assert fault in finished.stderr

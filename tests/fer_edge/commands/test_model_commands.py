@@ -17,7 +17,6 @@ from fer_edge.files import sha256
 from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.contract import read_model, write_model
-from fer_edge.model.package import read_packed, write_packed
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge, Finished
 from support.flatbuffers import with_custom
@@ -308,19 +307,6 @@ def test_selftest_of_a_detector_that_answers_otherwise_exits_1(fer_edge: FerEdge
     assert "not as on the workstation: network, fast kernels, faces" in finished.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["info", "selftest"])
-def test_a_detector_of_another_fer_edge_is_one_clear_line(fer_edge: FerEdge, tmp_path: Path, command: str) -> None:
-    packed = read_packed(BUNDLED_DETECTORS["int8"])
-    document = {name: value for name, value in packed.document.items() if name != "decoding"}
-    write_packed(tmp_path / "old.tflite", packed.flatbuffer, "faces", document, packed.golden)
-
-    finished = fer_edge(command, tmp_path / "old.tflite", "--json")
-
-    assert (finished.code, finished.stdout) == (1, "")
-    [line] = finished.stderr.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'old.tflite'}: a face detector of another fer-edge; ")
-
-
 def test_selftest_passes_and_says_so(fer_edge: FerEdge, tiny: Path) -> None:
     finished = fer_edge("selftest", tiny, "--json")
 
@@ -375,19 +361,3 @@ def test_a_damaged_file_is_one_clear_line(
     assert (finished.code, finished.stdout) == (1, "")
     [line] = finished.stderr.splitlines()
     assert line.startswith(f"error: {path}: {told}")
-
-
-@pytest.mark.parametrize("command", ["info", "selftest"])
-def test_a_newer_contract_asks_for_a_newer_fer_edge(
-    fer_edge: FerEdge, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    model = read_model(tiny)
-    with monkeypatch.context() as newer:
-        newer.setattr("fer_edge.model.package.VERSION", 2)
-        write_model(tmp_path / "newer.tflite", model.flatbuffer, model.contract, model.golden)
-
-    finished = fer_edge(command, tmp_path / "newer.tflite")
-
-    assert (finished.code, finished.stdout) == (1, "")
-    [line] = finished.stderr.splitlines()
-    assert line.endswith("contract version 2, this fer-edge reads 1; update fer-edge, or export the model again")

@@ -15,22 +15,6 @@ from fer_edge.service.unit import Given, Unit, unit_text
 from support.command import RUN, FerEdge
 
 
-@pytest.mark.parametrize(
-    ("flags", "complaint"),
-    [
-        (["--speed", "9"], "no flag --speed; look: fer-edge run --help"),
-        (["--conf", "7"], "--conf is from 0 to 1, not 7.0"),
-        (["0"], "unexpected extra argument"),
-        (["--detector", "best"], "--detector is auto or int8 or float16 or none, not 'best'"),
-    ],
-)
-def test_what_run_would_refuse_is_refused_at_once(fer_edge: FerEdge, flags: list[str], complaint: str) -> None:
-    finished = fer_edge("service", "install", "--dry-run", "--", *flags)
-
-    assert (finished.code, finished.stdout) == (2, "")
-    assert complaint in finished.stderr
-
-
 class Systemd:
     """Remembers what systemctl was told."""
 
@@ -113,16 +97,19 @@ def test_removing_leaves_nothing_and_can_be_done_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("booted")
-def test_what_systemd_refuses_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(FerEdgeError, match=r"systemctl --user enable .*: Failed to connect to bus: No"):
-        install(PLAIN, UnitLocation(tmp_path, True, Systemd(refuses="enable")))
-
-
-@pytest.mark.usefixtures("booted")
-def test_where_systemd_does_not_answer_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(FerEdgeError, match=r"log in as this user \(ssh, not su\), or type: export XDG_RUNTIME_DIR="):
-        install(PLAIN, UnitLocation(tmp_path, True, Systemd(refuses="show")))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("refuses", "told", "written"),
+    [
+        ("enable", r"systemctl --user enable .*: Failed to connect to bus: No", 1),
+        ("show", r"log in as this user \(ssh, not su\), or type: export XDG_RUNTIME_DIR=", 0),
+    ],
+)
+def test_what_systemd_refuses_is_one_line_and_where_it_does_not_answer_nothing_is_written(
+    tmp_path: Path, refuses: str, told: str, written: int
+) -> None:
+    with pytest.raises(FerEdgeError, match=told):
+        install(PLAIN, UnitLocation(tmp_path, True, Systemd(refuses=refuses)))
+    assert len(list(tmp_path.iterdir())) == written
 
 
 SHOWN = """\
@@ -137,24 +124,24 @@ StateChangeTimestamp=Sun 2026-11-22 00:13:00 UTC
 
 
 @pytest.mark.usefixtures("booted")
-def test_status_is_one_line_and_where_the_log_is(tmp_path: Path) -> None:
-    report = status(UnitLocation(tmp_path, False, Systemd(SHOWN.format("active", "running", "success"))))
+@pytest.mark.parametrize(
+    ("user", "states", "passed", "told"),
+    [
+        (False, ("active", "running", "success"), True, "started again 3 times"),
+        (True, ("activating", "auto-restart", "exit-code"), False, "started again 3 times, last time: exit-code"),
+    ],
+)
+def test_status_is_one_line_and_where_the_log_is(
+    tmp_path: Path, user: bool, states: tuple[str, ...], passed: bool, told: str
+) -> None:
+    report = status(UnitLocation(tmp_path, user, Systemd(SHOWN.format(*states))))
 
     assert report.lines == [
-        "fer-edge.service: active (running) since Sun 2026-11-22 00:13:00 UTC, enabled, started again 3 times",
-        "log: journalctl -u fer-edge -n 20 --no-pager",
+        f"fer-edge.service: {states[0]} ({states[1]}) since Sun 2026-11-22 00:13:00 UTC, enabled, {told}",
+        f"log: journalctl {'--user ' if user else ''}-u fer-edge -n 20 --no-pager",
     ]
-    assert report.passed
-    assert report.facts["ActiveState"] == "active"
-
-
-@pytest.mark.usefixtures("booted")
-def test_a_service_that_does_not_run_does_not_pass(tmp_path: Path) -> None:
-    report = status(UnitLocation(tmp_path, True, Systemd(SHOWN.format("activating", "auto-restart", "exit-code"))))
-
-    assert not report.passed
-    assert report.lines[0].endswith("started again 3 times, last time: exit-code")
-    assert report.lines[1] == "log: journalctl --user -u fer-edge -n 20 --no-pager"
+    assert report.passed is passed
+    assert report.facts["ActiveState"] == states[0]
 
 
 @pytest.mark.usefixtures("booted")
@@ -165,21 +152,36 @@ def test_status_of_no_service_says_how_to_get_one(tmp_path: Path) -> None:
         status(UnitLocation(tmp_path, True, Systemd("LoadState=not-found\nActiveState=inactive\n")))
 
 
+@pytest.mark.parametrize(
+    ("program", "password", "flags", "typed"),
+    [
+        (
+            "/home/ana/my env/bin/fer-edge",
+            None,
+            ["--source", "rtsp://ana:pass@camera", "--save", "my faces"],
+            "sudo '/home/ana/my env/bin/fer-edge' service install -- --source 'rtsp://***@camera' --save 'my faces'",
+        ),
+        (
+            "/opt/fer-edge",
+            "s3cret",
+            ["--mqtt", "mqtt://ana@broker"],
+            "sudo --preserve-env=FER_EDGE_MQTT_PASSWORD /opt/fer-edge service install -- --mqtt 'mqtt://***@broker'",
+        ),
+    ],
+)
 def test_without_root_it_says_what_to_type_and_shows_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, password: str | None, flags: list[str], typed: str
 ) -> None:
     monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("sys.argv", ["/home/ana/my env/bin/fer-edge", "service"])
-    place = UnitLocation(tmp_path, False, Systemd())
+    monkeypatch.setattr("sys.argv", [program, "service"])
+    if password:
+        monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", password)
 
     with pytest.raises(FerEdgeError) as refused:
-        install(PLAIN, place, ["--source", "rtsp://ana:pass@camera", "--save", "my faces"])
+        install(PLAIN, UnitLocation(tmp_path, False, Systemd()), flags)
 
-    assert str(refused.value) == (
-        "a service of this machine needs root; type: sudo '/home/ana/my env/bin/fer-edge' service install -- "
-        "--source 'rtsp://***@camera' --save 'my faces'"
-    )
+    assert str(refused.value) == f"a service of this machine needs root; type: {typed}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,29 +257,6 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
     assert status(place).lines[2] == f"passwords and tokens: {place.secrets}; to change one, install again"
     remove(place)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sudo_is_told_to_take_the_variables_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.service.systemd.require_systemd", lambda: None)
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("sys.argv", ["/opt/fer-edge"])
-    monkeypatch.setenv("FER_EDGE_MQTT_PASSWORD", "s3cret")
-    place = UnitLocation(tmp_path, False, Systemd())
-
-    with pytest.raises(FerEdgeError) as refused:
-        install(PLAIN, place, ["--mqtt", "mqtt://ana@broker"])
-
-    assert str(refused.value) == (
-        "a service of this machine needs root; type: sudo --preserve-env=FER_EDGE_MQTT_PASSWORD /opt/fer-edge service "
-        "install -- --mqtt 'mqtt://***@broker'"
-    )
-
-
-def test_status_takes_no_flags_of_run(fer_edge: FerEdge) -> None:
-    finished = fer_edge("service", "status", "--source", "0")
-
-    assert finished.code == 2
-    assert "takes neither flags for run nor --dry-run" in finished.stderr
 
 
 @pytest.mark.usefixtures("booted")

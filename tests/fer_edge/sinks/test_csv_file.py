@@ -1,8 +1,6 @@
 """The table of faces: rows that can be read, whatever is in them and whenever the disk runs full."""
 
 import csv
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from fer_edge.recognition.recognizer import Face
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
+from support.films import largest_file
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -89,31 +88,13 @@ def test_a_row_that_lacks_its_end_does_not_spoil_the_next_one(tmp_path: Path) ->
 
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
-    program = f"""
-import resource, signal
-from pathlib import Path
-from fer_edge.errors import FerEdgeError
-from fer_edge.recognition.recognizer import Face
-from fer_edge.sinks.csv_file import CsvSink
-from fer_edge.sources import Frame
-from fer_edge.tracking.pipeline import Result
-import numpy as np
 
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-face = Face((1, 2, 3, 4), "a", 1.0, {{"a": 1.0}}, 1.0)
-table = CsvSink(Path({str(path)!r}), ("a",))
-try:
-    for index in range(100):
-        table.write(Result(Frame("camera 0", index, 0.0, np.zeros((9, 9, 3), np.uint8), 0.0, 0.0), [face]))
-except FerEdgeError as error:
-    print(error)
-"""
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    with largest_file(1000), pytest.raises(FerEdgeError) as full:
+        table(path, *(result(face(), index=index) for index in range(100)))
 
-    assert finished.stdout == f"cannot write {path}: File too large; name another folder, or fix its permissions\n"
+    assert str(full.value) == f"cannot write {path}: File too large; name another folder, or fix its permissions"
     content = path.read_text()
-    assert content.endswith(",1.0\n")
+    assert content.endswith(",0.8\n")
     assert 900 < len(content) <= 1000
     assert len({line.count(",") for line in content.splitlines()}) == 1
 

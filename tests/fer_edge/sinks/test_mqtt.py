@@ -11,18 +11,16 @@ from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker
 from fer_edge.tracking.pipeline import Event
 from support.command import FerEdge
-from support.mosquitto import TOPIC, Listener, Mosquitto, Told, connected, face, needs_mosquitto, result
+from support.mosquitto import TOPIC, Listener, Mosquitto, Told, face, needs_mosquitto, result
 
 Listen = Callable[..., Listener]
 Sinks = Callable[..., tuple[MqttSink, Told]]
+Joined = Callable[..., tuple[Listener, MqttSink, Told]]
 
 
 @needs_mosquitto
-def test_a_face_is_told_when_it_comes_changes_and_leaves(mosquitto: Mosquitto, listen: Listen, mqtt: Sinks) -> None:
-    mosquitto.start()
-    listener = listen(mosquitto.broker)
-    sink, told = mqtt(mosquitto.broker, clock=lambda: 0.0)
-    connected(listener)
+def test_a_face_is_told_when_it_comes_changes_and_leaves(joined: Joined) -> None:
+    listener, sink, told = joined(clock=lambda: 0.0)
 
     sink.write(result(0.0, []))
     assert json.loads(listener.until(f"{TOPIC}/state"))["faces"] == 0
@@ -47,13 +45,10 @@ def test_a_face_is_told_when_it_comes_changes_and_leaves(mosquitto: Mosquitto, l
 
 
 @needs_mosquitto
-def test_the_summary_comes_once_a_second(mosquitto: Mosquitto, listen: Listen, mqtt: Sinks) -> None:
-    mosquitto.start()
-    listener = listen(mosquitto.broker)
+def test_the_summary_comes_once_a_second(joined: Joined) -> None:
     times = [0.0, 0.4, 0.9, 1.0, 1.5, 2.1]
     clock = iter(times)
-    sink, _ = mqtt(mosquitto.broker, clock=lambda: next(clock))
-    connected(listener)
+    listener, sink, _ = joined(clock=lambda: next(clock))
 
     for t in times:
         sink.write(result(t, []))
@@ -66,12 +61,9 @@ def test_the_summary_comes_once_a_second(mosquitto: Mosquitto, listen: Listen, m
 
 @needs_mosquitto
 def test_who_listens_later_is_told_what_is_retained_and_nothing_old(
-    mosquitto: Mosquitto, listen: Listen, mqtt: Sinks
+    mosquitto: Mosquitto, listen: Listen, joined: Joined
 ) -> None:
-    mosquitto.start()
-    first = listen(mosquitto.broker)
-    sink, _ = mqtt(mosquitto.broker)
-    connected(first)
+    first, sink, _ = joined()
     sink.write(result(0.0, [face(7, "neutral")], [Event(0.0, 7, None, "neutral")]))
     first.until(f"{TOPIC}/face/7")
     first.until(f"{TOPIC}/state")
@@ -89,12 +81,8 @@ def test_who_listens_later_is_told_what_is_retained_and_nothing_old(
 
 
 @needs_mosquitto
-def test_the_end_of_the_run_says_offline_and_is_quick(mosquitto: Mosquitto, listen: Listen, mqtt: Sinks) -> None:
-    mosquitto.start()
-    listener = listen(mosquitto.broker)
-    sink, told = mqtt(mosquitto.broker)
-    connected(listener)
-
+def test_the_end_of_the_run_says_offline_and_is_quick(joined: Joined) -> None:
+    listener, sink, told = joined()
     begun = time.perf_counter()
     sink.close()
     assert time.perf_counter() - begun < 1
@@ -103,14 +91,8 @@ def test_the_end_of_the_run_says_offline_and_is_quick(mosquitto: Mosquitto, list
 
 
 @needs_mosquitto
-def test_a_machine_that_dies_is_said_to_be_offline_by_the_broker(
-    mosquitto: Mosquitto, listen: Listen, mqtt: Sinks
-) -> None:
-    mosquitto.start()
-    listener = listen(mosquitto.broker)
-    sink, _ = mqtt(mosquitto.broker)
-    connected(listener)
-
+def test_a_machine_that_dies_is_said_to_be_offline_by_the_broker(joined: Joined) -> None:
+    listener, sink, _ = joined()
     alive = sink._client.socket()
     assert isinstance(alive, socket.socket)
     alive.shutdown(socket.SHUT_RDWR)  # without a word, as if the plug were pulled

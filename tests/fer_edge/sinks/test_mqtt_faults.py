@@ -21,12 +21,9 @@ Sinks = Callable[..., tuple[MqttSink, Told]]
 
 @needs_mosquitto
 def test_a_broker_that_is_stopped_and_started_again_knows_everything_again(
-    mosquitto: Mosquitto, listen: Listen, mqtt: Sinks
+    mosquitto: Mosquitto, listen: Listen, joined: Callable[..., tuple[Listener, MqttSink, Told]]
 ) -> None:
-    mosquitto.start()
-    listener = listen(mosquitto.broker)
-    sink, told = mqtt(mosquitto.broker)
-    connected(listener)
+    listener, sink, told = joined()
     sink.write(result(0.0, [face(7, "neutral")], [Event(0.0, 7, None, "neutral")]))
 
     mosquitto.stop()

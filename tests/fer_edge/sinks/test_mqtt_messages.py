@@ -9,17 +9,11 @@ import pytest
 pytest.importorskip("paho", reason="needs the extra [mqtt]: pip install '.[mqtt]'")
 
 from fer_edge.errors import UsageError
-from fer_edge.recognition.recognizer import Face
 from fer_edge.sinks.mqtt import STATE_EVERY_S, discovery, dominant, state_as_json
 from fer_edge.sinks.mqtt_broker import Broker, checked_topic, parsed_broker, usual_topic
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
-
-LABELS = ("neutral", "happiness")
-
-
-def face(number: int | None, label: str, score: float = 0.8) -> Face:
-    return Face((1, 2, 30, 40), label, score, {"neutral": 0.2, "happiness": 0.8}, 0.9, id=number)
+from support.mosquitto import LABELS, face
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from fer_edge.device.cameras import Holder, Node
 from fer_edge.device.v4l2 import Answer
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.sources import View, capture, find_source
-from fer_edge.sources.reader import LiveReader
 
 BROKEN = "broken"
 DECODING_S = 0.02
@@ -249,18 +248,6 @@ def test_a_camera_has_no_end_to_begin_again_from(text: str) -> None:
         find_source(text, View(loop=True))
 
 
-def test_a_camera_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugged = [FakeCapture(10), FakeCapture(), FakeCapture(*range(20, 60))]
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *asked: plugged.pop(0))
-    told: list[str] = []
-
-    with LiveReader(find_source("0"), told.append, pauses=(0.0,)) as live:
-        for frame in live:
-            if frame.bgr.mean() >= 20:
-                break
-    assert told == ["camera 0 gives no more frames; trying again until it is back", "camera 0 is back"]
-
-
 class FakePicamera2:
     """picamera2's class, as far as it is used; its camera stops to give frames after `frames`."""
 
@@ -320,27 +307,28 @@ def test_picam_that_falls_silent_is_lost_and_closed(picamera2: type[FakePicamera
     assert picamera2.made[0].calls[-1] == "close"
 
 
-def test_picam_without_a_camera_names_the_command_that_lists_them(
-    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fails", "error", "told"),
+    [  # what picamera2 says where there is none, and where another program has it
+        ("__init__", IndexError("list index out of range"), r"picam: no camera .*rpicam-hello --list-cameras"),
+        (
+            "start",
+            RuntimeError("Failed to acquire camera: Device or resource busy"),
+            r"resource busy.* who holds it: fuser /dev/media",
+        ),
+    ],
+)
+def test_picam_that_cannot_be_had_is_told_with_what_to_type_and_closed(
+    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch, fails: str, error: Exception, told: str
 ) -> None:
-    def nothing(self: FakePicamera2) -> None:
-        raise IndexError("list index out of range")  # what picamera2 says where there is none
+    def fail(self: FakePicamera2) -> None:
+        raise error
 
-    monkeypatch.setattr(FakePicamera2, "__init__", nothing)
-    with pytest.raises(SourceError, match=r"picam: no camera .*rpicam-hello --list-cameras"):
+    monkeypatch.setattr(FakePicamera2, fails, fail)
+    with pytest.raises(SourceError, match=told):
         find_source("picam").open()
-
-
-def test_picam_that_another_program_has_is_closed(
-    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def busy(self: FakePicamera2) -> None:
-        raise RuntimeError("Failed to acquire camera: Device or resource busy")
-
-    monkeypatch.setattr(FakePicamera2, "start", busy)
-    with pytest.raises(SourceError, match=r"resource busy.* who holds it: fuser /dev/media"):
-        find_source("picam").open()
-    assert picamera2.made[0].calls[-1] == "close"
+    assert [camera.calls[-1] for camera in picamera2.made] == ["close"][: len(picamera2.made)]
+    assert bool(picamera2.made) is (fails == "start")
 
 
 def test_picam_without_picamera2_says_how_to_get_it_and_not_from_pip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 
-import cv2
 import numpy as np
 import pytest
 
 from fer_edge.errors import DataError, SourceError
 from fer_edge.sources import Frame, Source, View, find_source
 from fer_edge.sources.reader import LiveReader, SequentialReader, frames
+from support.films import grey, write_film
 
 GREY = np.full((4, 4, 3), 100, np.uint8)
 Opening = Callable[[], Iterator[Frame]]
@@ -259,12 +259,7 @@ def left_over() -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("view", [View(), View(loop=True), View(realtime=True), View(realtime=True, loop=True)])
 def test_no_thread_and_no_file_handle_is_left_over(tmp_path: Path, view: View) -> None:
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 50, (64, 48))
-    for _ in range(5):
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    writer.release()
-    source = find_source(str(path), view)
+    source = find_source(str(write_film(tmp_path / "clip.avi", [grey(0)] * 5, 50)), view)
 
     def read(count: int) -> None:
         with frames(source, print) as reading:

@@ -21,6 +21,7 @@ from fer_edge.imaging.images import encode_picture
 from fer_edge.sources import Frame, capture, find_source
 from fer_edge.sources.reader import LiveReader
 from fer_edge.synthetic.render import clip
+from support.films import write_film
 
 SIZE_WH = (160, 120)
 PATIENCE_S = 20.0
@@ -36,12 +37,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second of drawn faces at 20 frames per second."""
-    path = tmp_path_factory.mktemp("film") / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, SIZE_WH)
-    for picture, _ in clip(10, size_wh=SIZE_WH):
-        writer.write(picture)
-    writer.release()
-    return path
+    pictures = (picture for picture, _ in clip(10, size_wh=SIZE_WH))
+    return write_film(tmp_path_factory.mktemp("film") / "film.avi", pictures, 20)
 
 
 class Sender:

@@ -3,7 +3,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,19 +14,15 @@ from fer_edge.sources.frame import believable_fps
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import LiveReader, frames
 from fer_edge.synthetic.render import clip
+from support.films import grey, write_film
 
-GREY = np.full((48, 64, 3), 100, np.uint8)
+GREY = grey()
 
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Ten frames at 5 per second; frame i has brightness 20 * i."""
-    path = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 48))
-    for number in range(10):
-        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
-    writer.release()
-    return path
+    return write_film(tmp_path / "clip.mp4", (grey(20 * number) for number in range(10)), 5)
 
 
 def test_a_picture_is_one_frame(tmp_path: Path) -> None:
@@ -101,11 +96,7 @@ def test_stride_keeps_the_numbers_and_times_of_a_video(video: Path) -> None:
 
 
 def test_a_frame_rate_that_cannot_be_one_is_not_believed(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5000, (64, 48))
-    for _ in range(2):
-        writer.write(GREY)
-    writer.release()
+    path = write_film(tmp_path / "clip.mp4", [GREY] * 2, 5000)
 
     assert [(frame.t, frame.fps) for frame in open_source(str(path))] == [(0, 25), (0.04, 25)]
 
@@ -270,11 +261,7 @@ def test_a_loop_over_what_cannot_be_read_ends(tmp_path: Path) -> None:
 
 
 def test_a_damaged_frame_is_not_the_end_of_a_video(tmp_path: Path) -> None:
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
-    for number in range(6):
-        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
-    writer.release()
+    path = write_film(tmp_path / "clip.avi", (grey(20 * number) for number in range(6)), 5)
     content = bytearray(path.read_bytes())
     third, fourth = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"][2:4]
     content[third : fourth - 8] = bytes(fourth - 8 - third)  # all but the 8 bytes that tell of the next
@@ -333,13 +320,8 @@ def test_drawn_faces_are_the_same_film_each_time_and_go_on_without_end(monkeypat
 
     found = list(islice(source.open(), 5))
 
-    assert [(frame.index, round(frame.t, 1), frame.fps) for frame in found] == [
-        (0, 0.0, 10),
-        (1, 0.1, 10),
-        (2, 0.2, 10),
-        (3, 0.3, 10),
-        (4, 0.4, 10),
-    ]
+    seen = [(frame.index, round(frame.t, 1), frame.fps) for frame in found]
+    assert seen == [(0, 0.0, 10), (1, 0.1, 10), (2, 0.2, 10), (3, 0.3, 10), (4, 0.4, 10)]
     expected = [picture for seed in range(3) for picture, _ in clip(2, seed, (64, 48))]
     for frame, picture in zip(found, expected, strict=False):
         np.testing.assert_array_equal(frame.bgr, picture)

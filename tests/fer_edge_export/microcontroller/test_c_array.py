@@ -160,13 +160,7 @@ def test_quotes_and_question_marks_are_octal() -> None:
     assert c_string('say "é"?') == r'"say \042\303\251\042\077"'
 
 
-@pytest.mark.parametrize(
-    ("path", "measured"),
-    [
-        (BUNDLED, 69440),
-        (TINY, 5888),
-    ],
-)
+@pytest.mark.parametrize(("path", "measured"), [(BUNDLED, 69440), (TINY, 5888)])
 def test_estimate_is_a_little_above_what_tflm_needs(path: Path, measured: int) -> None:
     # measured with tflite-micro 0.dev20261023182759 on x86-64
     assert measured <= estimate(read_packed(path).flatbuffer) <= 1.11 * measured
@@ -216,10 +210,8 @@ def test_tflm_answers_as_litert_does_in_the_arena_of_the_header(path: Path) -> N
     array = header[header.index("fer_edge_model[] = {") : header.index("};\nstatic const unsigned int")]
     arena = re.search(r"FER_EDGE_ARENA_BYTES (\d+)", header)
     assert arena is not None
-    micro = runtime.Interpreter.from_bytes(
-        bytes(int(byte, 16) for byte in re.findall(r"0x(..),", array)),
-        arena_size=int(arena[1]),
-    )
+    content = bytes(int(byte, 16) for byte in re.findall(r"0x(..),", array))
+    micro = runtime.Interpreter.from_bytes(content, arena_size=int(arena[1]))
     _, litert = load_runtime()
     kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     lite = litert.Interpreter(model_content=model.flatbuffer, experimental_op_resolver_type=kernels)

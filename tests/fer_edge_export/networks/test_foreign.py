@@ -12,9 +12,8 @@ from fer_edge.model.contract import read_model
 from fer_edge_export.foreign import best_order, knowing, near_chance
 from fer_edge_export.results import ClassRecall, Figures
 from support.command import FerEdge
+from support.exports import LABELS
 from support.networks import copied, saved, softmax_in_a_network_inside, softmax_in_dense, softmax_layer, with_end
-
-LABELS = ("--labels", "flat,lying,standing")
 
 
 @pytest.fixture
@@ -274,15 +273,6 @@ def test_what_is_stated_wrongly_or_not_at_all_is_one_line(
     assert told.format(file=keras_file, data=faces) in " ".join(result.stderr.split())
 
 
-def test_a_run_says_itself_what_its_network_takes(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
-    run = make_run()
-
-    result = fer_edge("export", run / "best.keras", *LABELS)
-
-    assert result.code == 2
-    assert "--labels, --pixels, --colour and --crop-scale are for a .keras file outside a run folder" in result.stderr
-
-
 def test_a_run_whose_faces_are_of_another_colour_is_one_line(
     fer_edge: FerEdge, make_run: Callable[..., Path], network: Any
 ) -> None:
@@ -294,17 +284,6 @@ def test_a_run_whose_faces_are_of_another_colour_is_one_line(
     assert result.code == 1
     told = "takes 16x16 pixels, rgb; the faces have 16, grey; prepare them again: --imgsz 16 --colour rgb"
     assert told in " ".join(result.stderr.split())
-
-
-def test_a_config_of_others_beside_the_file_makes_no_run_of_it(
-    fer_edge: FerEdge, keras_file: Path, faces: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "theirs.keras").write_bytes(keras_file.read_bytes())
-    (tmp_path / "config.json").write_text('{"architectures": ["Net"]}')
-
-    result = fer_edge("export", tmp_path / "theirs.keras", "--data", faces, *LABELS, "--pixels", "0..1")
-
-    assert result.code == 0, result.stderr
 
 
 def test_crop_scale_and_a_temperature_without_validation_faces_are_findings(

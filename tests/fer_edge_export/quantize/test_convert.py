@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, ModelError
 from fer_edge.model.interpreter import load_runtime
-from fer_edge_export.networks.load import count_macs, facts, load_network
+from fer_edge_export.networks.load import count_macs, facts
 from fer_edge_export.quantize.convert import check_input, convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.results import NetworkFacts
@@ -79,15 +78,8 @@ def test_operation_outside_tflite_is_refused() -> None:
     import keras
     import tensorflow as tf
 
-    strange = keras.Sequential(
-        [
-            keras.Input((16, 16, 1)),
-            keras.layers.Lambda(tf.math.digamma),
-            keras.layers.Flatten(),
-            keras.layers.Dense(2),
-        ],
-        name="strange",
-    )
+    steps = [keras.layers.Lambda(tf.math.digamma), keras.layers.Flatten(), keras.layers.Dense(2)]
+    strange = keras.Sequential([keras.Input((16, 16, 1)), *steps], name="strange")
 
     with pytest.raises(ModelError, match="TFLite cannot convert the network 'strange'"):
         convert(strange, RECIPES["float32"])
@@ -104,30 +96,7 @@ def test_depthwise_convolutions_and_nested_networks_are_counted() -> None:
     from keras import layers
 
     inner = keras.Sequential([keras.Input((8, 8, 1)), layers.DepthwiseConv2D(3, padding="same")])
-    outer = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            inner,
-            layers.BatchNormalization(),
-            layers.SeparableConv2D(4, 3, strides=2, padding="same"),
-        ]
-    )
+    separable = layers.SeparableConv2D(4, 3, strides=2, padding="same")
+    outer = keras.Sequential([keras.Input((8, 8, 1)), inner, layers.BatchNormalization(), separable])
 
     assert count_macs(outer) == 64 * 9 + 16 * (9 + 4)
-
-
-def test_saved_network_is_read_back(keras_file: Path) -> None:
-    assert load_network(keras_file).input_shape == (None, 16, 16, 1)
-
-
-def test_missing_keras_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"best\.keras: no such file; make one: fer-edge train"):
-        load_network(tmp_path / "best.keras")
-
-
-def test_truncated_keras_file_is_one_line(tmp_path: Path, keras_file: Path) -> None:
-    broken = tmp_path / "broken.keras"
-    broken.write_bytes(keras_file.read_bytes()[:2000])
-
-    with pytest.raises(ModelError, match=r"broken\.keras: not a Keras model"):
-        load_network(broken)

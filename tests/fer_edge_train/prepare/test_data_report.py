@@ -20,12 +20,6 @@ def page(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_folder_holds_its_report(tmp_path: Path) -> None:
-    report = prepare(legend(tmp_path / "data", expressions(10)), tmp_path / "out")
-    assert "What is in data" in page(tmp_path / "out/report.html")
-    assert json.loads((tmp_path / "out/report.json").read_text()) == json.loads(json.dumps(report.as_json()))
-
-
 def test_prepared_set_has_its_report_beside_it(tmp_path: Path) -> None:
     report = prepare(legend(tmp_path / "data", expressions(10)), tmp_path / "my.set.npz")
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -1,18 +1,13 @@
 """Several devices of one process, and two processes on loopback, against one process with one device (JAX, on CPU)."""
 
-import csv
-import io
 import os
 import signal
 import socket
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import h5py
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from fer_edge.errors import UsageError
@@ -20,6 +15,7 @@ from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training import devices, fit
 from fer_edge_train.training.processes import VARIABLES, Processes, read_processes
 from support.command import FerEdge
+from support.runs import contents, figures
 
 pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
 
@@ -103,25 +99,6 @@ def end(*processes: "subprocess.Popen[str]", codes: tuple[int, ...]) -> list[str
     return told
 
 
-def contents(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Everything in a .keras file: weights, averages, the optimizer's variables."""
-    found: dict[str, npt.NDArray[np.generic]] = {}
-
-    def keep(name: str, part: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(part, h5py.Dataset):
-            found[name] = part[()]
-
-    with zipfile.ZipFile(path) as archive:
-        h5py.File(io.BytesIO(archive.read("model.weights.h5"))).visititems(keep)
-    return found
-
-
-def history(run: Path) -> npt.NDArray[np.float64]:
-    with (run / "history.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return np.array([[float(row[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")] for row in rows])
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("distributed")
@@ -172,8 +149,8 @@ def test_several_devices_get_the_weights_and_figures_of_one(
 ) -> None:
     run: Path = request.getfixturevalue(several)
 
-    np.testing.assert_allclose(history(run), history(alone), atol=1e-5)
-    assert 3 < len(history(run)) < EPOCHS, "nothing was stopped early"
+    assert figures(run) == [pytest.approx(row, abs=1e-5) for row in figures(alone)]
+    assert 3 < len(figures(run)) < EPOCHS, "nothing was stopped early"
     for name in ("last.keras", "best.keras"):
         expected, found = contents(alone / name), contents(run / name)
         assert expected.keys() == found.keys()

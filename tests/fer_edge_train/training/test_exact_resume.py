@@ -1,17 +1,14 @@
 """A training that is killed and resumed ends, to the bit, where an undisturbed one ends."""
 
-import csv
-import io
 import json
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import h5py
 import numpy as np
-import numpy.typing as npt
+
+from support.runs import contents, figures
 
 PROGRAM = """
 import json, os, signal, sys
@@ -77,29 +74,11 @@ MOMENTS = [
 """Where the training is killed, one after the other: what happens, and at which time from the last start."""
 
 
-def contents(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Everything in a .keras file: weights, averages, the optimizer's variables, its step count."""
-    found: dict[str, npt.NDArray[np.generic]] = {}
-
-    def keep(name: str, part: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(part, h5py.Dataset):
-            found[name] = part[()]
-
-    with zipfile.ZipFile(path) as archive:
-        h5py.File(io.BytesIO(archive.read("model.weights.h5"))).visititems(keep)
-    return found
-
-
-def figures(run: Path) -> list[dict[str, str]]:
-    """The history without what depends on the machine's mood."""
-    timed = ("seconds", "faces_per_s")
-    with (run / "history.csv").open(newline="") as stream:
-        return [{name: row[name] for name in row if name not in timed} for row in csv.DictReader(stream)]
-
-
 def test_a_training_killed_at_any_moment_ends_where_an_undisturbed_one_ends(bars: Path, tmp_path: Path) -> None:
     settings = ["--imgsz", "24", "--batch", "30", "--epochs", "30", "--patience", "4", "--ema", "0.5", "--mixup", "0.2"]
-    start = ["train", "--data", str(bars), "--erasing", "0.3", "--jpeg", "0.3", *settings]
+    changes = ["--erasing", "0.3", "--low-resolution", "0.3", "--gaussian-blur", "0.3", "--jpeg", "0.3"]
+    targets = ["--label-smoothing", "0.1", "--logit-adjustment", "1"]
+    start = ["train", "--data", str(bars), *changes, *targets, *settings]
     first, *later = MOMENTS
     resume = ["train", "--resume", "runs/train/killed"]
     kills = [([*start, "--name", "killed"], *first), *((resume, *moment) for moment in later)]

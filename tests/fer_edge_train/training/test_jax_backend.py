@@ -1,6 +1,5 @@
 """`KERAS_BACKEND=jax fer-edge train` on faces that are learnt in seconds, and what TensorFlow makes of it."""
 
-import csv
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from support.command import FerEdge
+from support.runs import figures
 
 pytest.importorskip("jax", reason="needs jax: pip install '.[dev]'")
 
@@ -30,13 +30,8 @@ def run(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs/train/exp"
 
 
-def last_row(run: Path) -> dict[str, str]:
-    with (run / "history.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))[-1]
-
-
 def test_jax_learns_the_bars(run: Path) -> None:
-    assert float(last_row(run)["val_accuracy"]) > 0.9
+    assert figures(run)[-1]["val_accuracy"] > 0.9
     assert '"jax": "' in (run / "config.json").read_text()
 
 
@@ -49,7 +44,7 @@ def test_tensorflow_judges_the_averaged_weights_as_jax_did(run: Path) -> None:
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     loss = -logits[np.arange(len(logits)), validation.labels].mean()
 
-    assert loss == pytest.approx(float(last_row(run)["val_loss"]), abs=1e-4)
+    assert loss == pytest.approx(figures(run)[-1]["val_loss"], abs=1e-4)
 
 
 def test_a_run_of_jax_exports_through_tensorflow(fer_edge: FerEdge, run: Path) -> None:
@@ -77,6 +72,4 @@ app(sys.argv[1:])
     assert stopped.returncode == 130, stopped.stderr
     subprocess.run([*FER_EDGE, "train", "--resume", "runs/train/exp"], cwd=tmp_path, env=JAX, check=True)
 
-    expected, found = last_row(run), last_row(tmp_path / "runs/train/exp")
-    for name in ("epoch", "loss", "val_loss", "val_accuracy"):
-        assert float(found[name]) == pytest.approx(float(expected[name]), abs=1e-4)
+    assert figures(tmp_path / "runs/train/exp")[-1] == pytest.approx(figures(run)[-1], abs=1e-4)

@@ -15,7 +15,7 @@ import pytest
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, FerEdgeError
 from fer_edge_train.evaluation.evaluate import load_network
-from fer_edge_train.runs.folder import SCORE, Row, read_history
+from fer_edge_train.runs.folder import SCORE
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training import callbacks, fit
 from fer_edge_train.training.augment import augment
@@ -24,6 +24,7 @@ from fer_edge_train.training.callbacks import settle_statistics
 from fer_edge_train.training.epochs import make_optimizer
 from fer_edge_train.training.losses import training_loss
 from fer_edge_train.training.training_set import read_training_set, training_batches
+from support.runs import figures
 
 SHARES = ("erasing", "low_resolution", "gaussian_blur", "jpeg")
 
@@ -203,37 +204,6 @@ EVERYTHING = TrainSettings(
 )
 
 
-class Killed(BaseException):
-    """Stands for kill -9 between two epochs."""
-
-
-def untimed(run: Path) -> list[Row]:
-    rows = read_history(run / "history.csv", SCORE)
-    return [{name: row[name] for name in row.keys() - {"seconds", "faces_per_s"}} for row in rows]
-
-
-def test_a_run_with_the_whole_recipe_goes_on_where_it_was_killed(
-    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = replace(EVERYTHING, data=(str(bars),))
-    whole = fit.train(settings, tmp_path, "whole")
-
-    def kill_at_second(self: callbacks.EpochProgress, epoch: int, logs: object = None) -> None:
-        if epoch == 1:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.EpochProgress, "on_epoch_end", kill_at_second)
-        with pytest.raises(Killed):
-            fit.train(settings, tmp_path, "killed")
-    fit.resume(tmp_path / "killed")
-
-    assert untimed(tmp_path / "killed") == untimed(whole)
-    weights = [keras.models.load_model(run / "last.keras").get_weights() for run in (whole, tmp_path / "killed")]
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_nothing_of_the_adjustment_is_left_in_the_network(bars: Path, tmp_path: Path) -> None:
     run = fit.train(replace(EVERYTHING, data=(str(bars),), epochs=1), tmp_path, "exp")
 
@@ -264,7 +234,7 @@ def test_a_loss_that_is_no_number_stops_within_the_epoch_and_keeps_the_last_good
         stopped.value
     )
     assert {name: (tmp_path / "exp" / name).read_bytes() for name in kept} == kept
-    assert [row["epoch"] for row in untimed(tmp_path / "exp")] == [1]
+    assert [row["epoch"] for row in figures(tmp_path / "exp")] == [1]
 
 
 def test_weights_that_are_no_numbers_are_not_kept_though_the_loss_is_one(tmp_path: Path) -> None:
@@ -318,7 +288,7 @@ def test_a_full_disk_is_named_and_leaves_a_checkpoint_to_go_on_from(
 
     filler.unlink()
     fit.resume(run)
-    assert [row["epoch"] for row in untimed(run)] == [1, 2, 3]
+    assert [row["epoch"] for row in figures(run)] == [1, 2, 3]
 
 
 def test_a_full_disk_is_told_from_one_without_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
