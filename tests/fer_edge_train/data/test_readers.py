@@ -58,7 +58,7 @@ def test_expw_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
         ("label.lst:2", "too few columns: 7 instead of 8"),
         ("label.lst:3", "unknown label '7'; ExpW has 0 to 6"),
         ("label.lst:4", "box and confidence are not numbers: 0 zero 40 40 50"),
-        ("label.lst:6", "nothing is inside the box: top 30, left 0, right 40, bottom 30"),
+        ("label.lst:6", "the box is empty: top 30, left 0, right 40, bottom 30"),
         ("label.lst:7", "box and confidence are not numbers: nan 0 40 30 50"),
     ]
 
@@ -110,7 +110,7 @@ def test_legend_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
 def test_legend_without_its_heading_is_refused(tmp_path: Path) -> None:
     root = legend(tmp_path, ["1,a.jpg,anger"])
     (root / "data/legend.csv").write_text("1,a.jpg,anger\n")
-    with pytest.raises(DataError, match=r"legend\.csv:1: the heading is '1,a.jpg,anger'; it has to name image"):
+    with pytest.raises(DataError, match=r"legend\.csv:1: the header is '1,a.jpg,anger'; it needs columns image"):
         read_table(root, ANY)
 
 
@@ -145,7 +145,7 @@ def test_ferplus_folders_are_its_splits(tmp_path: Path) -> None:
 def test_ferplus_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
     rows = ["9,1,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,10,0", "9,1,0", "9,1,0,0,0,0,0,0,0,x"]
     assert skipped(ferplus(tmp_path, {"FER2013Train": rows})) == [
-        ("data/FER2013Train/label.csv:2", "nobody voted for one of the eight emotions"),
+        ("data/FER2013Train/label.csv:2", "no vote for one of the eight emotions"),
         ("data/FER2013Train/label.csv:3", "too few columns: 3 votes instead of 10"),
         ("data/FER2013Train/label.csv:4", "votes are not whole numbers"),
     ]
