@@ -163,7 +163,7 @@ def test_faces_without_any_colour_are_told(tmp_path: Path) -> None:
     for number in range(6):
         folder = tmp_path / "data" / ("smile", "frown")[number % 2]
         write_picture(folder / f"{number}.png", np.full((20, 20), 9 * number, np.uint8))
-    told = "every face is grey, with red, green and blue alike"
+    told = "every face is grey, with equal red, green and blue"
 
     report = prepare(tmp_path / "data", tmp_path / "set.npz", size=SIZE, colour="rgb")
 

@@ -71,7 +71,7 @@ def test_evaluate_says_how_many_faces_of_the_split_were_trained_on(
 ) -> None:
     done = fer_edge("evaluate", "--model", run, "--data", bars, "--split", "all", cwd=folder, code=0)
 
-    assert "of these 240 faces the model was trained on 150, and its best epoch chosen on 45\n" in done.stderr
+    assert "of these 240 faces, 150 were used for training and 45 for choosing the best epoch\n" in done.stderr
 
 
 def test_evaluate_makes_its_folder_before_it_works(fer_edge: FerEdge, run: Path, tmp_path: Path) -> None:

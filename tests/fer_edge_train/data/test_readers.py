@@ -112,7 +112,7 @@ def test_ferplus_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
     rows = ["9,1,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,10,0", "9,1,0"]
     no_votes = [f"{votes},1,0,0,0,0,0,0,0,0" for votes in ("x", "9" * 400, "9" * 12, "-1", "1e3", "nan")]
     assert skipped(ferplus(tmp_path, {"FER2013Train": [*rows, *no_votes]})) == [
-        ("data/FER2013Train/label.csv:2", "nobody voted for one of the eight emotions"),
+        ("data/FER2013Train/label.csv:2", "no vote for one of the eight emotions"),
         ("data/FER2013Train/label.csv:3", "too few columns: 3 votes instead of 10"),
         *((f"data/FER2013Train/label.csv:{line}", "votes are not whole numbers") for line in range(4, 10)),
     ]

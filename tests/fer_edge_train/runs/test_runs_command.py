@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import pytest
 
-from fer_edge_train.runs.folder import alone_in, write_history
+from fer_edge_train.runs.folder import run_lock, write_history
 from support.command import FerEdge
 
 
@@ -73,7 +73,7 @@ def test_people_see_one_row_per_run(call: FerEdge) -> None:
 def test_a_run_is_running_as_long_as_its_lock_is_held(call: FerEdge) -> None:
     run = make_run("exp", [0.5], finished=False)
 
-    with alone_in(run):
+    with run_lock(run):
         assert json.loads(call("--json").stdout)["runs"][0]["state"] == "running"
     assert json.loads(call("--json").stdout)["runs"][0]["state"] == "stopped"
 
@@ -107,7 +107,7 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(fer_edge: FerEdge, 
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("config.json", None, "runs/train/bad is no run: it holds no config.json"),
+        ("config.json", None, "runs/train/bad is not a run: config.json is missing"),
         ("config.json", "{", "runs/train/bad/config.json is damaged"),
         ("config.json", "[]", "runs/train/bad/config.json is damaged"),
         ("config.json", '{"settings": {}, "network": {}, "source": {}}', "bad/config.json is not that of a training"),
@@ -143,7 +143,7 @@ def test_no_run_at_all_says_how_to_make_one(call: FerEdge) -> None:
 def test_a_missing_folder_is_one_clear_error(call: FerEdge) -> None:
     told = call("--project", "nowhere", code=2).stderr
 
-    assert told == "error: nowhere: no such folder; name that of your runs: --project DIR\n"
+    assert told == "error: nowhere: no such folder; give the folder of your runs: --project DIR\n"
 
 
 def test_compare_says_what_differs_and_nothing_else(call: FerEdge) -> None:
@@ -187,7 +187,7 @@ def test_runs_of_the_same_name_are_told_apart_by_their_paths(call: FerEdge) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a"], "name two runs, or more: fer-edge runs compare A B"),
+        (["a"], "give two or more runs: fer-edge runs compare A B"),
         (["a", "nowhere"], "nowhere is not a run folder"),
         (["a", "a", "--out", "curves.pdf"], "--out curves.pdf: name a .png file"),
     ],
