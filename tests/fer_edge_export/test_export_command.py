@@ -205,7 +205,7 @@ def test_keras_file_alone_says_what_to_type(fer_edge: FerEdge, keras_file: Path)
     [
         ("calibration.npz", "holds no calibration.npz; give another set: fer-edge export"),
         ("heldout.npz", "holds no heldout.npz"),
-        ("config.json", "is not a run folder; make one: fer-edge train"),
+        ("config.json", "is not a run folder; create one: fer-edge train"),
         ("best.keras", "best.keras: no such file"),
     ],
 )

@@ -215,7 +215,7 @@ def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: 
 def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
     prepared(colours(tmp_path / "data"), "grey")
 
-    with pytest.raises(DataError, match=r"set\.npz holds grey faces, and RGB ones are needed"):
+    with pytest.raises(DataError, match=r"set\.npz holds grey faces, RGB ones are needed"):
         load_faces_for(model, tmp_path / "set.npz", DataSettings(), "all")
 
 

@@ -131,7 +131,7 @@ def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
     monkeypatch.setattr(FaceSet, "save", stop_at_heldout)
     with pytest.raises(KeyboardInterrupt):
         fit.train(settings, tmp_path, "exp")
-    with pytest.raises(DataError, match="exp is not a run folder; make one: fer-edge train"):
+    with pytest.raises(DataError, match="exp is not a run folder; create one: fer-edge train"):
         fit.resume(tmp_path / "exp")
     monkeypatch.undo()
     assert fit.train(settings, tmp_path, "exp", exist_ok=True) == tmp_path / "exp"

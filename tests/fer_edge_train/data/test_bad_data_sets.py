@@ -80,10 +80,7 @@ def test_face_listed_in_expw_with_contradictory_labels_is_left_out(tmp_path: Pat
     rows = ["a.jpg 0 5 10 45 50 50 0", "b.jpg 0 5 10 45 50 50 0", "a.jpg 1 5 10 45 50 60 3"]
     table = read_table(expw(tmp_path, rows), ANY)
     assert list(table.rows["picture"]) == ["origin/b.jpg"]
-    reason = (
-        "origin/a.jpg, box x 10, y 5, w 35, h 45, has contradictory labels (anger in line 1, happiness in line 3); "
-        "it is left out"
-    )
+    reason = "origin/a.jpg, box x 10, y 5, w 35, h 45, has contradictory labels (anger in line 1, happiness in line 3)"
     assert table.skipped == (("label.lst:1", reason, "contradictory"), ("label.lst:3", reason, "contradictory"))
 
 
@@ -147,7 +144,7 @@ def test_legend_is_read_however_it_was_saved(tmp_path: Path, content: bytes) -> 
     [
         ("../../secret.jpg", "images/../../secret.jpg: outside of the data set; name pictures inside it"),
         ("SECRET", "No such file or directory"),
-        ("a\0b.jpg", "holds a NUL character"),
+        ("a\0b.jpg", "contains a NUL character"),
         ("caf\xe9.jpg", "No such file or directory"),
         ("gone.jpg", "No such file or directory"),
         ("", "not a file"),
@@ -268,10 +265,10 @@ def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> N
     assert report.total == 5
     assert left_out(report) == [
         ("extra", "is beside training or testing folders; move it into one of them", "unusable"),
-        ("loose.jpg", "lies in no class folder", "unusable"),
+        ("loose.jpg", "is in no class folder", "unusable"),
         ("train/happy/film.gif", "not a picture by its extension", "unusable"),
         ("train/happy/folder.jpg", "a folder inside a class folder is not read", "unusable"),
-        ("train/loose.jpg", "lies in no class folder", "unusable"),
+        ("train/loose.jpg", "is in no class folder", "unusable"),
         ("train/sad/deeper", "a folder inside a class folder is not read", "unusable"),
     ]
 

@@ -72,7 +72,7 @@ def test_legend_picture_listed_twice_with_one_label_counts_once(tmp_path: Path) 
 
 def test_legend_picture_with_contradictory_labels_is_left_out(tmp_path: Path) -> None:
     table = read_table(legend(tmp_path, ["1,a.jpg,anger", "1,b.jpg,fear", "2,a.jpg,disgust"]), ANY)
-    reason = "images/a.jpg has contradictory labels (anger in line 2, disgust in line 4); it is left out"
+    reason = "images/a.jpg has contradictory labels (anger in line 2, disgust in line 4)"
     assert list(table.rows["picture"]) == ["images/b.jpg"]
     assert table.skipped == (
         Skipped("data/legend.csv:2", reason, "contradictory"),
@@ -239,7 +239,7 @@ def test_one_label_is_one_vote(tmp_path: Path) -> None:
 def test_one_class_folder_is_read_if_it_is_named_like_an_expression(tmp_path: Path) -> None:
     table = read_table(class_folders(tmp_path / "one", {"test/Happy": 2}), ANY)
     assert list(table.rows["label"]) == ["happiness", "happiness"]
-    with pytest.raises(DataError, match="no data set that fer-edge knows"):
+    with pytest.raises(DataError, match="unknown data set layout"):
         read_table(class_folders(tmp_path / "holidays", {"beach": 2}), ANY)
 
 

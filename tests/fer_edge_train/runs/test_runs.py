@@ -36,7 +36,7 @@ def test_exist_ok_takes_nothing_but_a_run(tmp_path: Path, taken: str) -> None:
         (tmp_path / "exp").touch()
     else:
         (tmp_path / "exp").symlink_to("nowhere")
-    with pytest.raises(FerEdgeError, match="no run that --exist-ok could replace; give another --name"):
+    with pytest.raises(FerEdgeError, match="not a run that --exist-ok could replace; give another --name"):
         new_run(tmp_path, "exp", exist_ok=True)
 
 
@@ -65,7 +65,7 @@ def test_a_training_sweeps_up_after_one_that_was_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a/"])
 def test_a_name_is_that_of_one_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"name one folder; .* --project"):
+    with pytest.raises(UsageError, match=r"give the name of one folder; .* --project"):
         new_run(tmp_path / "runs", name)
 
 

@@ -137,7 +137,7 @@ def test_a_damaged_or_foreign_folder_is_one_line_and_hides_no_other(
 def test_no_run_at_all_says_how_to_make_one(call: FerEdge) -> None:
     Path("runs/train").mkdir(parents=True)
 
-    assert "no run in runs/train; make one: fer-edge train --data DIR" in call().stderr
+    assert "no run in runs/train; start one: fer-edge train --data DIR" in call().stderr
 
 
 def test_a_missing_folder_is_one_clear_error(call: FerEdge) -> None:
