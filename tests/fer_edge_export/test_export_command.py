@@ -21,7 +21,7 @@ def test_a_face_detectors_run_is_one_clear_line(fer_edge: FerEdge, make_run: Cal
 
     result = fer_edge("export", run / given)
 
-    told = f"error: {run}: a face detector's run, of an older fer-edge; detectors are not trained any more\n"
+    told = f"error: {run}: a face detector's run of an older fer-edge; detectors are no longer trained\n"
     assert (result.code, result.stderr) == (1, told)
     assert not (run / "export").exists()
 

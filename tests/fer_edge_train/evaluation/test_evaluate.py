@@ -236,7 +236,7 @@ def test_a_face_detectors_run_is_refused(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 8)]).save(tmp_path / "best.keras")
     (tmp_path / "config.json").write_text('{"task": "detect", "settings": {}, "network": {}, "source": {}}')
 
-    with pytest.raises(DataError, match="a face detector's run, of an older fer-edge"):
+    with pytest.raises(DataError, match="a face detector's run of an older fer-edge"):
         load_model(tmp_path)
 
 

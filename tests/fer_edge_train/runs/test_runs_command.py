@@ -93,7 +93,7 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(fer_edge: FerEdge, 
     face.mkdir()
     (face / "config.json").write_text(json.dumps(config))
     (face / "history.csv").write_text("epoch,val_recall\n1,0.8\n")
-    told = "runs/train/face: a face detector's run, of an older fer-edge; detectors are not trained any more"
+    told = "runs/train/face: a face detector's run of an older fer-edge; detectors are no longer trained"
 
     document = json.loads(call("--json").stdout)
 
