@@ -149,14 +149,24 @@ def test_a_sink_that_cannot_be_had_ends_the_run_before_the_first_line(
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def test_sigterm_ends_a_run_that_has_not_begun_yet(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def opened() -> Iterator[Frame]:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return iter(())
+@pytest.fixture
+def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], None]:
+    """Makes every source one that gets a signal as it is opened, and has no frame."""
 
-    monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("film", False, opened))
+    def at_opening(number: signal.Signals) -> None:
+        def opened() -> Iterator[Frame]:
+            os.kill(os.getpid(), number)
+            return iter(())
+
+        monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("film", False, opened))
+
+    return at_opening
+
+
+def test_sigterm_ends_a_run_that_has_not_begun_yet(
+    tiny: Path, tmp_path: Path, signalled: Callable[[signal.Signals], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    signalled(signal.SIGTERM)
 
     assert run(replace(settings(tiny, "film"), save=tmp_path / "out"))
     assert tuple(capfd.readouterr()) == ("", "stopped\n")
@@ -171,13 +181,9 @@ def test_the_handlers_of_signals_are_put_back(tiny: Path, video: Path) -> None:
 
 
 def test_a_run_that_nohup_began_outlives_its_terminal(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tiny: Path, signalled: Callable[[signal.Signals], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def opened() -> Iterator[Frame]:
-        os.kill(os.getpid(), signal.SIGHUP)
-        return iter(())
-
-    monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("film", False, opened))
+    signalled(signal.SIGHUP)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert run(settings(tiny, "film"))

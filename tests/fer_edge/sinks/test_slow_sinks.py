@@ -136,26 +136,19 @@ def test_an_error_in_the_background_reaches_who_writes_once() -> None:
     assert (sink.got, sink.closed) == ([0], 1)
 
 
-def test_an_error_that_nobody_met_is_told_in_the_end() -> None:
-    background = ThreadedSink(Kept(fails_at=0))
-    background.write(result(0))
-
-    with pytest.raises(FerEdgeError, match="the disk is full"):
-        background.close()
-
-
-def test_the_first_error_is_the_one_that_is_told() -> None:
-    background = ThreadedSink(Unclosable(fails_at=0))
-    background.write(result(0))
-
-    with pytest.raises(FerEdgeError, match="the disk is full"):
-        background.close()
-
-
 class Unclosable(Kept):
     def close(self) -> None:
         super().close()
         raise FerEdgeError("no frame of it arrived")
+
+
+@pytest.mark.parametrize("kind", [Kept, Unclosable])
+def test_the_first_error_that_nobody_met_is_told_in_the_end(kind: type[Kept]) -> None:
+    background = ThreadedSink(kind(fails_at=0))
+    background.write(result(0))
+
+    with pytest.raises(FerEdgeError, match="the disk is full"):
+        background.close()
 
 
 def several(sinks: dict[str, Sink], live: bool = True) -> tuple[FanOut, list[str]]:

@@ -72,14 +72,9 @@ def test_the_frame_rate_does_not_matter(fps: int) -> None:
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
 
 
-def test_one_loud_frame_changes_nothing() -> None:
-    frames = [says("neutral", 0.7)] * 10 + [says("happiness", 0.99)] + [says("neutral", 0.7)] * 10
-
-    assert set(labels(Smoother(CONTRACT), frames)) == {"neutral"}
-
-
-def test_a_frame_that_rules_a_class_out_does_not_rule_it_out_for_long() -> None:
-    frames = [says("neutral", 0.9)] * 10 + [says("neutral", 0.0)] + [says("neutral", 0.9)] * 10
+@pytest.mark.parametrize(("usual", "odd"), [(0.7, says("happiness", 0.99)), (0.9, says("neutral", 0.0))])
+def test_one_frame_that_is_loud_or_rules_a_class_out_changes_nothing(usual: float, odd: Floats) -> None:
+    frames = [says("neutral", usual)] * 10 + [odd] + [says("neutral", usual)] * 10
 
     assert set(labels(Smoother(CONTRACT), frames)) == {"neutral"}
 

@@ -69,16 +69,12 @@ def test_a_name_is_that_of_one_folder(tmp_path: Path, name: str) -> None:
         new_run(tmp_path / "runs", name)
 
 
-def test_a_project_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("project", ["file", "link/runs"])
+def test_a_project_below_a_file_or_a_dangling_link_is_one_clear_error(tmp_path: Path, project: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FerEdgeError, match="file is no folder; name another"):
-        new_run(tmp_path / "file", "exp")
-
-
-def test_a_project_below_a_dangling_link_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(FerEdgeError, match="link is no folder; name another"):
-        new_run(tmp_path / "link" / "runs", "exp")
+    with pytest.raises(FerEdgeError, match=r"(file|link) is no folder; name another"):
+        new_run(tmp_path / project, "exp")
 
 
 def test_history_comes_back_as_written(tmp_path: Path) -> None:
