@@ -15,7 +15,7 @@ from fer_edge.options import Option, metavar
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 MEANINGS = {
     "--colour": "what the network looks at: grey, or colour",
-    "--data": "a data set: a folder of any known layout, or a prepared set (.npz)",
+    "--data": "data set folder, or a prepared set (.npz)",
     "--detector": "form of the face detector; none: a picture is a face",
     "--detector-model": "a face detector's file, in place of the bundled one",
     "--epochs": "passes over the training faces",
@@ -23,16 +23,16 @@ MEANINGS = {
     "--imgsz": "side of a face, and of the network's input, in pixels",
     "--jobs": "pictures that are read at once",
     "--json": "one JSON document on stdout; of `run`, a line per frame",
-    "--min-box-confidence": "drop faces whose box is less certain (ExpW)",
+    "--min-box-confidence": "drop faces with a lower box confidence (ExpW)",
     "--model": "the model that is run, judged or measured",
     "--name": "name of a run folder in `--project`",
     "--out": "the one file or folder that the command makes",
     "--project": "folder of run folders",
     "--protocol": "FER+: faces with a majority, or all",
-    "--seed": "same seed, same result",
+    "--seed": "random seed",
     "--source": "where frames come from: picture, folder, video, camera, address",
     "--test-split": "share of testing faces",
-    "--group": "what never stands in two splits",
+    "--group": "keep faces of a photo, or of a person, in one split",
     "--threads": "threads of detector and classifier",
 }
 """Flags that several commands have mean the same in all of them."""

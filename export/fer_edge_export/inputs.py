@@ -135,9 +135,9 @@ class _Config(NamedTuple):
 
 
 def _read_config(run: Path) -> _Config:
-    config = read_json(run / "config.json", f"{run} is not a run folder; make one: fer-edge train --data DIR")
+    config = read_json(run / "config.json", f"{run} is not a run folder; create one: fer-edge train --data DIR")
     if config.get("task") == "detect":
-        raise DataError(f"{run}: a face detector's run, of an older fer-edge; detectors are not trained any more")
+        raise DataError(f"{run}: a face detector's run of an older fer-edge; detectors are no longer trained")
     try:
         classes = tuple(str(label) for label in config["classes"])
         return _Config(classes, str(config["network"]["name"]), config["source"])

@@ -31,7 +31,7 @@ def test_a_face_detectors_run_is_one_clear_line(fer_edge: FerEdge, make_run: Cal
 
     result = fer_edge("export", run / given)
 
-    told = f"error: {run}: a face detector's run, of an older fer-edge; detectors are not trained any more\n"
+    told = f"error: {run}: a face detector's run of an older fer-edge; detectors are no longer trained\n"
     assert (result.code, result.stderr) == (1, told)
     assert not (run / "export").exists()
 
@@ -237,7 +237,7 @@ def test_keras_file_alone_says_what_to_type(fer_edge: FerEdge, keras_file: Path)
     [
         ("calibration.npz", "holds no calibration.npz; give another set: fer-edge export"),
         ("heldout.npz", "holds no heldout.npz"),
-        ("config.json", "is not a run folder; make one: fer-edge train"),
+        ("config.json", "is not a run folder; create one: fer-edge train"),
         ("best.keras", "best.keras: no such file"),
     ],
 )

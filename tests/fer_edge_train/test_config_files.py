@@ -92,11 +92,11 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
         ("optimizer: adamm", "optimizer is adamw or adam or sgd, not 'adamm'"),
         ("optimizer: [adam]", "optimizer is adamw or adam or sgd, not ['adam']"),
         ("augmentation: 3", "augmentation takes fields of its own, such as 'flip: True'"),
-        ("- epochs\n- 3\n", "needed are lines such as 'epochs: 100'"),
-        ("just text", "needed are lines such as 'epochs: 100'"),
-        ("epochs: 3\n  batch: 4\n", "examples lie in train/configs"),
-        ("epochs: [3", "examples lie in train/configs"),
-        ("epochs: !!python/object:os.system 3", "examples lie in train/configs"),
+        ("- epochs\n- 3\n", "expected lines such as 'epochs: 100'"),
+        ("just text", "expected lines such as 'epochs: 100'"),
+        ("epochs: 3\n  batch: 4\n", "see train/configs for examples"),
+        ("epochs: [3", "see train/configs for examples"),
+        ("epochs: !!python/object:os.system 3", "see train/configs for examples"),
         ("epochs: 0", "epochs is from 1 to 1000000, not 0"),
         ("imgsz: 23", "imgsz is from 24 to 256, not 23"),
         ("seed: -1", "seed is from 0 to 4294967295, not -1"),
@@ -136,7 +136,7 @@ def test_two_ways_to_balance_are_one_too_many(fer_edge: FerEdge, tmp_path: Path)
 
     refused = fer_edge("train", "--config", path, "--data", "nowhere", "--logit-adjustment", "1", code=2).stderr
 
-    assert "--balanced-sampling and --logit-adjustment each make rare classes count in full; choose one" in refused
+    assert "--balanced-sampling and --logit-adjustment each balance the classes; choose one" in refused
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.iterdir()), ids=lambda path: path.name)

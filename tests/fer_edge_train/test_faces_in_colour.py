@@ -162,7 +162,7 @@ def test_a_set_in_colour_is_looked_at_in_grey(tmp_path: Path) -> None:
 
     rgb, grey = KeptFaces.of_set(faces), KeptFaces.of_set(replace(faces, faces=faces.grey))
 
-    np.testing.assert_array_equal(rgb.marks, grey.marks)
+    np.testing.assert_array_equal(rgb.hashes, grey.hashes)
     np.testing.assert_array_equal(rgb.brightness, grey.brightness)
 
 
@@ -170,7 +170,7 @@ def test_faces_without_any_colour_are_told(tmp_path: Path) -> None:
     for number in range(6):
         folder = tmp_path / "data" / ("smile", "frown")[number % 2]
         write_picture(folder / f"{number}.png", np.full((20, 20), 9 * number, np.uint8))
-    told = "every face is grey, with red, green and blue alike"
+    told = "every face is grey, with equal red, green and blue"
 
     report = prepare(tmp_path / "data", tmp_path / "set.npz", size=SIZE, colour="rgb")
 
@@ -223,7 +223,7 @@ def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: 
 def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
     prepare(colours(tmp_path / "data"), tmp_path / "set.npz", size=SIZE)
 
-    with pytest.raises(DataError, match=r"set\.npz holds grey faces, and RGB ones are needed"):
+    with pytest.raises(DataError, match=r"set\.npz holds grey faces, RGB ones are needed"):
         load_faces_for(model, tmp_path / "set.npz", DataSettings(), "all")
 
 

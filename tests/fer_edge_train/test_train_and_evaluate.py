@@ -73,7 +73,7 @@ def test_evaluate_says_how_many_faces_of_the_split_were_trained_on(
 ) -> None:
     done = fer_edge("evaluate", "--model", run, "--data", bars, "--split", "all", cwd=folder, code=0)
 
-    assert "of these 240 faces the model was trained on 150, and its best epoch chosen on 45\n" in done.stderr
+    assert "of these 240 faces, 150 were used for training and 45 for choosing the best epoch\n" in done.stderr
 
 
 def test_evaluate_makes_its_folder_before_it_works(fer_edge: FerEdge, run: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_set_up_that_was_cut_short_is_no_run_to_go_on_with(
     monkeypatch.setattr(FaceSet, "save", stop_at_heldout)
     with pytest.raises(KeyboardInterrupt):
         fit.train(settings, tmp_path, "exp")
-    with pytest.raises(DataError, match="exp is not a run folder; make one: fer-edge train"):
+    with pytest.raises(DataError, match="exp is not a run folder; create one: fer-edge train"):
         fit.resume(tmp_path / "exp")
     monkeypatch.undo()
     assert fit.train(settings, tmp_path, "exp", exist_ok=True) == tmp_path / "exp"

@@ -1,4 +1,4 @@
-"""The commands of this package; nothing heavy is imported before one of them runs."""
+"""Commands prepare, train and evaluate; heavy packages are imported only when one of them runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ app = typer.Typer()
 app.add_typer(cli.app, name="runs")
 
 RUN_FOLDER = "Run folder"
-"""Panel of `--help`."""
+"""Panel of --help."""
 
 
 @app.command()
@@ -28,40 +28,41 @@ def prepare(
     data: Annotated[Path, typer.Option(help="Folder of a data set: ExpW, legend.csv, FER+ or class folders.")],
     ctx: typer.Context,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to make, or a prepared set (.npz); with --check, for the report.")
+        Path | None, typer.Option(help="Output folder or prepared set (.npz); with --check, for the report.")
     ] = None,
     imgsz: Annotated[
         int | None,
-        typer.Option(min=8, max=1024, help="Side of a face in pixels; default: as it is, in a prepared set 48."),
+        typer.Option(min=8, max=1024, help="Side of a face in pixels; default: unchanged, in a prepared set 48."),
     ] = None,
     colour: Annotated[
-        Literal["grey", "rgb"], typer.Option(help="Of the faces; rgb only for networks that others trained on colour.")
+        Literal["grey", "rgb"],
+        typer.Option(help="Colour of the faces; rgb only for networks trained elsewhere on colour."),
     ] = "grey",
-    link: Annotated[bool, typer.Option("--link", help="Hard-link whole pictures instead of copying them.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Hard-link pictures instead of copying them.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Write no face; report what is in the data, and what leaks between splits.")
+        bool, typer.Option("--check", help="Write no faces; report statistics and leaks between splits.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Read a data set, crop its faces, split them, and write class folders or a prepared set.
+    """Read a data set, crop and split its faces, and write class folders or a prepared set.
 
     Example: fer-edge prepare --data muxspace --out master_data
 
-    Before a night of training: fer-edge prepare --check --data muxspace --out report
+    Check a data set before training: fer-edge prepare --check --data muxspace --out report
     """
     if check and (link or imgsz or colour != "grey"):
-        raise UsageError("--check writes no face; leave out --imgsz, --colour and --link")
+        raise UsageError("--check writes no faces; leave out --imgsz, --colour and --link")
     if not check and out is None:
-        raise UsageError("give --out DIR or --out SET.npz, or --check to look at the data only")
+        raise UsageError("give --out DIR or --out SET.npz, or --check for a report only")
     with needs("train"):
-        from fer_edge_train.prepare.check import check as look
-        from fer_edge_train.prepare.prepare import prepare as make
+        from fer_edge_train.prepare.check import check as check_data
+        from fer_edge_train.prepare.prepare import prepare as prepare_data
         from fer_edge_train.prepare.report import show
     settings = typed(DataSettings(), ctx)
     if check or out is None:
-        report = look(data, out, settings)
+        report = check_data(data, out, settings)
     else:
-        report = make(data, out, settings, size=imgsz, colour=colour, link=link)
+        report = prepare_data(data, out, settings, size=imgsz, colour=colour, link=link)
     show(report)
     if json:
         print_json(report.as_json())
@@ -72,55 +73,51 @@ def prepare(
 def train(
     ctx: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings; flags stand above it. See train/configs/.")
+        Path | None, typer.Option(help="YAML file of settings; flags override it. See train/configs/.")
     ] = None,
     augment: Annotated[
-        bool, typer.Option(rich_help_panel="Augmentation", help="Change the training faces at random.")
+        bool, typer.Option(rich_help_panel="Augmentation", help="Random augmentation of training faces.")
     ] = True,
     project: Annotated[Path, typer.Option(rich_help_panel=RUN_FOLDER, help="Folder of the runs.")] = Path("runs/train"),
-    name: Annotated[
-        str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of the run; NAME2 where it is taken.")
-    ] = "exp",
+    name: Annotated[str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of the run; NAME2 if it exists.")] = "exp",
     exist_ok: Annotated[
         bool, typer.Option("--exist-ok", rich_help_panel=RUN_FOLDER, help="Replace the run of that name.")
     ] = False,
     resume: Annotated[
-        Path | None, typer.Option(rich_help_panel=RUN_FOLDER, help="Go on with this run folder, by its own settings.")
+        Path | None, typer.Option(rich_help_panel=RUN_FOLDER, help="Resume this run with its own settings.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Fit a network; leaves a run folder with weights, settings, history, figures and pictures.
+    """Train a network; writes a run folder with weights, settings, history, metrics and plots.
 
     Example: fer-edge train --data ferplus --network edge --epochs 60 --name ferplus
 
-    Two data sets, and what another network knows: fer-edge train --data ferplus --data muxspace --teacher RUN
+    Two data sets, with distillation: fer-edge train --data ferplus --data muxspace --teacher RUN
 
-    With the settings of a file, or of another run: fer-edge train --config train/configs/edge.yaml --data ferplus
+    With a config file: fer-edge train --config train/configs/edge.yaml --data ferplus
 
     After Ctrl-C or a crash: fer-edge train --resume runs/train/ferplus
     """
     data = ctx.params["data"]
     if not (data or config or resume) or (data and resume):
-        raise UsageError("give either --data DIR, or --resume RUN to go on with a run")
+        raise UsageError("give either --data DIR, or --resume RUN")
     if resume:
         _refuse_other_options(ctx)
     with needs("train"), quiet():
         from fer_edge_train.training import fit
-        from fer_edge_train.training.processes import taking_part
-    with taking_part(project, resume) as place:
+        from fer_edge_train.training.processes import join_processes
+    with join_processes(project, resume) as role:
         run = (
-            fit.resume(place.resume)
-            if place.resume
-            else fit.train(_settings(ctx), place.project, name, exist_ok=exist_ok)
+            fit.resume(role.resume) if role.resume else fit.train(_settings(ctx), role.project, name, exist_ok=exist_ok)
         )
-        if place.leads:
+        if role.is_main:
             fit.show(run)
             if json:
                 print_json(fit.figures(run))
 
 
 def _settings(ctx: typer.Context) -> TrainSettings:
-    """What --config says stands above the defaults, and what was typed above both."""
+    """Merge settings: --config overrides the defaults, flags override both."""
     config = ctx.params["config"]
     settings = read_config_file(config, TrainSettings()) if config else TrainSettings()
     if not ctx.params["augment"]:
@@ -132,7 +129,7 @@ def _settings(ctx: typer.Context) -> TrainSettings:
 
 
 def _refuse_other_options(ctx: typer.Context) -> None:
-    """Refuse what was typed beside --resume and would have no effect: silence would look like consent."""
+    """Reject options beside --resume: they would have no effect."""
     for option in ctx.command.params:
         name = option.name or ""
         if name not in ("resume", "json") and was_typed(name, ctx):
@@ -145,33 +142,35 @@ def _refuse_other_options(ctx: typer.Context) -> None:
 @takes(DataSettings, without=("group", "test_split", "validation_split", "seed"))
 def evaluate(
     model: Annotated[Path, typer.Option("--model", "-m", help="A .tflite, a .keras, or a run folder.")],
-    data: Annotated[Path, typer.Option(help="Folder of any known layout, or a prepared set (.npz).")],
+    data: Annotated[Path, typer.Option(help="Data set folder, or a prepared set (.npz).")],
     ctx: typer.Context,
     split: Annotated[
         Literal["training", "validation", "testing", "all"] | None,
-        typer.Option(help="Which faces; default: those that the model was neither trained nor chosen on."),
+        typer.Option(help="Which faces; default: those not used in training the model."),
     ] = None,
-    protocol: Annotated[Literal["majority", "all"], typer.Option(help="FER+: which faces count.")] = "majority",
+    protocol: Annotated[
+        Literal["majority", "all"], typer.Option(help="FER+ protocol: which faces count.")
+    ] = "majority",
     project: Annotated[Path, typer.Option(rich_help_panel=RUN_FOLDER, help="Folder of the evaluations.")] = Path(
         "runs/evaluate"
     ),
     name: Annotated[
-        str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of this one; NAME2 where it is taken.")
+        str, typer.Option(rich_help_panel=RUN_FOLDER, help="Name of the evaluation; NAME2 if it exists.")
     ] = "exp",
     json: JsonOption = False,
 ) -> None:
-    """Judge a model on any faces: accuracy, balanced accuracy, macro-F1, recall per class, calibration error.
+    """Evaluate a model: accuracy, balanced accuracy, macro-F1, recall per class, calibration error.
 
     Example: fer-edge evaluate --model runs/train/ferplus --data ferplus --split validation --protocol all
     """
     with needs("train"), quiet():
-        from fer_edge_train.evaluation import evaluate as judge
+        from fer_edge_train.evaluation import evaluate as evaluation
 
-        judged = judge.load_model(model)
-    with judge.evaluation_folder(project, name) as folder:
-        chosen = judge.load_faces_for(judged, data, typed(DataSettings(), ctx), split)
-        figures = {"data": str(data), **judge.evaluate(judged, chosen, protocol)}
-        judge.write_evaluation(folder, figures)
-    judge.show(figures, folder)
+        loaded = evaluation.load_model(model)
+    with evaluation.evaluation_folder(project, name) as folder:
+        chosen = evaluation.load_faces_for(loaded, data, typed(DataSettings(), ctx), split)
+        figures = {"data": str(data), **evaluation.evaluate(loaded, chosen, protocol)}
+        evaluation.write_evaluation(folder, figures)
+    evaluation.show(figures, folder)
     if json:
         print_json(figures)

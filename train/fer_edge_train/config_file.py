@@ -1,4 +1,4 @@
-"""Settings in a `--config` file; the fields of a dataclass say which there are (`fer_edge.options`)."""
+"""Reading and writing the YAML file of `--config`; its keys are the fields of a dataclass (`fer_edge.options`)."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 def read_config_file(path: Path, defaults: Settings) -> Settings:
-    """Read settings from a YAML file whose keys are the fields of `defaults`; what it leaves out keeps its default.
+    """Read settings from a YAML file whose keys are the fields of `defaults`; missing keys keep their default.
 
     Args:
         path: The file.
-        defaults: A dataclass with a default for every field; a field that is a dataclass has fields of its own.
+        defaults: A dataclass with a default for every field; a field may be a dataclass itself.
 
     Raises:
-        UsageError: The file cannot be read, names an unknown field, or a value is of the wrong type or out of range.
+        UsageError: The file cannot be read, has an unknown key, or a value has the wrong type or is out of range.
     """
-    import yaml  # part of the train extra; the command line looks up limits without it
+    import yaml  # part of the train extra
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UsageError(f"--config {path}: {reason}; examples lie in train/configs") from error
+        raise UsageError(f"--config {path}: {reason}; see train/configs for examples") from error
     if not isinstance(values, dict):
-        raise UsageError(f"--config {path}: needed are lines such as 'epochs: 100'")
+        raise UsageError(f"--config {path}: expected lines such as 'epochs: 100'")
     return filled(defaults, values, f"--config {path}")
 
 
 def write_config_file(path: Path, settings: "DataclassInstance", remark: str) -> None:
-    """Write `settings` as the file that `read_config_file` reads back, with `remark` as its first line."""
+    """Write `settings` in the format of `read_config_file`, with the comment `remark` as its first line."""
     import yaml
 
     write_text(path, f"# {remark}\n{yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True)}")

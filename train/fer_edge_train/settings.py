@@ -1,4 +1,4 @@
-"""What decides a training: defaults, limits and help of its settings, flags and keys of a `--config` file."""
+"""Training settings: defaults, limits and help texts of flags and `--config` keys."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -12,25 +12,25 @@ LabelMode = Literal["soft", "majority"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training face may be changed; each change is drawn anew for every face and epoch.
+    """Limits of the random augmentation, drawn anew for every face and epoch.
 
-    `zoom` and `shift` together are what another margin around the face, or another detector's box, does to a crop:
-    `fer_edge.imaging.crop` cuts a square about the box's centre, so only its side and its place can change. A wider
-    crop needs pixels that a ready crop lacks; its border is repeated, as `crop` does beyond a frame.
+    `zoom` and `shift` model another margin around the face, or another detector's box: `fer_edge.imaging.crop` cuts a
+    square about the box's centre, so only its side and position can differ. Pixels beyond the crop replicate its
+    border, as `crop` does beyond a frame.
     """
 
-    flip: Annotated[bool, Option(help="Mirror every second face.")] = True
-    shift: Annotated[float, Option(0, 0.5, help="At most this share of the side, in x and in y.")] = 0.08
-    rotation: Annotated[float, Option(0, 180, help="At most so many degrees either way.")] = 15.0
-    zoom: Annotated[float, Option(0, 1, help="At most so much larger or smaller: the crop's margin.")] = 0.15
-    brightness: Annotated[float, Option(0, 1, help="At most this share of white, and of contrast.")] = 0.2
-    erasing: Annotated[float, Option(0, 1, help="Share of faces with a rectangle of noise.")] = 0.0
-    """Over a fiftieth to a fifth of the face (Zhong et al. 2020)."""
-    low_resolution: Annotated[float, Option(0, 1, help="Share of faces far from the camera: made smaller first.")] = 0.0
-    """Down to a third of the side, and enlarged again."""
-    gaussian_blur: Annotated[float, Option(0, 1, help="Share of faces out of focus.")] = 0.0
-    """A Gaussian of up to 1/32 of the side."""
-    jpeg: Annotated[float, Option(0, 1, help="Share of faces stored as a JPEG of quality 20 to 80.")] = 0.0
+    flip: Annotated[bool, Option(help="Horizontal flip of half the faces.")] = True
+    shift: Annotated[float, Option(0, 0.5, help="Maximum shift in x and y, as a share of the side.")] = 0.08
+    rotation: Annotated[float, Option(0, 180, help="Maximum rotation in degrees, either way.")] = 15.0
+    zoom: Annotated[float, Option(0, 1, help="Maximum zoom in or out, as a share.")] = 0.15
+    brightness: Annotated[float, Option(0, 1, help="Maximum change of brightness and contrast, as a share.")] = 0.2
+    erasing: Annotated[float, Option(0, 1, help="Random erasing: share of faces with a rectangle of noise.")] = 0.0
+    """The rectangle covers 2 % to 20 % of the face (Zhong et al. 2020)."""
+    low_resolution: Annotated[float, Option(0, 1, help="Share of faces downscaled and upscaled again.")] = 0.0
+    """Down to a third of the side: faces far from the camera."""
+    gaussian_blur: Annotated[float, Option(0, 1, help="Share of faces with Gaussian blur.")] = 0.0
+    """Sigma up to 1/32 of the side."""
+    jpeg: Annotated[float, Option(0, 1, help="Share of faces with JPEG compression, quality 20 to 80.")] = 0.0
 
 
 NO_AUGMENTATION = Augmentation(flip=False, shift=0, rotation=0, zoom=0, brightness=0)
@@ -38,75 +38,70 @@ NO_AUGMENTATION = Augmentation(flip=False, shift=0, rotation=0, zoom=0, brightne
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that decides a training."""
+    """All settings of a training."""
 
     data: Annotated[
         tuple[str, ...],
-        Option(help="Folder of any known layout, or a prepared set (.npz); several times for several.", metavar="PATH"),
+        Option(help="Data set folder, or a prepared set (.npz); repeat for several.", metavar="PATH"),
     ] = ()
-    """A class that one of them never uses and another does was not asked for there, and its faces teach nothing about
-    it."""
-    data_weight: Annotated[
-        tuple[float, ...], Option(help="How much a face of each --data counts in training, in the same order.")
-    ] = ()
-    """Empty for 1 each."""
-    network: Annotated[Literal["edge", "legend-cnn", "expw-cnn"], Option(help="Which network.")] = "edge"
-    epochs: Annotated[int, Option(1, 1_000_000, help="Passes over the training faces.")] = 60
-    batch: Annotated[int, Option(1, 1_000_000, help="Faces per step.")] = 128
-    imgsz: Annotated[int, Option(24, 256, help="Side of the network's input in pixels.")] = 48
+    """A class without a face in one data set, but with faces in another, is masked in the loss for the first."""
+    data_weight: Annotated[tuple[float, ...], Option(help="Training weight of each --data, in the same order.")] = ()
+    """Empty: 1 each."""
+    network: Annotated[Literal["edge", "legend-cnn", "expw-cnn"], Option(help="Network architecture.")] = "edge"
+    epochs: Annotated[int, Option(1, 1_000_000, help="Number of epochs.")] = 60
+    batch: Annotated[int, Option(1, 1_000_000, help="Batch size.")] = 128
+    imgsz: Annotated[int, Option(24, 256, help="Input size in pixels.")] = 48
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd"],
-        Option(help="All with warm-up and cosine decay; sgd wants --learning-rate 0.05 --weight-decay 0.0005."),
+        Option(help="With warm-up and cosine decay; for sgd use --learning-rate 0.05 --weight-decay 0.0005."),
     ] = "adamw"
     """sgd with Nesterov momentum 0.9."""
-    learning_rate: Annotated[float, Option(1e-7, 10, help="Highest learning rate.")] = 2e-3
+    learning_rate: Annotated[float, Option(1e-7, 10, help="Peak learning rate.")] = 2e-3
     weight_decay: Annotated[
-        float, Option(0, 10, help="Of adamw and sgd: a step takes this times the rate from every weight.")
+        float, Option(0, 10, help="Decoupled weight decay of adamw and sgd, times the learning rate.")
     ] = 0.05
-    ema: Annotated[float, Option(0, 0.9999, help="Momentum of the averaged weights; 0: none.")] = 0.998
-    """The average is what is judged and kept."""
-    label_mode: Annotated[LabelMode, Option(help="Shares of the votes, or one class.")] = "soft"
-    label_smoothing: Annotated[float, Option(0, 0.9, help="Share of a target that is spread over all classes.")] = 0.0
-    mixup: Annotated[float, Option(0, 10, help="Mix faces two by two, by shares from Beta(this, this); 0: do not.")] = (
-        0.0
-    )
-    class_weights: Annotated[bool, Option(help="For rare classes: every class weighs the same in the loss.")] = False
-    balanced_sampling: Annotated[bool, Option(help="For rare classes: show as many faces of each.")] = False
-    logit_adjustment: Annotated[float, Option(0, 10, help="For rare classes: tau, 1 to balance; 0: none.")] = 0.0
-    """Menon et al. 2021: in training alone, tau times the logarithm of its class's share is added to a logit, also in
-    the loss of validation."""
+    ema: Annotated[float, Option(0, 0.9999, help="Momentum of the weight average (EMA); 0: off.")] = 0.998
+    """The averaged weights are validated and saved."""
+    label_mode: Annotated[LabelMode, Option(help="Targets: vote shares, or the majority class.")] = "soft"
+    label_smoothing: Annotated[float, Option(0, 0.9, help="Share of a target spread over all classes.")] = 0.0
+    mixup: Annotated[float, Option(0, 10, help="Mixup: alpha of the Beta distribution; 0: off.")] = 0.0
+    class_weights: Annotated[bool, Option(help="Class imbalance: equal total weight per class in the loss.")] = False
+    balanced_sampling: Annotated[bool, Option(help="Class imbalance: equal number of faces per class.")] = False
+    logit_adjustment: Annotated[float, Option(0, 10, help="Class imbalance: tau, 1 to balance; 0: off.")] = 0.0
+    """Menon et al. 2021: the loss, of training and validation, adds tau times the log of the class's share to each
+    logit; inference does not."""
     teacher: Annotated[
         tuple[str, ...],
-        Option(help="Learn from this run or model, too (distillation); any number of them.", metavar="PATH"),
+        Option(help="Distillation: run or model to learn from; repeat for several.", metavar="PATH"),
     ] = ()
-    teacher_weight: Annotated[float, Option(0, 1, help="Share of the teachers in the loss.")] = 0.5
+    teacher_weight: Annotated[float, Option(0, 1, help="Distillation: weight of the teachers in the loss.")] = 0.5
     teacher_temperature: Annotated[
-        float, Option(0.1, 100, help="Divides the logits of teachers and network before one learns from the others.")
+        float, Option(0.1, 100, help="Distillation: softmax temperature of teachers and student.")
     ] = 2.0
     """Hinton et al. 2015."""
     unlabelled: Annotated[
-        str, Option(help="Face pictures, or any data set, that only the teachers say something of.", metavar="PATH")
+        str, Option(help="Distillation: folder of unlabelled faces, or any data set.", metavar="PATH")
     ] = ""
     patience: Annotated[
-        int, Option(0, 1_000_000, help="Stop after so many epochs without a better validation accuracy; 0: never.")
+        int, Option(0, 1_000_000, help="Early stopping: epochs without better validation accuracy; 0: off.")
     ] = 15
-    protocol: Annotated[Literal["majority", "all"], Option(help="FER+: which faces count.")] = "majority"
+    protocol: Annotated[Literal["majority", "all"], Option(help="FER+ protocol: which faces count.")] = "majority"
     seed: Annotated[
-        int, Option(0, 2**32 - 1, help="Of the split, weights, order and changes: same seed, same run.")
+        int, Option(0, 2**32 - 1, help="Random seed of split, initial weights, shuffling and augmentation.")
     ] = 0
-    """In a file the split has its own, `reading.seed`; --seed sets both."""
-    tensorboard: Annotated[bool, Option(help="Log to RUN/tensorboard as well.")] = False
+    """A config file has `reading.seed` for the split; --seed sets both."""
+    tensorboard: Annotated[bool, Option(help="Write TensorBoard logs to RUN/tensorboard.")] = False
     augmentation: Augmentation = Augmentation()
     reading: DataSettings = field(default_factory=DataSettings)
 
     def __post_init__(self) -> None:
-        ways = ("class_weights", "balanced_sampling", "logit_adjustment")
-        chosen = [f"--{way.replace('_', '-')}" for way in ways if getattr(self, way)]
+        methods = ("class_weights", "balanced_sampling", "logit_adjustment")
+        chosen = [f"--{name.replace('_', '-')}" for name in methods if getattr(self, name)]
         if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(chosen)} each make rare classes count in full; choose one of them")
+            raise UsageError(f"{' and '.join(chosen)} each balance the classes; choose one of them")
         if self.data_weight and len(self.data_weight) != len(self.data):
             raise UsageError(f"--data-weight: {len(self.data_weight)} for {len(self.data)} --data; give one for each")
         if self.data_weight and not all(weight > 0 for weight in self.data_weight):
-            raise UsageError("--data-weight is above 0; leave out a data set that should not count")
+            raise UsageError("--data-weight must be above 0; to ignore a data set, leave out its --data")
         if self.unlabelled and not self.teacher:
-            raise UsageError("--unlabelled needs --teacher RUN, which says what those faces show")
+            raise UsageError("--unlabelled needs --teacher RUN for its targets")

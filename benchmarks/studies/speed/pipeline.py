@@ -31,7 +31,7 @@ from fer_edge_train.config_file import read_config_file
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches, targets
 from fer_edge_train.training.epochs import fit_epochs
-from fer_edge_train.training.fit import fresh_network
+from fer_edge_train.training.fit import build_network
 
 ENOUGH = 0.85
 """Of the slower of the two."""
@@ -106,7 +106,7 @@ def measure(batches: Batches, settings: TrainSettings, rounds: int, folder: Path
         rounds: Of each; the first does not count.
         folder: For the files of a run.
     """
-    network, alone = (fresh_network(settings, batches) for _ in range(2))
+    network, alone = (build_network(settings, batches) for _ in range(2))
     constant = [keras.ops.convert_to_tensor(part) for part in batches[0]]
     faces = len(batches) * batches.batch
 

@@ -80,10 +80,7 @@ def test_face_listed_in_expw_with_contradictory_labels_is_left_out(tmp_path: Pat
     rows = ["a.jpg 0 5 10 45 50 50 0", "b.jpg 0 5 10 45 50 50 0", "a.jpg 1 5 10 45 50 60 3"]
     table = read_table(expw(tmp_path, rows), ANY)
     assert list(table.rows["picture"]) == ["origin/b.jpg"]
-    reason = (
-        "origin/a.jpg, box x 10, y 5, w 35, h 45, has contradictory labels (anger in line 1, happiness in line 3); "
-        "it is left out"
-    )
+    reason = "origin/a.jpg, box x 10, y 5, w 35, h 45, has contradictory labels (anger in line 1, happiness in line 3)"
     assert table.skipped == (("label.lst:1", reason, "contradictory"), ("label.lst:3", reason, "contradictory"))
 
 
@@ -105,12 +102,15 @@ def test_face_listed_twice_in_ferplus_follows_the_same_rule(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"legend\.csv:1: the heading is ''; it has to name image and emotion"),
-        (b"user.id,picture,emotion\n1,a.jpg,anger\n", r"the heading is 'user.id,picture,emotion'; it has to name"),
-        (b"user.id;image;emotion\n1;a.jpg;anger\n", r"the heading is 'user.id;image;emotion'; it has to name"),
-        ("user.id,image,emotion\n".encode("utf-16"), r"legend\.csv:1: the heading is .* has to name image and emotion"),
-        (b"user.id,image,emotion\n", r"not one face can be used; data/legend\.csv names none"),
-        (b"\xef\xbb\xbf\r\n\r\n", r"legend\.csv:1: the heading is ''"),
+        (b"", r"legend\.csv:1: the header is ''; it needs columns image and emotion"),
+        (b"user.id,picture,emotion\n1,a.jpg,anger\n", r"the header is 'user.id,picture,emotion'; it needs columns"),
+        (b"user.id;image;emotion\n1;a.jpg;anger\n", r"the header is 'user.id;image;emotion'; it needs columns"),
+        (
+            "user.id,image,emotion\n".encode("utf-16"),
+            r"legend\.csv:1: the header is .* needs columns image and",
+        ),
+        (b"user.id,image,emotion\n", r"no usable face; data/legend\.csv list none"),
+        (b"\xef\xbb\xbf\r\n\r\n", r"legend\.csv:1: the header is ''"),
     ],
 )
 def test_legend_without_a_row_that_can_be_used_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -141,9 +141,9 @@ def test_legend_is_read_however_it_was_saved(tmp_path: Path, content: bytes) -> 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("../../secret.jpg", "images/../../secret.jpg: leads out of the data set; name pictures inside it"),
+        ("../../secret.jpg", "images/../../secret.jpg: outside of the data set; name pictures inside it"),
         ("SECRET", "No such file or directory"),
-        ("a\0b.jpg", "holds a NUL character"),
+        ("a\0b.jpg", "contains a NUL character"),
         ("caf\xe9.jpg", "No such file or directory"),
         ("gone.jpg", "No such file or directory"),
         ("", "not a file"),
@@ -211,7 +211,7 @@ def test_file_with_an_unusual_name_is_read_back_from_the_folder_that_prepare_wro
 
 @pytest.mark.parametrize(
     ("side", "reason"),
-    [(1, "a face of 1x1 pixels is too small; 8x8 is the least"), (7, "a face of 7x7 pixels is too small")],
+    [(1, "a face of 1x1 pixels is too small; the minimum is 8x8"), (7, "a face of 7x7 pixels is too small")],
 )
 def test_picture_too_small_for_a_face_is_listed(tmp_path: Path, side: int, reason: str) -> None:
     root = legend(tmp_path / "data", expressions(1))
@@ -229,12 +229,12 @@ def test_picture_too_small_for_a_face_is_listed(tmp_path: Path, side: int, reaso
         ("a.jpg 0 5 5 45 45 50 99999999999999999999", "unknown label '99999999999999999999'; ExpW has 0 to 6"),
         ("a.jpg 0 5 5 45 45 nan 0", "box and confidence are not numbers: 5 5 45 45 nan"),
         ("a.jpg 0 5 5 inf 45 50 0", "box and confidence are not numbers: 5 5 inf 45 50"),
-        ("a.jpg 0 5 5 5 45 50 0", "nothing is inside the box: top 5, left 5, right 5, bottom 45"),
-        ("a.jpg 0 45 45 5 5 50 0", "nothing is inside the box: top 45, left 45, right 5, bottom 5"),
-        ("a.jpg 0 -50 -50 -5 -5 50 0", "lies inside the 60x60 picture"),
-        ("a.jpg 0 1e300 1e300 1e301 1e301 50 0", "lies inside the 60x60 picture"),
-        ("a.jpg 0 -40 -40 4 4 50 0", "a face of 4x4 pixels is too small; 8x8 is the least"),
-        ("../a.jpg 0 5 5 45 45 50 0", "leads out of the data set"),
+        ("a.jpg 0 5 5 5 45 50 0", "the box is empty: top 5, left 5, right 5, bottom 45"),
+        ("a.jpg 0 45 45 5 5 50 0", "the box is empty: top 45, left 45, right 5, bottom 5"),
+        ("a.jpg 0 -50 -50 -5 -5 50 0", "is outside of the 60x60 picture"),
+        ("a.jpg 0 1e300 1e300 1e301 1e301 50 0", "is outside of the 60x60 picture"),
+        ("a.jpg 0 -40 -40 4 4 50 0", "a face of 4x4 pixels is too small; the minimum is 8x8"),
+        ("../a.jpg 0 5 5 45 45 50 0", "outside of the data set"),
     ],
 )
 def test_bad_row_of_expw_is_listed(tmp_path: Path, row: str, reason: str) -> None:
@@ -269,11 +269,11 @@ def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> N
     report = prepare(root, tmp_path / "out")
     assert report.total == 5
     assert left_out(report) == [
-        ("extra", "stands beside training or testing folders; move it into one of them", "unusable"),
-        ("loose.jpg", "lies in no class folder", "unusable"),
-        ("train/happy/film.gif", "not a picture by its suffix", "unusable"),
+        ("extra", "is beside training or testing folders; move it into one of them", "unusable"),
+        ("loose.jpg", "is in no class folder", "unusable"),
+        ("train/happy/film.gif", "not a picture by its extension", "unusable"),
         ("train/happy/folder.jpg", "a folder inside a class folder is not read", "unusable"),
-        ("train/loose.jpg", "lies in no class folder", "unusable"),
+        ("train/loose.jpg", "is in no class folder", "unusable"),
         ("train/sad/deeper", "a folder inside a class folder is not read", "unusable"),
     ]
 

@@ -110,7 +110,7 @@ def test_listing_is_capped_and_counting_is_not(monkeypatch: pytest.MonkeyPatch) 
     assert (near.pairs, near.faces, len(near.listed)) == (40 * 9, {"testing": 120}, 5)
 
 
-def random_marks(n: int) -> Hashes:
+def random_hashes(n: int) -> Hashes:
     """Marks in families: each is 25 to 40 bits away from its parent."""
     rng = np.random.default_rng(3)
     bits = rng.integers(0, 2, (n, 256)).astype(np.uint8)
@@ -126,17 +126,17 @@ def test_search_in_blocks_finds_what_comparing_all_bits_finds(monkeypatch: pytes
     monkeypatch.setattr(fer_edge_train.data.leaks, "PAIRS_AT_ONCE", 1000)
     if old_numpy:
         monkeypatch.delattr(np, "bitwise_count", raising=False)
-    marks = random_marks(400)
+    hashes = random_hashes(400)
     split: npt.NDArray[np.str_] = np.random.default_rng(4).choice(["training", "validation", "testing"], 400)
     order = {"training": 0, "validation": 1, "testing": 2}
-    bits = np.unpackbits(np.ascontiguousarray(marks[:, :4]).view(np.uint8), axis=1)
+    bits = np.unpackbits(np.ascontiguousarray(hashes[:, :4]).view(np.uint8), axis=1)
     expected = [
         int((bits[a] != bits[b]).sum())
         for a in range(400)
         for b in range(400)
         if order[str(split[a])] < order[str(split[b])] and (bits[a] != bits[b]).sum() <= NEAR_BITS
     ]
-    (near,) = find_leaks(marks, split, np.arange(400), np.full(400, ""))
+    (near,) = find_leaks(hashes, split, np.arange(400), np.full(400, ""))
     assert len(expected) > 20
     assert near.pairs == len(expected)
     assert near.listed[0].bits == min(expected)
@@ -201,7 +201,7 @@ def test_what_the_data_sets_own_splits_tear_cannot_be_mended_by_group(tmp_path: 
     warning = leak_warning(load_faces(tmp_path, size=48), ["data"])
     assert warning is not None
     assert warning.startswith("of 1 validation faces 1 has an equal one in training; ")
-    assert "the data brings these splits, so --group cannot mend them" in warning
+    assert "these are the data set's own splits, so --group cannot fix them" in warning
 
 
 def test_set_that_tells_no_photos_is_searched_too() -> None:

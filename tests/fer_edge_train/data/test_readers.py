@@ -58,7 +58,7 @@ def test_expw_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
         ("label.lst:2", "too few columns: 7 instead of 8"),
         ("label.lst:3", "unknown label '7'; ExpW has 0 to 6"),
         ("label.lst:4", "box and confidence are not numbers: 0 zero 40 40 50"),
-        ("label.lst:6", "nothing is inside the box: top 30, left 0, right 40, bottom 30"),
+        ("label.lst:6", "the box is empty: top 30, left 0, right 40, bottom 30"),
         ("label.lst:7", "box and confidence are not numbers: nan 0 40 30 50"),
     ]
 
@@ -91,7 +91,7 @@ def test_legend_picture_listed_twice_with_one_label_counts_once(tmp_path: Path) 
 
 def test_legend_picture_with_contradictory_labels_is_left_out(tmp_path: Path) -> None:
     table = read_table(legend(tmp_path, ["1,a.jpg,anger", "1,b.jpg,fear", "2,a.jpg,disgust"]), ANY)
-    reason = "images/a.jpg has contradictory labels (anger in line 2, disgust in line 4); it is left out"
+    reason = "images/a.jpg has contradictory labels (anger in line 2, disgust in line 4)"
     assert list(table.rows["picture"]) == ["images/b.jpg"]
     assert table.skipped == (
         Skipped("data/legend.csv:2", reason, "contradictory"),
@@ -110,7 +110,7 @@ def test_legend_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
 def test_legend_without_its_heading_is_refused(tmp_path: Path) -> None:
     root = legend(tmp_path, ["1,a.jpg,anger"])
     (root / "data/legend.csv").write_text("1,a.jpg,anger\n")
-    with pytest.raises(DataError, match=r"legend\.csv:1: the heading is '1,a.jpg,anger'; it has to name image"):
+    with pytest.raises(DataError, match=r"legend\.csv:1: the header is '1,a.jpg,anger'; it needs columns image"):
         read_table(root, ANY)
 
 
@@ -145,7 +145,7 @@ def test_ferplus_folders_are_its_splits(tmp_path: Path) -> None:
 def test_ferplus_bad_rows_are_listed_with_file_and_line(tmp_path: Path) -> None:
     rows = ["9,1,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,10,0", "9,1,0", "9,1,0,0,0,0,0,0,0,x"]
     assert skipped(ferplus(tmp_path, {"FER2013Train": rows})) == [
-        ("data/FER2013Train/label.csv:2", "nobody voted for one of the eight emotions"),
+        ("data/FER2013Train/label.csv:2", "no vote for one of the eight emotions"),
         ("data/FER2013Train/label.csv:3", "too few columns: 3 votes instead of 10"),
         ("data/FER2013Train/label.csv:4", "votes are not whole numbers"),
     ]
@@ -282,7 +282,7 @@ def test_one_label_is_one_vote(tmp_path: Path) -> None:
 def test_one_class_folder_is_read_if_it_is_named_like_an_expression(tmp_path: Path) -> None:
     table = read_table(class_folders(tmp_path / "one", {"test/Happy": 2}), ANY)
     assert list(table.rows["label"]) == ["happiness", "happiness"]
-    with pytest.raises(DataError, match="no data set that fer-edge knows"):
+    with pytest.raises(DataError, match="unknown data set layout"):
         read_table(class_folders(tmp_path / "holidays", {"beach": 2}), ANY)
 
 

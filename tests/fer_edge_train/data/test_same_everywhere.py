@@ -14,7 +14,7 @@ from fer_edge.imaging.images import write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.training import fit
-from fer_edge_train.training.batches import any_order
+from fer_edge_train.training.batches import shuffled_indices
 from support.tiny_data_sets import picture
 
 FILES = (
@@ -100,8 +100,8 @@ def test_calibration_faces_are_these(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_order_of_an_epoch_is_this() -> None:
-    assert any_order(8, np.random.default_rng([7, 0])).tolist() == [6, 3, 4, 0, 2, 7, 5, 1]
-    assert any_order(8, np.random.default_rng([7, 1])).tolist() == [1, 3, 2, 7, 4, 5, 0, 6]
+    assert shuffled_indices(8, np.random.default_rng([7, 0])).tolist() == [6, 3, 4, 0, 2, 7, 5, 1]
+    assert shuffled_indices(8, np.random.default_rng([7, 1])).tolist() == [1, 3, 2, 7, 4, 5, 0, 6]
 
 
 def test_equal_names_are_drawn_in_their_order() -> None:

@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.data.split import assign, doubts, draw, torn_groups
+from fer_edge_train.data.split import assign, draw, groups_in_several_splits, split_warnings
 
 Labels = npt.NDArray[np.str_]
 
@@ -50,7 +50,7 @@ def test_groups_are_never_torn() -> None:
     labels = rng.choice(["anger", "fear", "neutral"], 2000)
     groups = np.char.add("person", rng.integers(0, 150, 2000).astype(str))
     drawn = draw(labels, groups, 0.2, 0)
-    assert torn_groups(groups, np.where(drawn, "testing", "training")) == 0
+    assert groups_in_several_splits(groups, np.where(drawn, "testing", "training")) == 0
     assert 380 <= drawn.sum() <= 400
 
 
@@ -110,7 +110,7 @@ def test_no_testing_is_drawn_where_training_and_validation_are_brought() -> None
 def told(labels: list[str], groups: list[str], settings: DataSettings, brought: list[str] | None = None) -> list[str]:
     table = rows(np.array(labels), np.array(groups), brought or [""] * len(labels))
     table["picture"] = [f"{i}.jpg" for i in range(len(labels))]
-    return doubts(table, assign(table, settings), settings)
+    return split_warnings(table, assign(table, settings), settings)
 
 
 def test_good_split_raises_no_doubt() -> None:
@@ -120,16 +120,16 @@ def test_good_split_raises_no_doubt() -> None:
 
 def test_split_that_stays_empty_is_told() -> None:
     assert told(["anger"] * 9, ["one photo"] * 9, DataSettings()) == [
-        "no validation face: the faces of a class are all of one photo, and stay together",
-        "no testing face: the faces of a class are all of one photo, and stay together",
+        "no validation face: all faces of a class are of one photo, and are kept together",
+        "no testing face: all faces of a class are of one photo, and are kept together",
     ]
 
 
 def test_class_that_a_split_lacks_is_told() -> None:
     labels, groups = faces({"fear": 1, "contempt": 2, "neutral": 40})
     assert told(labels.tolist(), groups.tolist(), DataSettings()) == [
-        "no validation face of contempt, fear: how well they are recognised cannot be told",
-        "no testing face of fear: how well they are recognised cannot be told",
+        "no validation face of contempt, fear: their recall cannot be measured",
+        "no testing face of fear: their recall cannot be measured",
     ]
 
 
@@ -139,5 +139,5 @@ def test_splits_that_the_data_brings_need_not_be_all_three() -> None:
     assert told(labels, groups, DataSettings(), ["training"] * 20 + ["validation"] * 20) == []
     assert told(labels, groups, DataSettings(), ["testing"] * 40) == []
     assert told([*labels, "fear"], [*groups, "x"], DataSettings(), ["training"] * 20 + ["testing"] * 21)[0] == (
-        "no training face of fear: they cannot be learnt"
+        "no training face of fear: they cannot be learned"
     )

@@ -13,8 +13,8 @@ from fer_edge.errors import DataError, ModelError
 from fer_edge.imaging.images import write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.evaluation.evaluate import (
-    ChosenFaces,
     EvaluatedModel,
+    EvaluationSet,
     evaluate,
     evaluation_folder,
     load_faces_for,
@@ -160,10 +160,10 @@ def test_what_cannot_be_known_is_said(
     assert seen is None
     assert beside == (
         "warning: cannot tell whether model.tflite was trained on some of these faces: "
-        "no seen.npz lies beside it (fer-edge train --resume RUN and fer-edge export RUN leave one); "
-        "it says it was trained on: mine\n"
+        "seen.npz is missing beside it (fer-edge train --resume RUN and fer-edge export RUN write it); "
+        "its training data: mine\n"
     )
-    assert photos.endswith("old.npz does not tell its photos; prepare it again\n")
+    assert photos.endswith("old.npz has no photo ids; prepare it again\n")
 
 
 def test_folders_with_some_of_the_models_classes_keep_their_names(tmp_path: Path) -> None:
@@ -209,11 +209,11 @@ def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(bars: P
 
 def test_faces_of_a_class_that_the_model_does_not_know_are_refused(bars: Path) -> None:
     with pytest.raises(DataError, match="the data has high, middle, low, the model knows only frown, smile"):
-        evaluate(judged({}), ChosenFaces(FaceSet.load(bars), "all", None), "majority")
+        evaluate(judged({}), EvaluationSet(FaceSet.load(bars), "all", None), "majority")
 
 
 def test_figures_name_model_split_and_protocol(bars: Path) -> None:
-    testing = ChosenFaces(FaceSet.load(bars).part("testing"), "testing", None)
+    testing = EvaluationSet(FaceSet.load(bars).part("testing"), "testing", None)
 
     figures = evaluate(judged({}, ("high", "middle", "low")), testing, "majority")
 
@@ -228,7 +228,7 @@ def test_figures_name_model_split_and_protocol(bars: Path) -> None:
 def test_a_keras_file_outside_a_run_folder_has_no_class_names(tmp_path: Path) -> None:
     (tmp_path / "best.keras").write_bytes(b"no network")
 
-    with pytest.raises(ModelError, match="not a Keras model that can be read"):
+    with pytest.raises(ModelError, match="not a readable Keras model"):
         load_model(tmp_path)
 
 
@@ -245,8 +245,8 @@ def test_what_a_tflite_was_trained_on_is_told_by_the_file_beside_it(tiny: Path, 
     alone = load_model(tmp_path / "model.tflite")
     write_used_pictures(tmp_path, NOTHING, alone.source)
 
-    assert alone.seen is None
-    assert load_model(tmp_path / "model.tflite").seen is not None
+    assert alone.used is None
+    assert load_model(tmp_path / "model.tflite").used is not None
 
 
 @pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -257,5 +257,5 @@ def test_a_damaged_keras_file_is_one_clear_error(tmp_path: Path, place: float) -
     content[int(place * len(content))] ^= 255
     (tmp_path / "best.keras").write_bytes(content)
 
-    with pytest.raises(ModelError, match="not a Keras model that can be read; train again"):
+    with pytest.raises(ModelError, match="not a readable Keras model; train again"):
         load_network(tmp_path / "best.keras")

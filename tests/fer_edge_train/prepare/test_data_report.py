@@ -11,7 +11,7 @@ from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.html_report import kind_of_reason
 from fer_edge_train.prepare.prepare import prepare
-from fer_edge_train.prepare.report import few_lines
+from fer_edge_train.prepare.report import small_class_lines
 from support.command import FerEdge
 from support.tiny_data_sets import class_folders, expressions, expw, legend, picture
 
@@ -22,7 +22,7 @@ def page(path: Path) -> str:
 
 def test_folder_holds_its_report(tmp_path: Path) -> None:
     report = prepare(legend(tmp_path / "data", expressions(10)), tmp_path / "out")
-    assert "What is in data" in page(tmp_path / "out/report.html")
+    assert "Data set data" in page(tmp_path / "out/report.html")
     assert json.loads((tmp_path / "out/report.json").read_text()) == json.loads(json.dumps(report.as_json()))
 
 
@@ -81,7 +81,7 @@ def test_names_that_are_no_utf8_do_not_stop_it(tmp_path: Path) -> None:
     (tmp_path / "data/a/bad \udcff.png").write_bytes(b"no picture")
     (tmp_path / "data").rename(tmp_path / "data \udcff")
     assert prepare(tmp_path / "data \udcff", tmp_path / "set.npz").total == 2
-    assert "What is in data ?" in page(tmp_path / "set_report.html")
+    assert "Data set data ?" in page(tmp_path / "set_report.html")
 
 
 def test_rare_class_is_told_loudly(fer_edge: FerEdge, tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_rare_class_is_told_loudly(fer_edge: FerEdge, tmp_path: Path) -> None:
     root = legend(tmp_path / "data", [row for row in rows if ",neutral" in row or ",contempt" in row])
     result = fer_edge("prepare", "--data", root, "--out", tmp_path / "out")
     told = (
-        "contempt has 7 faces: with 1 for testing, its recall cannot be told to within ±45 points "
-        "(1 of 1 found may still mean 21%); with 6 for training, it can hardly be learnt"
+        "contempt has 7 faces: with 1 for testing, its recall is uncertain by ±45 points "
+        "(1 of 1 correct may still mean 21%); 6 for training are hardly enough"
     )
     assert f"warning: {told}" in result.stderr
     assert "neutral has" not in result.stderr
@@ -101,16 +101,16 @@ def test_rare_class_is_told_loudly(fer_edge: FerEdge, tmp_path: Path) -> None:
 
 
 def test_class_without_any_face_is_no_news() -> None:
-    assert few_lines({"training": {"contempt": 0}, "testing": {"contempt": 0}}) == []
+    assert small_class_lines({"training": {"contempt": 0}, "testing": {"contempt": 0}}) == []
 
 
 def test_class_is_judged_on_validation_where_there_is_no_testing() -> None:
-    (line,) = few_lines({"training": {"fear": 500}, "validation": {"fear": 12}})
-    assert line.startswith("fear has 512 faces: with 12 for validation, its recall cannot be told to within ±25 points")
+    (line,) = small_class_lines({"training": {"fear": 500}, "validation": {"fear": 12}})
+    assert line.startswith("fear has 512 faces: with 12 for validation, its recall is uncertain by ±25 points")
 
 
 def test_without_held_out_faces_only_learning_is_doubted() -> None:
-    assert few_lines({"training": {"fear": 1}}) == ["fear has 1 face: with 1 for training, it can hardly be learnt"]
+    assert small_class_lines({"training": {"fear": 1}}) == ["fear has 1 face: 1 for training are hardly enough"]
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_rows_left_out_are_grouped_by_reason_with_examples(tmp_path: Path) -> No
     ("reason", "kind"),
     [
         (
-            "a face of 3.5x4 pixels is too small; 8x8 is the least",
-            "a face of #x# pixels is too small; #x# is the least",
+            "a face of 3.5x4 pixels is too small; the minimum is 8x8",
+            "a face of #x# pixels is too small; the minimum is #x#",
         ),
         ("unknown label 'glee'", "unknown label …"),
         ("/a/b c.d.jpg: not a picture that OpenCV can read", "not a picture that OpenCV can read"),
         (
-            "a.jpg, box x 1, y 2, w 3, h 4, has contradictory labels (a in line 1, b in line 2); it is left out",
-            "…, box x #, y #, w #, h #, has contradictory labels …; it is left out",
+            "a.jpg, box x 1, y 2, w 3, h 4, has contradictory labels (a in line 1, b in line 2)",
+            "…, box x #, y #, w #, h #, has contradictory labels …",
         ),
     ],
 )

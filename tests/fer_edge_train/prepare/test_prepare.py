@@ -133,7 +133,7 @@ def test_link_falls_back_to_copies_and_says_so(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(("out", "size"), [("set.npz", None), ("out", 48)])
 def test_link_of_changed_pictures_is_refused(tmp_path: Path, out: str, size: int | None) -> None:
-    with pytest.raises(UsageError, match="--link takes pictures as they are"):
+    with pytest.raises(UsageError, match="--link does not change pictures"):
         prepare(legend(tmp_path / "data", expressions(2)), tmp_path / out, size=size, link=True)
 
 
@@ -183,7 +183,7 @@ def test_boxes_are_clipped_to_the_picture() -> None:
 
 @pytest.mark.parametrize("box", [(60, 0, 20, 20), (-20, 0, 20, 20), (0, 50, 20, 20), (0, -30, 20, 20)])
 def test_box_outside_the_picture_is_refused(box: tuple[float, float, float, float]) -> None:
-    with pytest.raises(DataError, match="lies inside the 60x50 picture"):
+    with pytest.raises(DataError, match="is outside of the 60x50 picture"):
         face_box(picture(0, width=60, height=50), box, Framing())
 
 
@@ -197,7 +197,7 @@ def test_face_outside_its_photo_is_listed_and_the_others_kept(tmp_path: Path) ->
 def test_nothing_usable_is_an_error_that_names_the_first_reason(tmp_path: Path) -> None:
     root = expw(tmp_path / "data", ["a.jpg 0 0 0 40 40 50 9"])
     for out in (tmp_path / "out", tmp_path / "set.npz"):
-        with pytest.raises(DataError, match=r"not one face can be used; the first of 1 skipped rows: label\.lst:1"):
+        with pytest.raises(DataError, match=r"no usable face; the first of 1 skipped rows: label\.lst:1"):
             prepare(root, out)
         assert not out.exists()
 
@@ -264,7 +264,7 @@ def frames(root: Path, names: str, count: int = 20) -> Path:
 @pytest.mark.parametrize("out", ["out", "set.npz"])
 def test_one_person_cannot_be_divided_by_person(tmp_path: Path, out: str) -> None:
     root = frames(tmp_path / "data", "frame_{:03}.jpg")
-    with pytest.raises(DataError, match=r"takes all 20 faces for one person by their file names, frame, .*leave out"):
+    with pytest.raises(DataError, match=r"by their file names, all 20 faces are of one person, frame, .*leave out"):
         prepare(root, tmp_path / out, DataSettings(group="person"))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     assert prepare(root, tmp_path / out).notes == []
@@ -276,9 +276,9 @@ def test_splits_that_mislead_are_told(tmp_path: Path, out: str) -> None:
     root = legend(tmp_path / "data", [*rows, "1,Ann_Lee_0001.jpg,anger", "1,Bo_Li_0001.jpg,disgust"])
     notes = prepare(root, tmp_path / out, DataSettings(group="person")).notes
     assert notes[0] == (
-        "20 of 22 faces are of one person by their file names, frame; if that is no person, leave out --group person"
+        "20 of 22 faces are of one person by their file names, frame; if that is not a person, leave out --group person"
     )
-    assert "no testing face of disgust, fear: how well they are recognised cannot be told" in notes
+    assert "no testing face of disgust, fear: their recall cannot be measured" in notes
 
 
 def test_command_warns_of_what_misleads(fer_edge: FerEdge, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_command_warns_of_what_misleads(fer_edge: FerEdge, tmp_path: Path) -> No
     result = fer_edge(*arguments)
     assert result.code == 0
     assert (
-        "warning: --group person changed nothing: the file names tell no persons, as First_Last_0001.jpg"
+        "warning: --group person had no effect: the file names contain no persons, such as First_Last_0001.jpg"
         in result.stderr
     )
 

@@ -13,7 +13,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import InputColour, write_picture
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.prepare.prepare import load_faces, prepare
-from fer_edge_train.runs.folder import alone_in
+from fer_edge_train.runs.folder import run_lock
 from support.tiny_data_sets import expw, legend, picture
 
 PICTURES, PART = 40, 8
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
         with pytest.raises(KeyboardInterrupt):
             prepare(Path("data"), Path(out))
     said = capfd.readouterr().err.replace("\n", "")
-    assert f"16 of 40 photos done in {Path(out).absolute()}.part; to go on, type the same command again" in said
+    assert f"16 of 40 photos done in {Path(out).absolute()}.part; to resume, run the same command again" in said
     assert not Path(out).exists()
     read.clear()
     prepare(Path("data"), Path(out))
@@ -185,7 +185,7 @@ def test_other_data_or_settings_start_anew(
     read.clear()
     prepare(data, Path(out), settings, size=size, colour=colour)
     assert len(read) == PICTURES
-    assert "was left by a prepare of other data or settings; it starts anew" in capfd.readouterr().err
+    assert "is of other data or settings; starting again" in capfd.readouterr().err
     resumed = content(out)
     shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()
     prepare(data, Path(out), settings, size=size, colour=colour)
@@ -206,7 +206,7 @@ def test_a_damaged_part_is_made_again(read: list[str], monkeypatch: pytest.Monke
 def test_a_folder_that_no_prepare_left_is_refused_and_never_touched() -> None:
     Path("out.part").mkdir()
     Path("out.part/mine.txt").write_text("mine")
-    with pytest.raises(FerEdgeError, match=r"out\.part is there already, and no prepare left it; move it away"):
+    with pytest.raises(FerEdgeError, match=r"out\.part exists and is not of prepare; move it away"):
         prepare(Path("data"), Path("out"))
     assert content("out.part") == {"out.part/mine.txt": b"mine"}
 
@@ -215,7 +215,10 @@ def test_a_folder_that_no_prepare_left_is_refused_and_never_touched() -> None:
 def test_two_at_once_are_one_clear_refusal(out: str) -> None:
     folder = Path(f"{out}.part")
     folder.mkdir()
-    with alone_in(folder), pytest.raises(FerEdgeError, match=rf"another fer-edge prepare writes {out}; wait for it"):
+    with (
+        run_lock(folder),
+        pytest.raises(FerEdgeError, match=rf"another fer-edge prepare is writing {out}; wait for it"),
+    ):
         prepare(Path("data"), Path(out))
     prepare(Path("data"), Path(out))
     assert not Path(f"{out}.part").exists()

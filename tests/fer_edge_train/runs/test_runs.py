@@ -7,11 +7,11 @@ from fer_edge.files import replacing
 from fer_edge_train.runs.folder import (
     FILES,
     SCORE,
-    alone_in,
     clear,
     new_run,
     read_config,
     read_history,
+    run_lock,
     write_history,
 )
 
@@ -22,7 +22,7 @@ def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
 
 def test_exist_ok_takes_the_name_again(tmp_path: Path) -> None:
     run = new_run(tmp_path, "exp")
-    with alone_in(run):
+    with run_lock(run):
         (run / "calibration.npz").touch()  # killed before there is a config.json
     assert new_run(tmp_path, "exp", exist_ok=True) == run
 
@@ -36,7 +36,7 @@ def test_exist_ok_takes_nothing_but_a_run(tmp_path: Path, taken: str) -> None:
         (tmp_path / "exp").touch()
     else:
         (tmp_path / "exp").symlink_to("nowhere")
-    with pytest.raises(FerEdgeError, match="no run that --exist-ok could replace; give another --name"):
+    with pytest.raises(FerEdgeError, match="not a run that --exist-ok could replace; give another --name"):
         new_run(tmp_path, "exp", exist_ok=True)
 
 
@@ -49,23 +49,23 @@ def test_a_cleared_run_keeps_only_what_its_owner_put_there(tmp_path: Path) -> No
 
 
 def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
-    with alone_in(tmp_path), pytest.raises(FerEdgeError, match=r"another training goes on in .*--name"):
-        alone_in(tmp_path).__enter__()
-    with alone_in(tmp_path):
+    with run_lock(tmp_path), pytest.raises(FerEdgeError, match=r"another training is running in .*--name"):
+        run_lock(tmp_path).__enter__()
+    with run_lock(tmp_path):
         pass
 
 
 def test_a_training_sweeps_up_after_one_that_was_killed(tmp_path: Path) -> None:
-    with alone_in(tmp_path):
+    with run_lock(tmp_path):
         writing = replacing(tmp_path / "last.keras")
         writing.__enter__()  # and a kill never let it leave
-    with alone_in(tmp_path):
+    with run_lock(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a/"])
 def test_a_name_is_that_of_one_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"name one folder; .* --project"):
+    with pytest.raises(UsageError, match=r"give the name of one folder; .* --project"):
         new_run(tmp_path / "runs", name)
 
 

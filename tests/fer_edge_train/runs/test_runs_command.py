@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import pytest
 
-from fer_edge_train.runs.folder import alone_in, write_history
+from fer_edge_train.runs.folder import run_lock, write_history
 from support.command import FerEdge
 
 
@@ -73,7 +73,7 @@ def test_people_see_one_row_per_run(call: FerEdge) -> None:
 def test_a_run_is_running_as_long_as_its_lock_is_held(call: FerEdge) -> None:
     run = make_run("exp", [0.5], finished=False)
 
-    with alone_in(run):
+    with run_lock(run):
         assert json.loads(call("--json").stdout)["runs"][0]["state"] == "running"
     assert json.loads(call("--json").stdout)["runs"][0]["state"] == "stopped"
 
@@ -93,7 +93,7 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(fer_edge: FerEdge, 
     face.mkdir()
     (face / "config.json").write_text(json.dumps(config))
     (face / "history.csv").write_text("epoch,val_recall\n1,0.8\n")
-    told = "runs/train/face: a face detector's run, of an older fer-edge; detectors are not trained any more"
+    told = "runs/train/face: a face detector's run of an older fer-edge; detectors are no longer trained"
 
     document = json.loads(call("--json").stdout)
 
@@ -107,7 +107,7 @@ def test_a_face_detectors_run_is_one_line_and_hides_no_other(fer_edge: FerEdge, 
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("config.json", None, "runs/train/bad is no run: it holds no config.json"),
+        ("config.json", None, "runs/train/bad is not a run: config.json is missing"),
         ("config.json", "{", "runs/train/bad/config.json is damaged"),
         ("config.json", "[]", "runs/train/bad/config.json is damaged"),
         ("config.json", '{"settings": {}, "network": {}, "source": {}}', "bad/config.json is not that of a training"),
@@ -137,13 +137,13 @@ def test_a_damaged_or_foreign_folder_is_one_line_and_hides_no_other(
 def test_no_run_at_all_says_how_to_make_one(call: FerEdge) -> None:
     Path("runs/train").mkdir(parents=True)
 
-    assert "no run in runs/train; make one: fer-edge train --data DIR" in call().stderr
+    assert "no run in runs/train; start one: fer-edge train --data DIR" in call().stderr
 
 
 def test_a_missing_folder_is_one_clear_error(call: FerEdge) -> None:
     told = call("--project", "nowhere", code=2).stderr
 
-    assert told == "error: nowhere: no such folder; name that of your runs: --project DIR\n"
+    assert told == "error: nowhere: no such folder; give the folder of your runs: --project DIR\n"
 
 
 def test_compare_says_what_differs_and_nothing_else(call: FerEdge) -> None:
@@ -187,7 +187,7 @@ def test_runs_of_the_same_name_are_told_apart_by_their_paths(call: FerEdge) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a"], "name two runs, or more: fer-edge runs compare A B"),
+        (["a"], "give two or more runs: fer-edge runs compare A B"),
         (["a", "nowhere"], "nowhere is not a run folder"),
         (["a", "a", "--out", "curves.pdf"], "--out curves.pdf: name a .png file"),
     ],

@@ -5,7 +5,7 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.labels import EXPRESSIONS
-from fer_edge_train.training.class_union import asked_for, joined
+from fer_edge_train.training.class_union import annotated_classes, joined
 
 
 def face_set(name: str, labels: list[str], classes: tuple[str, ...], *, photos: bool = True) -> FaceSet:
@@ -26,7 +26,7 @@ def face_set(name: str, labels: list[str], classes: tuple[str, ...], *, photos: 
 def test_one_data_set_stays_as_it_is() -> None:
     alone = face_set("a", ["smile", "frown"], ("frown", "smile"))
     assert joined([alone]) is alone
-    assert [row.tolist() for row in asked_for([alone])] == [[True, True]]
+    assert [row.tolist() for row in annotated_classes([alone])] == [[True, True]]
 
 
 def test_pictures_of_the_same_name_in_two_data_sets_stay_two() -> None:
@@ -55,14 +55,14 @@ def test_expressions_keep_their_order_before_own_classes() -> None:
 def test_a_class_that_one_data_set_never_uses_and_another_does_was_not_asked_for() -> None:
     without = face_set("expw", ["neutral", "fear"], EXPRESSIONS)
     with_contempt = face_set("legend", ["contempt", "fear"], EXPRESSIONS)
-    expw, legend = asked_for([without, with_contempt])
+    expw, legend = annotated_classes([without, with_contempt])
     assert not expw[EXPRESSIONS.index("contempt")]
     assert expw[EXPRESSIONS.index("neutral")]
     assert not legend[EXPRESSIONS.index("neutral")]
 
 
 def test_a_class_that_nobody_uses_counts_as_asked_for_everywhere() -> None:
-    expw, legend = asked_for([face_set("a", ["fear"], EXPRESSIONS), face_set("b", ["fear"], EXPRESSIONS)])
+    expw, legend = annotated_classes([face_set("a", ["fear"], EXPRESSIONS), face_set("b", ["fear"], EXPRESSIONS)])
     assert expw.all()
     assert legend.all()
 

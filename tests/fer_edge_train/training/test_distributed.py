@@ -187,9 +187,9 @@ def test_only_the_first_process_leaves_a_run_folder(alone: Path, together: Path)
 
 def test_a_killed_process_ends_the_others_with_one_line(killed: list[str]) -> None:
     assert killed[0].splitlines()[-2:] == [
-        "to go on with this run: fer-edge train --resume runs/train/together",
-        "error: another process is gone; start all of them again with --resume runs/train/together, "
-        "which holds every whole epoch",
+        "to resume this run: fer-edge train --resume runs/train/together",
+        "error: another process was lost; start all of them again with --resume runs/train/together, "
+        "which holds every complete epoch",
     ]
 
 
@@ -205,8 +205,8 @@ def test_a_first_process_that_is_terminated_ends_the_others_with_one_line(
 
     assert [line for line in told[1].splitlines() if "epoch" not in line or "error" in line][1:] == [
         "a batch of 30 is divided among 2 of 2 devices",
-        "error: another process is gone; start all of them again with --resume RUN, the run folder of process 0, "
-        "which holds every whole epoch",
+        "error: another process was lost; start all of them again with --resume RUN, the run folder of process 0, "
+        "which holds every complete epoch",
     ]
     assert not list(temporary.iterdir()), "process 1 left its folder"
 
@@ -228,7 +228,7 @@ def test_processes_that_do_not_come_are_not_waited_for_forever(bars: Path, tmp_p
 
     assert told[0].splitlines() == [
         f"process 1 of 2, waiting for all of them at {address}",
-        f"error: not all of 2 processes came to {address} within 1 s; start all of them",
+        f"error: not all of 2 processes joined {address} within 1 s; start all of them",
     ]
 
 
@@ -288,6 +288,6 @@ def test_a_batch_that_cannot_be_divided_among_processes_is_one_line(monkeypatch:
 
     with (
         pytest.raises(UsageError, match="a batch of 7 cannot be divided among 2 processes; choose a multiple: --batch"),
-        devices.over_devices(7),
+        devices.data_parallel(7),
     ):
         pass

@@ -19,8 +19,15 @@ from fer_edge_train.runs.folder import SCORE, Row, read_history
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
 from fer_edge_train.training import callbacks, fit
 from fer_edge_train.training.augment import augment
-from fer_edge_train.training.batches import Batches, any_order, balanced_rows, class_weights, mixed_up, smoothed
-from fer_edge_train.training.callbacks import settle_statistics
+from fer_edge_train.training.batches import (
+    Batches,
+    balanced_sample,
+    class_weights,
+    mixup,
+    shuffled_indices,
+    smooth_labels,
+)
+from fer_edge_train.training.callbacks import update_batch_norm
 from fer_edge_train.training.epochs import make_optimizer
 from fer_edge_train.training.losses import training_loss
 from fer_edge_train.training.training_set import read_training_set, training_batches
@@ -35,15 +42,17 @@ def noise(n: int = 8, size: int = 48) -> "np.ndarray[Any, np.dtype[np.uint8]]":
 def test_smoothing_spreads_a_share_over_all_classes() -> None:
     chosen = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0]], np.float32)
 
-    np.testing.assert_allclose(smoothed(chosen, 0.2), [[0.85, 0.05, 0.05, 0.05], [0.45, 0.45, 0.05, 0.05]], rtol=1e-6)
-    np.testing.assert_array_equal(smoothed(chosen, 0), chosen)
+    np.testing.assert_allclose(
+        smooth_labels(chosen, 0.2), [[0.85, 0.05, 0.05, 0.05], [0.45, 0.45, 0.05, 0.05]], rtol=1e-6
+    )
+    np.testing.assert_array_equal(smooth_labels(chosen, 0), chosen)
 
 
 def test_a_mixed_face_is_as_much_of_a_class_as_its_picture() -> None:
     faces = np.eye(16, dtype=np.float32).reshape(16, 4, 4, 1)  # face i is bright in pixel i alone
     chosen = np.eye(16, dtype=np.float32)
 
-    mixed, targets, weights = mixed_up(faces, chosen, np.ones(16, np.float32), 1.0, np.random.default_rng(0))
+    mixed, targets, weights = mixup(faces, chosen, np.ones(16, np.float32), 1.0, np.random.default_rng(0))
 
     np.testing.assert_allclose(mixed.reshape(16, 16), targets, atol=1e-6)
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
@@ -57,8 +66,8 @@ def test_a_mixed_face_costs_what_its_two_faces_cost() -> None:
     faces = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
 
     rng = np.random.default_rng(2)
-    other, shares = any_order(4, rng), rng.beta(0.4, 0.4, 4)
-    _, targets, both = mixed_up(faces, chosen, weights, 0.4, np.random.default_rng(2))
+    other, shares = shuffled_indices(4, rng), rng.beta(0.4, 0.4, 4)
+    _, targets, both = mixup(faces, chosen, weights, 0.4, np.random.default_rng(2))
 
     costs = np.array([1.0, 3.0, 5.0, 7.0])  # of predicting each class
     expected = shares * weights * costs + (1 - shares) * (weights * costs)[other]
@@ -69,7 +78,7 @@ def test_balanced_sampling_shows_as_many_faces_of_every_class_and_all_of_a_rare_
     labels = np.repeat([0, 1, 2], [160, 36, 4])
     weights = class_weights(np.eye(3, dtype=np.float32)[labels])
 
-    rows = balanced_rows(weights, np.random.default_rng(0))
+    rows = balanced_sample(weights, np.random.default_rng(0))
 
     counts = np.bincount(labels[rows], minlength=3)
     assert len(rows) == 200
@@ -259,8 +268,8 @@ def test_a_loss_that_is_no_number_stops_within_the_epoch_and_keeps_the_last_good
     with pytest.raises(DataError) as stopped:
         fit.train(replace(EVERYTHING, data=(str(bars),)), tmp_path, "exp")
 
-    assert str(stopped.value).startswith(f"epoch 2, step {step} of 9: the loss is no number any more; ")
-    assert f"{tmp_path / 'exp'} keeps the weights of epoch 1; start anew with a lower rate: --learning-rate" in str(
+    assert str(stopped.value).startswith(f"epoch 2, step {step} of 9: the loss is not finite; ")
+    assert f"{tmp_path / 'exp'} keeps the weights of epoch 1; start a new run with a lower --learning-rate" in str(
         stopped.value
     )
     assert {name: (tmp_path / "exp" / name).read_bytes() for name in kept} == kept
@@ -276,7 +285,7 @@ def test_weights_that_are_no_numbers_are_not_kept_though_the_loss_is_one(tmp_pat
     recorder.on_epoch_begin(0)
 
     with pytest.raises(
-        DataError, match="epoch 1: weights are no numbers any more; there are no weights before it; start anew"
+        DataError, match="epoch 1: weights are not finite; no earlier weights were saved; start a new run"
     ):
         recorder.on_epoch_end(0, {"loss": 1.0, "val_accuracy": 0.5})
     assert not list(tmp_path.iterdir())
@@ -359,7 +368,7 @@ def test_statistics_are_the_mean_over_the_first_batches() -> None:
     network = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization(momentum=0.9)])
     batches = Given([(np.array([[0.0], [2.0]]),), (np.array([[5.0], [5.0]]),), (np.array([[0.0], [6.0]]),)])
 
-    settle_statistics(network, batches)
+    update_batch_norm(network, batches)
 
     [layer] = network.layers
     assert layer.momentum == 0.9
@@ -376,7 +385,7 @@ def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_
     network = load_network(run / "last.keras")
     written = [weight.numpy() for weight in network.non_trainable_weights]
 
-    settle_statistics(network, batches)
+    update_batch_norm(network, batches)
 
     assert len(written) == 28  # mean and variance of 14 normalisations
     for before, weight in zip(written, network.non_trainable_weights, strict=True):
@@ -384,10 +393,10 @@ def test_averaged_weights_are_written_with_their_own_statistics(bars: Path, tmp_
 
 
 def test_networks_of_one_process_name_their_layers_alike(bars: Path) -> None:
-    settings = TrainSettings(data=(str(bars),), size=24)
+    settings = TrainSettings(data=(str(bars),), imgsz=24)
     batches = training_batches(read_training_set(settings), settings, None)
 
-    first, second = (fit.fresh_network(settings, batches) for _ in range(2))
+    first, second = (fit.build_network(settings, batches) for _ in range(2))
 
     assert [weight.path for weight in second.weights] == [weight.path for weight in first.weights]
 

@@ -14,7 +14,7 @@ from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge_train.settings import NO_AUGMENTATION, TrainSettings
 from fer_edge_train.training import fit
-from fer_edge_train.training.batches import ABSENT, Batches, class_weights, mixed_up, shares, smoothed
+from fer_edge_train.training.batches import ABSENT, Batches, class_weights, mixup, shares, smooth_labels
 from fer_edge_train.training.losses import Crossentropy, accuracy
 from fer_edge_train.training.training_set import read_training_set, training_batches
 from support.command import FerEdge
@@ -72,12 +72,12 @@ def test_accuracy_is_by_labels_and_where_there_are_none_by_teachers() -> None:
 
 
 def test_smoothing_spreads_over_the_classes_that_were_asked_for() -> None:
-    changed = smoothed(np.array([[1, 0, ABSENT], [ABSENT] * 3], np.float32), 0.2)
+    changed = smooth_labels(np.array([[1, 0, ABSENT], [ABSENT] * 3], np.float32), 0.2)
     np.testing.assert_allclose(changed, [[0.9, 0.1, ABSENT], [ABSENT] * 3], rtol=1e-6)
 
 
 def test_smoothing_leaves_what_teachers_said() -> None:
-    changed = smoothed(np.array([[[1, 0], [0.3, 0.7]]], np.float32), 0.2)
+    changed = smooth_labels(np.array([[[1, 0], [0.3, 0.7]]], np.float32), 0.2)
     np.testing.assert_allclose(changed, [[[0.9, 0.1], [0.3, 0.7]]], rtol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_a_mixed_face_was_asked_for_what_one_of_the_two_was() -> None:
     chosen = np.array([[1, 0, ABSENT, ABSENT], [0, 0, 1, ABSENT]], np.float32)
 
     for seed in range(8):
-        _, mixed, _ = mixed_up(faces, chosen, weights, 1.0, np.random.default_rng(seed))
+        _, mixed, _ = mixup(faces, chosen, weights, 1.0, np.random.default_rng(seed))
         if (mixed[0] > 0).sum() == 2:
             break
 
@@ -147,7 +147,7 @@ def test_faces_of_a_data_set_without_contempt_teach_nothing_about_it(folders: Pa
     of_contempt = chosen[:, CONTEMPT]
     assert set(of_contempt.tolist()) == {ABSENT, 0.0, 1.0}
     assert (of_contempt == ABSENT).sum() == (
-        training_set.asked[training_set.faces.split == "training"][:, CONTEMPT] == 0
+        training_set.annotated[training_set.faces.split == "training"][:, CONTEMPT] == 0
     ).sum()
     assert (chosen[of_contempt == ABSENT][:, EXPRESSIONS.index("fear")] >= 0).all()
     assert set(weights.tolist()) == {1.0}
@@ -166,7 +166,7 @@ def test_a_data_set_counts_as_much_as_it_is_told_to(folders: Path) -> None:
     ("flags", "said"),
     [
         (["--data-weight", "1", "--data-weight", "2"], "--data-weight: 2 for 1 --data; give one for each"),
-        (["--data-weight", "0"], "--data-weight is above 0"),
+        (["--data-weight", "0"], "--data-weight must be above 0"),
         (["--unlabelled", "faces"], "--unlabelled needs --teacher RUN"),
         (["--teacher", "nowhere"], "nowhere: No such file"),
     ],

@@ -1,4 +1,4 @@
-"""Reading the pictures of a table, several at once, and cutting the faces out of them."""
+"""Reading the pictures of a table in several threads, and face boxes for cropping."""
 
 import math
 import os
@@ -22,15 +22,15 @@ from fer_edge_train.data.table import Framing, Skipped, Table
 T = TypeVar("T")
 
 SMALLEST = 8
-"""Shortest side of a face, in pixels: less shows no expression, and would be learnt as noise."""
+"""Minimum side of a face in pixels: smaller ones show no expression and would be noise."""
 PART = 1024
-"""Pictures that are finished together: what a killed `prepare` may have to do again."""
+"""Pictures per checkpoint: what a killed `prepare` may have to repeat."""
 BATCH = 32
-"""Pictures that a thread takes at once: handing them out takes time, too."""
+"""Pictures per task of a thread, to reduce scheduling overhead."""
 
 
 def pictures_of(table: Table) -> list[range]:
-    """Rows of each picture of a table, which is sorted by picture."""
+    """Rows of each picture; the table is sorted by picture."""
     starts = np.flatnonzero(~table.rows["picture"].duplicated().to_numpy()).tolist()
     return [range(first, end) for first, end in pairwise([*starts, len(table.rows)])]
 
@@ -42,18 +42,18 @@ def for_each_picture(
     jobs: int | None,
     done: int = 0,
 ) -> None:
-    """Call `work` once per picture with its rows, its bytes and its pixels, `jobs` pictures at once.
+    """Call `work` once per picture with its rows, bytes and pixels, in `jobs` threads.
 
-    OpenCV and file reading let go of Python's lock, so threads use all cores without copying pictures about. No more
-    than two parts wait for each other, so memory does not grow with the data set.
+    OpenCV and file reading release the GIL, so threads use all cores without copying pictures. At most two parts are
+    pending, so memory does not grow with the data set.
 
     Args:
-        table: Sorted by picture, as readers leave it.
+        table: Sorted by picture, as readers return it.
         work: Gets a range of row numbers, the file's content and its (height, width, 3) uint8 BGR pixels.
-        keep: Called after every `PART` pictures, in the order of the table, with what `work` gave for those that can
-            be read, and why not, for each row of the others.
+        keep: Called after every `PART` pictures, in table order, with the results of `work`, and the skipped rows of
+            unreadable pictures with their reasons.
         jobs: Number of threads; None for one per core.
-        done: Parts that are finished already, and not read.
+        done: Number of finished parts, which are not read again.
     """
     names, origins = table.rows["picture"].tolist(), table.rows["origin"].tolist()
     pictures = pictures_of(table)
@@ -75,17 +75,17 @@ def for_each_picture(
         parts = _slices(pictures[done * PART :], PART)
         submitted = (pool.map(do, _slices(part, BATCH)) for part in parts)
         try:
-            for part, _ in pairwise(chain(submitted, [()])):  # the next one is read while this one is kept
+            for part, _ in pairwise(chain(submitted, [()])):  # the next part is read while this one is saved
                 results, skipped = zip(*part, strict=True)
                 keep(list(chain.from_iterable(results)), list(chain.from_iterable(skipped)))
-        except BaseException:  # Ctrl-C: do not first read what is still waiting
+        except BaseException:  # Ctrl-C: do not read the pending pictures first
             pool.shutdown(cancel_futures=True)
             raise
 
 
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from dividing one picture among its own threads: here every thread has a picture."""
+    """Disable OpenCV's own threads: here each thread has its own picture."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -99,7 +99,7 @@ def _slices(items: list[T], length: int) -> Iterator[list[T]]:
 
 
 def _read(table: Table, name: str) -> tuple[bytes, Pixels]:
-    """Read a picture's content and pixels; one that stands in a table gets the content it would have as a file."""
+    """Read a picture's bytes and pixels; one embedded in a table gets the bytes of a PNG file."""
     if name in table.embedded:
         frame_bgr = cast(Pixels, cv2.cvtColor(table.embedded[name], cv2.COLOR_GRAY2BGR))
         return encode_picture(frame_bgr, ".png"), frame_bgr
@@ -109,31 +109,31 @@ def _read(table: Table, name: str) -> tuple[bytes, Pixels]:
 
 
 def _inside(root: Path, name: str) -> Path:
-    """Find the picture `name` of the data set in `root`.
+    """Resolve the picture `name` of the data set in `root`.
 
-    A label file may come from a stranger: the names in it stay inside the data set. A link that lies there is followed,
-    because whoever has the folder made it.
+    A label file may be untrusted: its names must stay inside the data set. Links in the folder are followed: they are
+    the user's own.
 
     Raises:
-        DataError: The name leads elsewhere, or nowhere.
+        DataError: The path is outside the data set, or invalid.
     """
     if ".." in Path(name).parts:
-        raise DataError(f"{name}: leads out of the data set; name pictures inside it")
+        raise DataError(f"{name}: outside of the data set; name pictures inside it")
     if "\0" in name:
-        raise DataError(f"{name!r}: holds a NUL character; no file is called so")
+        raise DataError(f"{name!r}: contains a NUL character; correct the name")
     return root / name
 
 
 def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing: Framing) -> Box:
-    """Find the face box in a picture: the data set's box clipped to the picture and framed as fer-edge frames faces.
+    """Convert a data set's box to a face box: clipped to the picture and framed as fer-edge frames faces.
 
     Args:
         frame_bgr: (height, width, 3) uint8 BGR.
-        box: x, y, w, h in pixels as in the table; NaN is the whole picture.
-        framing: How the data set frames a face.
+        box: x, y, w, h in pixels as in the table; NaN means the whole picture.
+        framing: Framing of the data set's boxes.
 
     Raises:
-        DataError: Nothing of the box lies inside the picture, or too little for a face.
+        DataError: The box is outside the picture, or too small.
     """
     height, width = frame_bgr.shape[:2]
     x, y, w, h = box
@@ -142,18 +142,18 @@ def face_box(frame_bgr: Pixels, box: tuple[float, float, float, float], framing:
     else:
         left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
         if right - left < 1 or bottom - top < 1:
-            raise DataError(
-                f"nothing of box x {x:g}, y {y:g}, w {w:g}, h {h:g} lies inside the {width}x{height} picture"
-            )
+            raise DataError(f"box x {x:g}, y {y:g}, w {w:g}, h {h:g} is outside of the {width}x{height} picture")
         inside = Box(left, top, right - left, bottom - top)
         face = reframed(inside, framing.scale, framing.down)
     if min(inside.w, inside.h) < SMALLEST:
-        raise DataError(f"a face of {inside.w:g}x{inside.h:g} pixels is too small; {SMALLEST}x{SMALLEST} is the least")
+        raise DataError(
+            f"a face of {inside.w:g}x{inside.h:g} pixels is too small; the minimum is {SMALLEST}x{SMALLEST}"
+        )
     return face
 
 
 def boxes_of(table: Table) -> list[tuple[float, float, float, float]]:
-    """Boxes of all rows as plain numbers: much faster to look up than rows of a DataFrame."""
+    """Boxes of all rows as Python floats: much faster to access than DataFrame rows."""
     return [(x, y, w, h) for x, y, w, h in table.rows[["x", "y", "w", "h"]].to_numpy(float).tolist()]
 
 

@@ -1,4 +1,4 @@
-"""Dividing faces into training and testing: by class in the same share, by group never on both sides."""
+"""Train/validation/test split: stratified by class, grouped by photo or person."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,10 +16,10 @@ Labels = npt.NDArray[np.str_]
 
 
 def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
-    """Put every face into training, validation or testing.
+    """Assign every face to training, validation or testing.
 
-    Splits that the data set brings stay as they are. Where it brings none, testing faces are drawn first; where it
-    brings no validation split, validation faces are then drawn from the training faces.
+    The data set's own splits are kept. Without any, testing faces are drawn first; without a validation split,
+    validation faces are then drawn from the training faces.
 
     Args:
         rows: Rows of a table: label, group and split.
@@ -39,25 +39,25 @@ def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
     return split
 
 
-def torn_groups(groups: Labels, split: Labels) -> int:
-    """Count the groups that stand in several splits; only a data set's own splits can do that.
+def groups_in_several_splits(groups: Labels, split: Labels) -> int:
+    """Count the groups in several splits; possible only with a data set's own splits.
 
-    >>> torn_groups(np.array(["a", "a", "b"]), np.array(["training", "testing", "testing"]))
+    >>> groups_in_several_splits(np.array(["a", "a", "b"]), np.array(["training", "testing", "testing"]))
     1
     """
     pairs = set(zip(groups.tolist(), split.tolist(), strict=True))
     return len(pairs) - len({group for group, _ in pairs})
 
 
-def doubts(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[str]:
-    """Say, in a line each, what a person has to know of a split before trusting it.
+def split_warnings(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[str]:
+    """List problems of a split, such as missing classes, one line each.
 
     Args:
-        rows: Rows of a table: picture, label, group and the split that the data set brings.
-        split: (n,) training, validation or testing, as `assign` gave it.
-        settings: How it was made.
+        rows: Rows of a table: picture, label, group and the data set's own split.
+        split: (n,) training, validation or testing, as `assign` returned it.
+        settings: How it was split.
     """
-    lines = _doubts_of_persons(rows) if settings.group == "person" else []
+    lines = _person_warnings(rows) if settings.group == "person" else []
     wanted, labels = set(split.tolist()), rows["label"].to_numpy(np.str_)
     if not rows["split"].astype(bool).any():
         wanted |= {
@@ -68,51 +68,51 @@ def doubts(rows: pd.DataFrame, split: Labels, settings: DataSettings) -> list[st
     for part in (part for part in SPLITS if part in wanted):
         missing = sorted(set(labels.tolist()) - set(labels[split == part].tolist()))
         if part not in split:
-            lines.append(f"no {part} face: the faces of a class are all of one {settings.group}, and stay together")
+            lines.append(f"no {part} face: all faces of a class are of one {settings.group}, and are kept together")
         elif missing:
-            meaning = "they cannot be learnt" if part == "training" else "how well they are recognised cannot be told"
+            meaning = "they cannot be learned" if part == "training" else "their recall cannot be measured"
             lines.append(f"no {part} face of {', '.join(missing)}: {meaning}")
     return lines
 
 
-def _doubts_of_persons(rows: pd.DataFrame) -> list[str]:
-    """Say where file names may not tell persons."""
+def _person_warnings(rows: pd.DataFrame) -> list[str]:
+    """Warn if the file names may not contain persons."""
     counts = rows["group"].value_counts()
     if len(counts) == rows["picture"].nunique():
-        return ["--group person changed nothing: the file names tell no persons, as First_Last_0001.jpg would"]
+        return ["--group person had no effect: the file names contain no persons, such as First_Last_0001.jpg"]
     if 2 * counts.iloc[0] > len(rows):
         person = f"{counts.iloc[0]:,} of {len(rows):,} faces are of one person by their file names, {counts.index[0]}"
-        return [f"{person}; if that is no person, leave out --group person"]
+        return [f"{person}; if that is not a person, leave out --group person"]
     return []
 
 
-def doubts_of(faces: FaceSet) -> list[str]:
-    """Say what a person has to know of the split of `faces`, which were read or prepared with any settings."""
-    brought = faces.split if faces.source.get("split") == "own" else ""
+def face_set_warnings(faces: FaceSet) -> list[str]:
+    """List problems of the split of `faces`, whatever settings it was made with."""
+    own = faces.split if faces.source.get("split") == "own" else ""
     labels = np.array(faces.classes)[faces.labels]
-    rows = pd.DataFrame({"picture": faces.names, "label": labels, "group": faces.group, "split": brought})
-    return doubts(rows, faces.split, divided_as(faces.source, DataSettings()))
+    rows = pd.DataFrame({"picture": faces.names, "label": labels, "group": faces.group, "split": own})
+    return split_warnings(rows, faces.split, same_split(faces.source, DataSettings()))
 
 
-def divided_as(source: dict[str, Any], settings: DataSettings) -> DataSettings:
-    """Copy `settings` with what decided the split of faces, which their `source` (`FaceSet.source`) tells."""
-    then = source.get("settings", {})
-    return replace(settings, **migrated({name: then[name] for name in DIVISION if name in then}))
+def same_split(source: dict[str, Any], settings: DataSettings) -> DataSettings:
+    """Copy `settings` with the split settings recorded in `source` (`FaceSet.source`)."""
+    recorded = source.get("settings", {})
+    return replace(settings, **migrated({name: recorded[name] for name in DIVISION if name in recorded}))
 
 
 def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Draw `share` of the faces, as near as whole groups allow in every class.
+    """Draw `share` of the faces of every class, as closely as complete groups allow.
 
-    Groups are tried in their `fer_edge.data.faceset.drawing_order`, which does not depend on the order of the faces.
+    Groups are tried in `fer_edge.data.faceset.drawing_order`, which does not depend on the order of the faces.
 
     Args:
         labels: (n,) class names.
-        groups: (n,) group names; a group is drawn whole or not at all.
+        groups: (n,) group names; a group is drawn completely or not at all.
         share: 0 to 1.
-        seed: Another seed draws other groups.
+        seed: Random seed.
 
     Returns:
-        (n,) true for the faces drawn. A class with two groups or more has a face on either side where groups allow.
+        (n,) true for the faces drawn. A class with two groups or more has faces on both sides if groups allow.
     """
     drawn = np.zeros(len(labels), bool)
     if share <= 0 or len(labels) == 0:
@@ -126,7 +126,7 @@ def draw(labels: Labels, groups: Labels, share: float, seed: int) -> npt.NDArray
 
 
 def _targets(counts: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
-    """Faces to draw per class, (classes,): they sum to the share of all faces, but a class never ends up bare."""
+    """Faces to draw per class, (classes,): they sum to the share of all faces, but no class is left empty."""
     wanted = counts.sum(axis=0) * share
     targets = np.floor(wanted).astype(np.int64)
     remainder = round(wanted.sum()) - targets.sum()
@@ -138,11 +138,11 @@ def _targets(counts: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int6
 def _draw_groups(
     counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Draw groups until each class has its target, the rarest class first, because it has the least choice.
+    """Draw groups until each class reaches its target, the rarest class first, as it has the fewest candidates.
 
     Args:
         counts: (groups, classes) faces.
-        order: (groups,) in which to try them.
+        order: (groups,) order in which to try them.
         targets: (classes,) faces to draw.
     """
     drawn = np.zeros(len(counts), bool)
@@ -157,7 +157,7 @@ def _draw_groups(
                 missing -= counts[group]
         if (
             missing[label] == targets[label] > 0 and len(candidates) >= 2
-        ):  # no group fits: take the one that overshoots least
+        ):  # no group fits: take the one with the smallest excess
             group = min(candidates, key=lambda g: np.maximum(counts[g] - np.maximum(missing, 0), 0).sum())
             drawn[group] = True
             missing -= counts[group]

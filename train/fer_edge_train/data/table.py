@@ -1,18 +1,18 @@
-"""The one table that every data set layout is read into; knows nothing about pixels.
+"""The common table that every data set layout is read into; knows nothing about pixels.
 
 Columns of `Table.rows`, one row per face, sorted by picture:
 
 | column | type | meaning |
 |---|---|---|
-| picture | str | path of the picture, relative to the data root, with `/` |
-| x, y, w, h | float | box in pixels of the upright picture, framed as `Table.framing` says; NaN: the whole picture |
+| picture | str | path of the picture, relative to the data set, with `/` |
+| x, y, w, h | float | box in pixels of the upright picture, framed by `Table.framing`; NaN: the whole picture |
 | label | str | class name, one of `Table.classes` |
-| confidence | float | how sure the data set's face detector was, in its own unit; NaN where there is none |
-| agreed | bool | counts under FER+'s majority protocol; true where a face has one label |
-| split | str | training, validation or testing, or "" where the data set brings none |
-| group | str | faces of one group never stand in two splits |
+| confidence | float | confidence of the data set's face detector, in its own unit; NaN: none |
+| agreed | bool | counts under FER+'s majority protocol; true if a face has one label |
+| split | str | training, validation or testing, or "" if the data set has no splits |
+| group | str | faces of one group are kept in one split |
 | origin | str | file and line that name the face, `label.lst:17`, or the picture itself |
-| votes.CLASS | float | how many people chose CLASS; all of these columns or none |
+| votes.CLASS | float | number of votes for CLASS; all of these columns or none |
 """
 
 import csv
@@ -39,36 +39,36 @@ DEFAULTS: dict[str, object] = {
     "agreed": True,
     "split": "",
 }
-"""What a reader need not state."""
+"""Defaults of optional columns."""
 
 
 class Framing(NamedTuple):
-    """What turns a data set's box into fer-edge's face box, as `fer_edge.imaging.crop.reframed` takes it."""
+    """Conversion of a data set's box to fer-edge's face box, for `fer_edge.imaging.crop.reframed`."""
 
     scale: float = 1.0
-    """Face box over data set's box."""
+    """Side of the face box over that of the data set's box."""
     down: float = 0.0
-    """How far the centre moves down, over the height of the data set's box."""
+    """Downward shift of the centre, over the height of the data set's box."""
 
 
 AS_YUNET = Framing()
-"""The data set's boxes are face boxes as they are, or there are none."""
+"""No conversion: the data set has face boxes, or no boxes."""
 
 
 class Skipped(NamedTuple):
-    """A row or picture that was left out."""
+    """A row or picture that was skipped."""
 
     origin: str
     """File and line, or the picture."""
     reason: str
-    """What was wrong with it."""
+    """Why it was skipped."""
     kind: Literal["unusable", "repeated", "contradictory"] = "unusable"
-    """Whether the row was bad, or listed before with the same label, or with another one."""
+    """unusable: invalid; repeated: duplicate with the same label; contradictory: duplicate with another label."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One data set as it was read."""
+    """A data set, as read."""
 
     root: Path
     """Folder that `picture` is relative to."""
@@ -79,23 +79,23 @@ class Table:
     classes: tuple[str, ...]
     """Class names in output order."""
     skipped: tuple[Skipped, ...] = ()
-    """Rows left out: bad ones, then those listed twice, each in the order of the files."""
+    """Skipped rows: invalid ones, then duplicates, each in file order."""
     label_files: tuple[str, ...] = ()
-    """Files that hold the labels, relative to `root`; part of the data set's digest."""
+    """Label files, relative to `root`; part of the data set's digest."""
     licence: str = "unknown"
-    """Terms of the data set, as far as they are known."""
+    """Licence of the data set, if known."""
     framing: Framing = AS_YUNET
-    """How this data set frames a face."""
+    """Framing of the data set's boxes."""
     dropped: int = 0
-    """Faces left out because their confidence was too low."""
+    """Faces dropped for their low confidence."""
     originals: dict[str, str] = field(default_factory=dict)
-    """Pictures that `fer-edge prepare` made: name -> sha256 of the photo that it was cut from."""
+    """Pictures made by `fer-edge prepare`: name -> sha256 of the photo that it was cropped from."""
     embedded: dict[str, Pixels] = field(default_factory=dict)
-    """Pictures that stand in a table instead of a file of their own: name -> (height, width) uint8 grey."""
+    """Pictures stored in a table instead of files: name -> (height, width) uint8 grey."""
 
     @property
     def votes(self) -> npt.NDArray[np.float32]:
-        """(n, classes): votes of each face, one-hot where it has one label."""
+        """(n, classes): votes of each face, one-hot if it has one label."""
         columns = [f"votes.{name}" for name in self.classes]
         if columns[0] in self.rows:
             return np.asarray(self.rows[columns], np.float32)
@@ -108,62 +108,61 @@ class Table:
 
 
 def make_rows(faces: list[dict[str, object]]) -> tuple[pd.DataFrame, list[Skipped]]:
-    """Turn the faces a reader found into the table's rows, sorted so that directory order never matters.
+    """Convert the faces found by a reader to table rows, sorted, so that directory order does not matter.
 
-    A face (picture and box) that is listed twice with the same label, or the same votes, counts once. One that is
-    listed with two is left out altogether: nobody knows which is right.
+    A face (picture and box) listed twice with the same label, or the same votes, counts once. One listed with
+    different labels is skipped altogether, as either may be wrong.
 
     Args:
-        faces: Columns by name, in the order of the files; those in `DEFAULTS` may be left out, and `group` is the
-            picture where it is.
+        faces: Columns by name, in file order; those in `DEFAULTS` are optional, and `group` defaults to the picture.
 
     Returns:
-        The rows, and the listings left out.
+        The rows, and the skipped duplicates.
     """
     votes = [column for column in (faces[0] if faces else {}) if column.startswith("votes.")]
     columns = {name: [face.get(name, DEFAULTS.get(name)) for face in faces] for name in (*COLUMNS, *votes)}
     columns["group"] = [face.get("group", face["picture"]) for face in faces]
     rows: pd.DataFrame = pd.DataFrame(columns)
-    left_out = _listed_twice(rows, ["label", *votes])
-    ordered = rows.drop(index=list(left_out)).sort_values(["picture", "x", "y", "origin"], kind="stable")
-    return ordered.reset_index(drop=True), [left_out[row] for row in sorted(left_out)]
+    skipped = _duplicates(rows, ["label", *votes])
+    ordered = rows.drop(index=list(skipped)).sort_values(["picture", "x", "y", "origin"], kind="stable")
+    return ordered.reset_index(drop=True), [skipped[row] for row in sorted(skipped)]
 
 
-def _listed_twice(rows: pd.DataFrame, answers: list[str]) -> dict[int, Skipped]:
-    """Find the rows to leave out because their face has another row; `answers` are the columns that must agree."""
-    place = ["picture", "x", "y", "w", "h"]
-    twice = rows[rows.duplicated(place, keep=False)]
-    listings: dict[int, list[int]] = {}
-    for face, row in zip(twice.groupby(place, dropna=False).ngroup(), twice.index, strict=True):
-        listings.setdefault(face, []).append(row)
-    said = dict(zip(twice.index, twice[answers].itertuples(index=False, name=None), strict=True))
-    told = twice[[*place, "label", "origin"]].to_dict("index")
-    left_out: dict[int, Skipped] = {}
-    for of_face in listings.values():
-        lines = [(told[row]["label"], told[row]["origin"].rpartition(":")[2]) for row in of_face]
-        if len({said[row] for row in of_face}) == 1:
-            reason = f"{_face_name(told[of_face[0]])} is listed already, with the same label, in line {lines[0][1]}"
-            left_out.update({row: Skipped(told[row]["origin"], reason, "repeated") for row in of_face[1:]})
+def _duplicates(rows: pd.DataFrame, label_columns: list[str]) -> dict[int, Skipped]:
+    """Find the rows to skip because their face has another row; `label_columns` must agree."""
+    key = ["picture", "x", "y", "w", "h"]
+    repeated = rows[rows.duplicated(key, keep=False)]
+    by_face: dict[int, list[int]] = {}
+    for face, row in zip(repeated.groupby(key, dropna=False).ngroup(), repeated.index, strict=True):
+        by_face.setdefault(face, []).append(row)
+    labels = dict(zip(repeated.index, repeated[label_columns].itertuples(index=False, name=None), strict=True))
+    details = repeated[[*key, "label", "origin"]].to_dict("index")
+    skipped: dict[int, Skipped] = {}
+    for of_face in by_face.values():
+        lines = [(details[row]["label"], details[row]["origin"].rpartition(":")[2]) for row in of_face]
+        if len({labels[row] for row in of_face}) == 1:
+            reason = f"{_face_name(details[of_face[0]])} is listed already, with the same label, in line {lines[0][1]}"
+            skipped.update({row: Skipped(details[row]["origin"], reason, "repeated") for row in of_face[1:]})
             continue
         what = "labels" if len({label for label, _ in lines}) > 1 else "votes"
         which = ", ".join(f"{label} in line {line}" for label, line in lines)
-        reason = f"{_face_name(told[of_face[0]])} has contradictory {what} ({which}); it is left out"
-        left_out.update({row: Skipped(told[row]["origin"], reason, "contradictory") for row in of_face})
-    return left_out
+        reason = f"{_face_name(details[of_face[0]])} has contradictory {what} ({which})"
+        skipped.update({row: Skipped(details[row]["origin"], reason, "contradictory") for row in of_face})
+    return skipped
 
 
 def _face_name(row: dict[str, Any]) -> str:
-    """Name a face for people: its picture, and its box where there is one."""
+    """Describe a face in a message: its picture, and its box if there is one."""
     if np.isnan(row["x"]):
         return str(row["picture"])
     return "{picture}, box x {x:g}, y {y:g}, w {w:g}, h {h:g},".format(**row)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number (from 1) and fields of each line of a CSV file that is not blank.
+    """Yield line number (from 1) and fields of each non-blank line of a CSV file.
 
-    A record ends with its line, whatever CSV may allow: no data set has a line break in a field, and a stray quote
-    would otherwise swallow all rows up to the next one. A line that cannot be taken apart is one field.
+    Unlike in CSV, a record ends with its line: no data set has a line break in a field, and a stray quote would
+    otherwise swallow all rows up to the next one. An unparsable line is one field.
 
     Raises:
         DataError: The file cannot be read.
@@ -177,7 +176,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line number (from 1) and text of each line of a text file that is not blank.
+    """Yield line number (from 1) and text of each non-blank line of a text file.
 
     Raises:
         DataError: The file cannot be read.
@@ -190,7 +189,7 @@ def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def licence_in(root: Path) -> str:
-    """Name the terms of a data set by the first line of its LICENSE, or "unknown"."""
+    """Licence of a data set: the first line of its LICENSE file, or "unknown"."""
     for path in sorted(path for path in root.glob("LICEN[CS]E*") if path.is_file()):
         return next((text.strip() for _, text in read_text_lines(path)), "unknown")
     return "unknown"

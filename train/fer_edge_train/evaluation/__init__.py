@@ -1,1 +1,1 @@
-"""Judging a model on faces."""
+"""Evaluation of a model on a data set."""

@@ -1,4 +1,4 @@
-"""`fer-edge prepare --check`: look at a data set before a night of training, and write no face."""
+"""`fer-edge prepare --check`: report on a data set without writing faces."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fer_edge.files import must_be_free, replacing_folder, write_json
 from fer_edge_train.data.fingerprints import SIZE, Fingerprints, joined
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.data.split import doubts_of
+from fer_edge_train.data.split import face_set_warnings
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.prepare.face_set import crop_faces
 from fer_edge_train.prepare.html_report import write_page
@@ -18,16 +18,16 @@ from fer_edge_train.prepare.report import Report, make_report
 
 
 def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
-    """Read and split a data set as `train` would, and report what is in it and what leaks.
+    """Read and split a data set as `train` would, and report statistics and leaks.
 
     Args:
-        data: Folder of a data set, or a prepared set (.npz), which is taken as it is.
-        out: Folder to make for report.html, report.json and, where there are leaks, leaks.png; None: none.
+        data: Folder of a data set, or a prepared set (.npz), which is used unchanged.
+        out: New folder for report.html, report.json and, if there are leaks, leaks.png; None: no files.
         settings: How to read and split it.
 
     Raises:
         DataError: The layout is unknown, or no face is left.
-        FerEdgeError: `out` is there already, or cannot be written.
+        FerEdgeError: `out` exists, or cannot be written.
     """
     if out:
         must_be_free(out)
@@ -50,13 +50,13 @@ def check(data: Path, out: Path | None, settings: DataSettings) -> Report:
 def report_of(
     out: Path | None, table: Table, faces: FaceSet, fingerprints: Fingerprints, skipped: list[Skipped]
 ) -> tuple[Report, KeptFaces]:
-    """Sum up a data set that was cropped into memory.
+    """Make the report of a data set that was cropped into memory.
 
     Args:
-        out: What was written.
+        out: Output path.
         table: The data set.
-        faces: What `crop_faces` made of it.
-        fingerprints: What is remembered of them.
+        faces: Result of `crop_faces`.
+        fingerprints: Fingerprints of the faces.
         skipped: Pictures and faces that could not be used.
     """
     kept = KeptFaces.of_table(table, fingerprints, faces.split, np.asarray(faces.photos, np.uint64))
@@ -73,8 +73,8 @@ def report_of(
 
 
 def _notes(faces: FaceSet) -> list[str]:
-    """Say what else a person has to know of faces before a network learns from them or is judged on them."""
-    lines = doubts_of(faces)
+    """List problems of the split and of the colour, one line each."""
+    lines = face_set_warnings(faces)
     if faces.colour == "rgb" and (faces.faces == faces.faces[..., :1]).all():
-        lines.append("every face is grey, with red, green and blue alike: they say nothing of a network for colour")
+        lines.append("every face is grey, with equal red, green and blue: not suitable for colour networks")
     return lines

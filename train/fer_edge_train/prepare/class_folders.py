@@ -13,10 +13,10 @@ from fer_edge.files import make_folder, remove_temporaries, write_json
 from fer_edge.imaging.crop import Box, crop_face, resize_face, whole_frame
 from fer_edge.imaging.images import InputColour, Pixels, bgr_of, encode_picture, grey_of, is_picture, read_picture
 from fer_edge_train.data.crops import digest_of
-from fer_edge_train.data.fingerprints import SIZE as LOOK_SIZE
+from fer_edge_train.data.fingerprints import SIZE as FINGERPRINT_SIZE
 from fer_edge_train.data.fingerprints import Fingerprints, joined
 from fer_edge_train.data.settings import DataSettings
-from fer_edge_train.data.split import assign, doubts
+from fer_edge_train.data.split import assign, split_warnings
 from fer_edge_train.data.table import Skipped, Table
 from fer_edge_train.prepare.cropping import Face, Picture, crop_pass
 from fer_edge_train.prepare.face_set import source_of
@@ -26,24 +26,24 @@ from fer_edge_train.prepare.report import Report, make_report
 from fer_edge_train.prepare.resume import Checkpoint, Part
 
 FACES = "faces"
-"""Faces lie here, in the stage's folder, until all are read: only then is it known which there are to split."""
+"""Faces are stored here, in the checkpoint folder, until all are read: only then can they be split."""
 
 
 class WrittenFace(NamedTuple):
-    """One face that was written, and what the manifest says of it."""
+    """One face that was written, with its manifest entry."""
 
     row: int
     """Row of the table."""
     file: str
-    """What it is called for now."""
+    """Temporary file name."""
     name: str
-    """What it will be called."""
+    """Final file name."""
     digest: str
     """sha256 of the source picture."""
     box: str
     """Face box, "x y w h" in pixels of the source picture."""
     copied: bool
-    """The file could not be linked."""
+    """Whether it was copied because it could not be linked."""
 
 
 def write_class_folders(
@@ -56,22 +56,22 @@ def write_class_folders(
     colour: InputColour = "grey",
     link: bool = False,
 ) -> Report:
-    """Write every face of `table` to `out`, whole or not at all.
+    """Write every face of `table` to `out`, atomically.
 
-    No validation faces are set apart from the training faces: `train` does that.
+    No validation split is made: `train` does that.
 
     Args:
         table: The data set.
-        out: Folder to make.
+        out: Output folder.
         settings: How to split.
-        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
-        size: Side of each face in pixels; None copies whole pictures as they are and keeps the pixels of crops.
-        colour: Of the faces that are cut out, or resized.
-        link: Hard-link whole pictures instead of copying them, where the file system can.
+        checkpoint: Finished parts, also of an earlier `prepare`.
+        size: Side of each face in pixels; None copies pictures without a box unchanged and does not resize crops.
+        colour: Colour of cropped or resized faces.
+        link: Hard-link pictures instead of copying them, if the file system supports it.
 
     Raises:
         DataError: No face is left.
-        FerEdgeError: `out` is there already, or cannot be written.
+        FerEdgeError: `out` exists, or cannot be written.
     """
     settings = replace(settings, validation_split=0.0)
     staged, fingerprints, skipped = _write_faces(table, checkpoint, settings.jobs, size, colour, link)
@@ -92,7 +92,7 @@ def write_class_folders(
         kept,
         skipped=[*table.skipped, *skipped],
         dropped=table.dropped,
-        notes=[*notes, *doubts(rows, split, settings)],
+        notes=[*notes, *split_warnings(rows, split, settings)],
     )
     write_json(checkpoint.built / "report.json", report.as_json())
     write_page(checkpoint.built / "report.html", report, kept, lambda row: _face(checkpoint.built / files[row], colour))
@@ -103,7 +103,7 @@ def write_class_folders(
 def _write_faces(
     table: Table, checkpoint: Checkpoint, jobs: int | None, size: int | None, colour: InputColour, link: bool
 ) -> tuple[list[WrittenFace], Fingerprints, list[Skipped]]:
-    """Read every picture and write its faces into the stage's folder, numbered by row."""
+    """Read every picture and write its faces to the checkpoint folder, numbered by row."""
     folder = checkpoint.folder / FACES
     folder.mkdir(exist_ok=True)
     names, no_box = table.rows["picture"].tolist(), table.rows["x"].isna().tolist()
@@ -112,7 +112,7 @@ def _write_faces(
 
     def write(picture: Picture, row: int, box: Box) -> Face:
         source, frame_bgr = PurePosixPath(names[row]), picture.frame_bgr
-        stem = source.stem.lstrip(".") or "face"  # who reads the folder leaves hidden files out
+        stem = source.stem.lstrip(".") or "face"  # hidden files would be ignored on reading
         name = f"{stem}.png" if len(picture.rows) == 1 else f"{stem}_{row - picture.rows.start}.png"
         path = folder / f"{row}.png"
         copied, unchanged = False, size is None and no_box[row]
@@ -124,7 +124,11 @@ def _write_faces(
             copied = _copy(original, picture.content, path, link)
         else:
             path.write_bytes(encode_picture(frame_bgr if face is None else bgr_of(face), path.suffix))
-        view = crop_face(frame_bgr, box, LOOK_SIZE) if face is None else resize_face(grey_of(face), LOOK_SIZE)
+        view = (
+            crop_face(frame_bgr, box, FINGERPRINT_SIZE)
+            if face is None
+            else resize_face(grey_of(face), FINGERPRINT_SIZE)
+        )
         where = " ".join(f"{value:g}" for value in box)
         return Face(WrittenFace(row, path.name, name, picture.digest, where, copied), view)
 
@@ -137,17 +141,17 @@ def _write_faces(
 
 
 def _face(path: Path, colour: InputColour) -> Pixels:
-    """Read a face that was written: (48, 48) grey, or (48, 48, 3) RGB."""
+    """Read a written face: (48, 48) grey, or (48, 48, 3) RGB."""
     frame_bgr = read_picture(path)
-    return crop_face(frame_bgr, whole_frame(frame_bgr), LOOK_SIZE, colour=colour)
+    return crop_face(frame_bgr, whole_frame(frame_bgr), FINGERPRINT_SIZE, colour=colour)
 
 
 def _copy(source: Path | None, content: bytes, path: Path, link: bool) -> bool:
-    """Link `source`, or write its `content`; tell whether a link was wanted but could not be made."""
-    path.unlink(missing_ok=True)  # a killed prepare may have left a link to the source here: never write into that
+    """Link `source`, or write its `content`; returns whether a link was requested but not possible."""
+    path.unlink(missing_ok=True)  # a killed prepare may have left a link to the source here: never write to it
     if link and source:
         try:
-            os.link(source.resolve(), path)  # what a symbolic link points to
+            os.link(source.resolve(), path)  # the target of a symbolic link
         except OSError:  # another disk, or one without hard links
             pass
         else:
@@ -173,7 +177,7 @@ def _place(faces: Path, folder: Path, staged: list[WrittenFace], split: list[str
         try:
             (faces / face.file).replace(folder / file)
         except FileNotFoundError:
-            if not (folder / file).exists():  # else a prepare that was killed here had moved it already
+            if not (folder / file).exists():  # otherwise a killed prepare had moved it already
                 raise
         files.append(file)
     return files
@@ -182,10 +186,10 @@ def _place(faces: Path, folder: Path, staged: list[WrittenFace], split: list[str
 def _manifest(
     table: Table, rows: pd.DataFrame, staged: list[WrittenFace], files: list[str], split: list[str]
 ) -> pd.DataFrame:
-    """Say of every face where it came from.
+    """Make the manifest: the provenance of every face.
 
-    `box` is "x y w h" in pixels of the source picture; `digest` the sha256 of the photo itself, even where the source
-    was cut from it by an earlier `prepare`.
+    `box` is "x y w h" in pixels of the source picture; `digest` is the sha256 of the original photo, even if the source
+    was cropped from it by an earlier `prepare`.
     """
     digests = zip(rows["picture"], staged, strict=True)
     manifest: pd.DataFrame = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The one pass over a data set's pictures that cuts their faces out; where the faces go is the caller's."""
+"""One pass over a data set's pictures that crops their faces; the caller stores them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,14 +28,14 @@ class Picture(NamedTuple):
 
 
 class Face(NamedTuple):
-    """A face that was cut out."""
+    """A cropped face."""
 
     record: Any
-    """What the caller wants to know of it later; anything that JSON holds."""
+    """Data of the caller; JSON-serialisable."""
     view: Pixels
-    """What leaks and the report are found by: (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
+    """Face to fingerprint: (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
     pixels: Pixels | None = None
-    """What the part keeps: (size, size) uint8 grey, or (size, size, 3) uint8 RGB, the same for all faces."""
+    """Face to store in the part: (size, size) uint8 grey, or (size, size, 3) uint8 RGB, the same for all faces."""
 
 
 def crop_pass(
@@ -45,17 +45,17 @@ def crop_pass(
     collect: Callable[[Part], None],
     checkpoint: Checkpoint | None = None,
     *,
-    remember: bool = True,
+    with_fingerprints: bool = True,
 ) -> list[Skipped]:
-    """Read every picture once and cut its faces out, `jobs` pictures at once; say which could not be used.
+    """Read every picture once and crop its faces, in `jobs` threads; returns the skipped rows.
 
     Args:
         table: The data set.
         jobs: Number of threads; None for one per core.
-        crop: Cuts out one face, given its picture, its row and its box. A DataError leaves it out.
-        collect: Gets the parts in the order of the table.
-        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
-        remember: Whether leaks and a report are wanted: False saves the time that their figures take.
+        crop: Crops one face, given its picture, row and box. A DataError skips it.
+        collect: Called with the parts in table order.
+        checkpoint: Finished parts, also of an earlier `prepare`.
+        with_fingerprints: Whether to compute fingerprints, for leak detection and the report.
 
     Raises:
         DataError: No face is left.
@@ -77,15 +77,16 @@ def crop_pass(
 
     def keep(pictures: list[list[tuple[int, float, Face] | Skipped]], unreadable: list[Skipped]) -> None:
         results = [result for picture in pictures for result in picture]
-        cut = [result for result in results if not isinstance(result, Skipped)]
-        left_out = [*unreadable, *(result for result in results if isinstance(result, Skipped))]
-        rows, sides, faces = ([*column] for column in zip(*cut, strict=True)) if cut else ([], [], [])
+        cropped = [result for result in results if not isinstance(result, Skipped)]
+        rejected = [*unreadable, *(result for result in results if isinstance(result, Skipped))]
+        rows, sides, faces = ([*column] for column in zip(*cropped, strict=True)) if cropped else ([], [], [])
         pixels = [face.pixels for face in faces if face.pixels is not None]
+        views = [face.view for face in faces]
         part = Part(
             rows=rows,
             records=[face.record for face in faces],
-            skipped=left_out,
-            fingerprints=fingerprints_of(rows, sides, [face.view for face in faces]) if remember else NO_FINGERPRINTS,
+            skipped=rejected,
+            fingerprints=fingerprints_of(rows, sides, views) if with_fingerprints else NO_FINGERPRINTS,
             faces=np.stack(pixels) if pixels else NO_FACES,
         )
         if checkpoint:
@@ -111,5 +112,5 @@ def _no_face_left(table: Table, skipped: list[Skipped]) -> DataError:
     reasons = [*table.skipped, *skipped]
     first = f"; the first of {len(reasons):,} skipped rows: {reasons[0].origin}: {reasons[0].reason}" if reasons else ""
     dropped = f"; {table.dropped:,} faces are below --min-box-confidence" if table.dropped else ""
-    none = "" if first or dropped else f"; {', '.join(table.label_files) or 'its class folders'} names none"
-    return DataError(f"{table.root}: not one face can be used{dropped}{first}{none}")
+    none = "" if first or dropped else f"; {', '.join(table.label_files) or 'its class folders'} list none"
+    return DataError(f"{table.root}: no usable face{dropped}{first}{none}")

@@ -1,4 +1,4 @@
-"""Cropped and split faces in memory, and the words for where they came from."""
+"""Cropped and split faces in memory, with their provenance."""
 
 from typing import Any
 
@@ -24,20 +24,20 @@ def crop_faces(
     fingerprints: list[Fingerprints] | None = None,
     colour: InputColour = "grey",
 ) -> tuple[FaceSet, list[Skipped]]:
-    """Crop and split every face of `table`; also say which pictures and faces could not be used.
+    """Crop and split every face of `table`; also returns the skipped pictures and faces.
 
     Args:
         table: The data set.
         size: Side of each face in pixels.
         settings: How to split.
-        checkpoint: Keeps what is finished, and holds what an earlier `prepare` had finished.
-        fingerprints: Takes what is remembered of the faces, in their order; None: nothing is.
-        colour: Of the faces.
+        checkpoint: Finished parts, also of an earlier `prepare`.
+        fingerprints: List to append the faces' fingerprints to; None: not computed.
+        colour: Colour of the faces.
 
     Raises:
         DataError: No face is left.
     """
-    faces = np.empty((len(table.rows), *face_shape(size, colour)), np.uint8)  # takes no memory before faces lie in it
+    faces = np.empty((len(table.rows), *face_shape(size, colour)), np.uint8)  # memory is allocated only when written to
     rows: list[int] = []
     digests: list[str] = []
 
@@ -52,7 +52,7 @@ def crop_faces(
         if fingerprints is not None:
             fingerprints.append(part.fingerprints)
 
-    skipped = crop_pass(table, settings.jobs, crop, collect, checkpoint, remember=fingerprints is not None)
+    skipped = crop_pass(table, settings.jobs, crop, collect, checkpoint, with_fingerprints=fingerprints is not None)
     return _face_set(table, rows, faces[: len(rows)], digests, settings), skipped
 
 
@@ -74,14 +74,14 @@ def _face_set(table: Table, rows: list[int], faces: Pixels, digests: list[str], 
 
 
 def source_of(table: Table, digest: str, settings: DataSettings) -> dict[str, Any]:
-    """Say where faces came from; this goes into prepared sets, run folders and the model's contract.
+    """Describe the provenance of faces, for prepared sets, run folders and the model's contract.
 
-    `split` is "own" where the data set brings its splits, else the share of testing faces.
+    `split` is "own" if the data set has splits, else the share of testing faces.
 
     Args:
         table: The data set.
         digest: As `fer_edge_train.data.crops.digest_of` computes it.
-        settings: How it was read and split; `jobs` changes nothing and is left out.
+        settings: How it was read and split; `jobs` does not affect the result and is left out.
     """
     return {
         "name": table.root.resolve().name,

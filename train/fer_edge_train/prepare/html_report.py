@@ -1,4 +1,4 @@
-"""`report.html`: a data set to look at, in one file with its pictures inside; no script, no network."""
+"""`report.html`: a data set report as one self-contained file, without scripts or external resources."""
 
 import re
 from collections import Counter
@@ -18,35 +18,35 @@ from fer_edge_train.data.table import Skipped
 from fer_edge_train.prepare.kept_faces import KeptFaces
 from fer_edge_train.prepare.leak_sheet import PER_KIND, DrawnPair, leak_sheet
 from fer_edge_train.prepare.report import (
-    FEW_JUDGED,
-    FEW_LEARNT,
+    FEW_EVALUATED,
+    FEW_TRAINING,
     Histogram,
     Report,
-    judged_split,
+    evaluation_split,
     uncertainty,
     warnings_of,
 )
 
 SAMPLES = 12
-"""Faces of each class that are shown."""
+"""Sample faces per class."""
 SAMPLE_SIDE = 72
-"""Side of each, in pixels."""
+"""Side of a sample, in pixels."""
 EXAMPLES = 3
-"""Rows left out that stand as examples of their reason."""
+"""Example rows per reason for skipping."""
 REASONS = 40
-"""Reasons for leaving rows out that the page lists, most frequent first."""
+"""Reasons for skipping that are listed, most frequent first."""
 PAIRS = 25
-"""Pairs of each kind of leak that the page names."""
+"""Pairs listed per kind of leak."""
 WIDTH, HEIGHT, TALLEST = 260, 110, 90
-"""Of a histogram and its tallest bar, in units of the drawing."""
+"""Of a histogram and its tallest bar, in SVG units."""
 
 FaceOf = Callable[[int], Pixels]
-"""Gives the face of a row of `KeptFaces` as (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
+"""Returns the face of a row of `KeptFaces` as (side, side) uint8 grey, or (side, side, 3) uint8 RGB."""
 
 AXES = {
-    "side": "Longer side of the face box, in pixels of its picture",
-    "brightness": "Mean grey value of a face, 0 black to 255 white",
-    "confidence": "Confidence that the data set states",
+    "side": "Longer side of the face box in pixels",
+    "brightness": "Mean brightness of a face, 0 to 255",
+    "confidence": "Box confidence given by the data set",
 }
 
 
@@ -54,11 +54,11 @@ def write_page(path: Path, report: Report, kept: KeptFaces, face_of: FaceOf, she
     """Write the page to `path` (.html).
 
     Args:
-        path: Where to.
-        report: What it says.
-        kept: The faces that the report is of.
-        face_of: Gives the face of a row.
-        sheet: Where the picture sheet of leaks goes as a file (.png), too; None: into the page only.
+        path: Output file.
+        report: The report.
+        kept: The faces of the report.
+        face_of: Returns the face of a row.
+        sheet: Additional output file (.png) for the contact sheet of leaks; None: only in the page.
 
     Raises:
         FerEdgeError: A file cannot be written.
@@ -68,19 +68,19 @@ def write_page(path: Path, report: Report, kept: KeptFaces, face_of: FaceOf, she
         write_bytes(sheet, leaks)
     name = str(report.source["name"])
     sections = [
-        section("Read this first", bullets(warnings_of(report)), "note") if warnings_of(report) else "",
+        section("Warnings", bullets(warnings_of(report)), "note") if warnings_of(report) else "",
         section("Faces per class and split", _classes(report)),
         section("Leaks", _leaks(report, leaks)),
         section("Samples", _samples(report, kept, face_of)),
         section("Sizes, brightness, confidence", _histograms(report)),
-        section("Left out", _left_out(report)),
+        section("Skipped", _skipped(report)),
     ]
     footer = f"fer-edge {__version__}. Digest of the data: {report.source.get('digest', 'unknown')}"
-    write_bytes(path, report_page(f"What is in {name}", _subtitle(report), _tiles(report), sections, footer))
+    write_bytes(path, report_page(f"Data set {name}", _subtitle(report), _tiles(report), sections, footer))
 
 
 def kind_of_reason(reason: str) -> str:
-    """Take names and numbers out of a reason, so that the same fault has the same words in every file.
+    """Replace names and numbers in a reason by placeholders, so that equal reasons can be counted.
 
     >>> kind_of_reason("my data/images/a 1.jpg: the file is empty")
     'the file is empty'
@@ -98,21 +98,19 @@ def _subtitle(report: Report) -> str:
     group = settings.get("group", "photo")
     own = report.source.get("split") == "own"
     how = (
-        "split as the data set says"
-        if own
-        else f"split by fer-edge, {group} by {group}, seed {settings.get('seed', 0)}"
+        "the data set's own splits" if own else f"split by fer-edge, {group} by {group}, seed {settings.get('seed', 0)}"
     )
     return f"{report.source['format']}; {how}; licence: {report.source.get('licence', 'unknown')}"
 
 
 def _tiles(report: Report) -> str:
     classes = sum(any(counts[name] for counts in report.faces.values()) for name in _names(report))
-    held = sum(count for split, count in report.held.items() if split != "training")
-    figures = [(f"{report.total:,}", "faces"), (str(classes), "classes with a face"), (f"{held:,}", "held out")]
+    held = sum(count for split, count in report.split_sizes.items() if split != "training")
+    figures = [(f"{report.total:,}", "faces"), (str(classes), "classes with faces"), (f"{held:,}", "held out")]
     figures += (
-        [(f"{max(leak.total for leak in report.leaks):,}", "held-out faces leak, or more")] if report.leaks else []
+        [(f"{max(leak.total for leak in report.leaks):,}", "or more held-out faces leak")] if report.leaks else []
     )
-    figures += [(f"{len(report.skipped_rows) + report.dropped:,}", "rows left out")]
+    figures += [(f"{len(report.skipped_rows) + report.dropped:,}", "rows skipped")]
     return tiles(figures)
 
 
@@ -121,19 +119,21 @@ def _names(report: Report) -> list[str]:
 
 
 def _classes(report: Report) -> str:
-    """Lay out faces per class and split: bars, figures, and how well the recall can be told."""
-    judged = judged_split(report.faces)
+    """Table of faces per class and split, with bars and the uncertainty of the recall."""
+    evaluated = evaluation_split(report.faces)
     totals = {name: sum(counts[name] for counts in report.faces.values()) for name in _names(report)}
     most = max(totals.values(), default=0) or 1
-    head = ["class", "", *report.faces, "all", *([f"recall, {judged}"] if judged else [])]
+    head = ["class", "", *report.faces, "all", *([f"recall, {evaluated}"] if evaluated else [])]
     rows = []
     for name, total in totals.items():
         parts = [(split, counts[name]) for split, counts in report.faces.items()]
         bar = "".join(f"<i class='{split}' style='width:{100 * n / most:.2f}%'></i>" for split, n in parts if n)
-        n = report.faces[judged][name] if judged else 0
-        told = f"±{uncertainty(n):.0f} points" if n else "cannot be told"
-        few = (judged and n < FEW_JUDGED) or report.faces.get("training", {}).get(name, FEW_LEARNT) < FEW_LEARNT
-        cells = [f"{count:,}" for _, count in parts] + [f"{total:,}"] + ([told] if judged else [])
+        n = report.faces[evaluated][name] if evaluated else 0
+        margin = f"±{uncertainty(n):.0f} points" if n else "unknown"
+        few = (evaluated and n < FEW_EVALUATED) or report.faces.get("training", {}).get(
+            name, FEW_TRAINING
+        ) < FEW_TRAINING
+        cells = [f"{count:,}" for _, count in parts] + [f"{total:,}"] + ([margin] if evaluated else [])
         figures = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(
             f"<tr class='{'few' * bool(few)}'><td>{escape(name)}</td>"
@@ -142,10 +142,10 @@ def _classes(report: Report) -> str:
     heading = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     key = "".join(f"<i class='{split}'></i>{split}" for split in report.faces)
     meaning = (
-        f"How far a class's recall on its {judged} faces may be from the truth (95 %, where half of them are found). "
-        f"Marked: fewer than {FEW_JUDGED} faces for {judged} or {FEW_LEARNT} for training."
-        if judged
-        else "No face is held out: nothing tells how well a network does."
+        f"Recall: half width of its 95 % confidence interval on the {evaluated} faces, at a recall of 50 %. "
+        f"Marked: fewer than {FEW_EVALUATED} faces for {evaluated} or {FEW_TRAINING} for training."
+        if evaluated
+        else "No face is held out: a network cannot be evaluated."
     )
     return (
         f"<div class='wide'><table><tr>{heading}</tr>{''.join(rows)}</table></div>"
@@ -178,13 +178,13 @@ def _leak_sheet(report: Report, kept: KeptFaces, face_of: FaceOf) -> bytes | Non
 def _leaks(report: Report, sheet: bytes | None) -> str:
     limit = f"Nearly equal: at most {NEAR_BITS} of the 256 bits of two faces' perceptual hashes (dhash) differ."
     if not sheet:
-        none = "No face is equal, or nearly equal, to one in another split, or of the same photo or person."
+        none = "No duplicates, near-duplicates, photos or persons in several splits."
         return f"<p>{none}</p><p class='soft'>{limit}</p>"
     rows = [
         [KINDS[leak.kind], f"{leak.pairs:,}", *(f"{leak.faces.get(split, 0):,}" for split in ("validation", "testing"))]
         for leak in report.leaks
     ]
-    counts = table(["in an earlier split a face has", "pairs", "validation faces", "testing faces"], rows)
+    counts = table(["related face in an earlier split", "pairs", "validation faces", "testing faces"], rows)
     image = f"<img class='plot' src='{data_address(sheet, 'image/png')}' alt='Pairs of faces from different splits'>"
     named = "".join(
         f"<h3>{escape(TITLES[leak.kind])}</h3>"
@@ -207,7 +207,7 @@ def _pairs(rows: Iterable[list[str]]) -> str:
 
 
 def _samples(report: Report, kept: KeptFaces, face_of: FaceOf) -> str:
-    """Lay out some faces of each class, drawn by chance, the same each time."""
+    """Sample faces of each class, drawn at random with a fixed seed."""
     rng = np.random.default_rng(0)
     sheets = []
     for name in _names(report):
@@ -249,8 +249,8 @@ def _histogram(histogram: Histogram, caption: str) -> str:
     return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _left_out(report: Report) -> str:
-    """Lay out what was left out, by reason, contradictions first."""
+def _skipped(report: Report) -> str:
+    """List the skipped rows by reason, contradictory ones first."""
     parts = []
     if report.dropped:
         limit = report.source["settings"]["min_confidence"]
@@ -260,8 +260,8 @@ def _left_out(report: Report) -> str:
         if rows:
             parts.append(f"<h3>{kind}: {len(rows):,}</h3>{_reasons(rows)}")
     if report.skipped_rows:
-        parts.append("<p class='soft'>report.json lists them all.</p>")
-    return "".join(parts) or "<p>Nothing.</p>"
+        parts.append("<p class='soft'>Full list: report.json.</p>")
+    return "".join(parts) or "<p>None.</p>"
 
 
 def _reasons(rows: list[Skipped]) -> str:

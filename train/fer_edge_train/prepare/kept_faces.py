@@ -1,4 +1,4 @@
-"""The faces that `prepare` kept, as columns: what its report is made from."""
+"""The faces that `prepare` kept, as columns, for its report."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,26 +16,26 @@ Names = npt.NDArray[np.str_]
 
 @dataclass(frozen=True)
 class KeptFaces:
-    """The faces that were kept, one row each."""
+    """The kept faces, one row each."""
 
     labels: Names
     split: Names
     names: Names
-    """Pictures they were cut from."""
+    """Pictures that they were cropped from."""
     groups: Names
     photos: npt.NDArray[np.uint64]
-    """As in `FaceSet.photos`; (n,) even where nobody knows them."""
+    """As in `FaceSet.photos`; (n,) even if unknown."""
     hashes: Hashes
     brightness: Numbers
     """Mean grey value, 0 to 255."""
     sides: Numbers
-    """Longer side in pixels of the source picture; (0,) where that is not known."""
+    """Longer side in pixels of the source picture; (0,) if unknown."""
     confidence: Numbers
-    """How sure the data set's face detector was; NaN, or (0,), where there is none."""
+    """Confidence of the data set's face detector; NaN, or (0,), if there is none."""
 
     @staticmethod
     def of_table(table: Table, fingerprints: Fingerprints, split: Names, photos: npt.NDArray[np.uint64]) -> "KeptFaces":
-        """Those rows of `table` that `fingerprints` knows, split as `split` (n,) says."""
+        """Make it from the rows of `table` in `fingerprints`, with their `split` (n,)."""
         rows = table.rows.iloc[fingerprints.rows]
         return KeptFaces(
             labels=rows["label"].to_numpy(np.str_),
@@ -51,7 +51,7 @@ class KeptFaces:
 
     @staticmethod
     def of_set(faces: FaceSet) -> "KeptFaces":
-        """Those of a prepared set, which does not tell what they were cut from."""
+        """Make it from a prepared set, which does not record box sizes."""
         photos = faces.photos if faces.tells_photos else np.unique(faces.names, return_inverse=True)[1]
         grey = faces.grey
         return KeptFaces(

@@ -1,4 +1,4 @@
-"""The picture sheet of leaks: pairs of faces side by side, with their splits and files."""
+"""Contact sheet of leaks: pairs of faces side by side, with their splits and files."""
 
 import io
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from fer_edge.imaging.images import Pixels
 from fer_edge_train.runs.plots import printable
 
 PER_KIND = 8
-"""Pairs of each kind that are drawn."""
+"""Pairs drawn per kind."""
 COLUMNS = 2
 SIDE = 96
-"""Pixels of a face's side; a smaller one is enlarged."""
+"""Side of a face in pixels; smaller ones are upscaled."""
 CELL_WH = (450, SIDE + 14)
 NAME_LENGTH = 34
-"""Characters of a file name that fit beside the faces; of a longer one the end is shown."""
+"""Maximum characters of a file name beside the faces; longer ones show the end."""
 HEADING_HEIGHT = 40
 DOTS_PER_INCH = 100
 
@@ -35,32 +35,32 @@ def leak_sheet(kinds: dict[str, list[DrawnPair]]) -> bytes:
     """Draw pairs of faces, kind by kind, as a PNG.
 
     Args:
-        kinds: Heading of each kind, and its pairs.
+        kinds: Heading of each kind -> its pairs.
     """
-    places = [
+    blocks = [
         (heading, [pairs[i : i + COLUMNS] for i in range(0, len(pairs), COLUMNS)]) for heading, pairs in kinds.items()
     ]
-    height = sum(HEADING_HEIGHT + len(rows) * CELL_WH[1] for _, rows in places)
+    height = sum(HEADING_HEIGHT + len(rows) * CELL_WH[1] for _, rows in blocks)
     width = COLUMNS * CELL_WH[0]
     figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     y = 0
-    for heading, rows in places:
+    for heading, rows in blocks:
         axes.text(8, y + 26, printable(heading), fontsize=12, weight="bold", parse_math=False)
         y += HEADING_HEIGHT
         for row in rows:
             for column, pair in enumerate(row):
                 _draw_pair(axes, pair, column * CELL_WH[0] + 8, y)
             y += CELL_WH[1]
-    axes.set(xlim=(0, width), ylim=(height, 0))  # last: each imshow sets its own
+    axes.set(xlim=(0, width), ylim=(height, 0))  # last: each imshow sets its own limits
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()
 
 
 def shortened(name: str) -> str:
-    """Fit a file name onto a line: its end tells more than its folder.
+    """Shorten a file name to its end.
 
     >>> shortened("a/b.jpg"), len(shortened("x" * 99))
     ('a/b.jpg', 34)

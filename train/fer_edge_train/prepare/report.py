@@ -1,4 +1,4 @@
-"""What `prepare` made: faces per class and split, leaks, and everything it left out; for people and for programs."""
+"""The report of `prepare`: faces per class and split, leaks and skipped rows, for the terminal and as JSON."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,24 +13,24 @@ from fer_edge.console import console, warn
 from fer_edge.data.faceset import SPLITS
 from fer_edge.data.metrics import proportion_interval
 from fer_edge_train.data.leaks import NEAR_BITS, Leak, find_leaks, leak_lines, persons_of, remedies
-from fer_edge_train.data.split import torn_groups
+from fer_edge_train.data.split import groups_in_several_splits
 from fer_edge_train.data.table import Skipped
 from fer_edge_train.prepare.kept_faces import KeptFaces
 
 SHOWN = 5
-"""Lines of a kind that people see on the terminal; the report lists all."""
-FEW_JUDGED = 20
-"""Fewer held-out faces of a class leave its recall unknown by 20 points either way, and more."""
-FEW_LEARNT = 50
-"""Fewer training faces of a class hardly teach it: FER+'s rarest has 170, and is the one that networks miss."""
+"""Skipped rows listed on the terminal; the report lists all."""
+FEW_EVALUATED = 20
+"""With fewer held-out faces of a class, its recall is uncertain by 20 points or more either way."""
+FEW_TRAINING = 50
+"""Fewer training faces of a class are hardly enough: FER+'s rarest has 170, and networks mostly miss it."""
 SIDES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
-"""Edges of the histogram of face sizes, in pixels; the last bin holds all that is larger."""
+"""Bin edges of the face sizes in pixels; the last bin includes all larger ones."""
 
 Numbers = npt.NDArray[np.floating[Any]]
 
 
 class Histogram(NamedTuple):
-    """How many faces lie between two neighbouring edges; the last bin holds what is beyond, too."""
+    """Faces per bin; the last bin includes larger values."""
 
     edges: list[float]
     counts: list[int]
@@ -41,34 +41,34 @@ class Report:
     """One run of `prepare`."""
 
     out: str | None
-    """Folder or prepared set that was written; None where nothing was."""
+    """Folder or prepared set that was written; None if none."""
     source: dict[str, Any]
     """Data set, digest, licence and settings, as in a prepared set."""
     faces: dict[str, dict[str, int]]
-    """Split -> class -> faces; splits without a face are left out."""
+    """Split -> class -> faces, without empty splits."""
     total: int
-    """Faces written."""
+    """Number of faces."""
     dropped: int
     """Faces below --min-box-confidence."""
     skipped: dict[str, int]
-    """Rows left out: unusable, repeated, contradictory."""
+    """Number of skipped rows: unusable, repeated, contradictory."""
     skipped_rows: list[Skipped]
-    """Where and why."""
+    """The skipped rows and why."""
     torn_groups: int
-    """Groups that the data set's own splits have on several sides."""
+    """Groups in several of the data set's own splits."""
     few: list[str]
-    """Classes with too few faces to be learnt or judged, and what that means."""
+    """Warnings on classes with too few faces for training or evaluation."""
     leaks: list[Leak]
-    """What stands on both sides of a split."""
+    """Related faces in different splits."""
     pairs: list[list[dict[str, str | int]]]
-    """Names and splits of the pairs that each leak lists."""
+    """Names and splits of the listed pairs of each leak."""
     histograms: dict[str, Histogram]
-    """Of the faces' sides in source pixels, their brightness, and the data set's confidence, where these are known."""
+    """Of the faces' sides in source pixels, brightness, and box confidence, as far as known."""
     notes: list[str]
-    """What else a person should know."""
+    """Further warnings."""
 
     def as_json(self) -> dict[str, Any]:
-        """Turn the report into what `report.json` and `--json` hold."""
+        """Convert to the form of `report.json` and `--json`."""
         leaks: dict[str, Any] = {
             leak.kind: {"pairs": leak.pairs, "faces": leak.faces, "listed": listed}
             for leak, listed in zip(self.leaks, self.pairs, strict=True)
@@ -83,8 +83,8 @@ class Report:
         return document
 
     @property
-    def held(self) -> dict[str, int]:
-        """Faces of each split."""
+    def split_sizes(self) -> dict[str, int]:
+        """Number of faces in each split."""
         return {split: sum(counts.values()) for split, counts in self.faces.items()}
 
 
@@ -98,16 +98,16 @@ def make_report(
     dropped: int,
     notes: list[str],
 ) -> Report:
-    """Sum up a run of `prepare`.
+    """Make the report of a run of `prepare`.
 
     Args:
-        out: What was written.
+        out: Output path.
         source: Data set, digest, licence and settings.
         classes: Class names in output order.
-        kept: The faces that were written.
-        skipped: What was left out.
+        kept: The kept faces.
+        skipped: The skipped rows.
         dropped: Faces below --min-box-confidence.
-        notes: What else a person should know.
+        notes: Further warnings.
     """
     faces = counts_by_split(kept.split.tolist(), kept.labels.tolist(), classes)
     leaks = find_leaks(kept.hashes, kept.split, kept.photos, persons_of(kept.names, kept.groups, source))
@@ -119,8 +119,8 @@ def make_report(
         dropped=dropped,
         skipped=count_kinds(skipped),
         skipped_rows=skipped,
-        torn_groups=torn_groups(kept.groups, kept.split),
-        few=few_lines(faces),
+        torn_groups=groups_in_several_splits(kept.groups, kept.split),
+        few=small_class_lines(faces),
         leaks=leaks,
         pairs=[_named(leak, kept) for leak in leaks],
         histograms=_histograms(kept),
@@ -129,7 +129,7 @@ def make_report(
 
 
 def counts_by_split(splits: list[str], labels: list[str], classes: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """Count the faces of each class in each split that has any.
+    """Count the faces of each class in each non-empty split.
 
     >>> counts_by_split(["training", "training"], ["sad", "sad"], ("glad", "sad"))
     {'training': {'glad': 0, 'sad': 2}}
@@ -143,13 +143,13 @@ def count_kinds(skipped: list[Skipped]) -> dict[str, int]:
     return {kind: sum(row.kind == kind for row in skipped) for kind in ("unusable", "repeated", "contradictory")}
 
 
-def judged_split(faces: dict[str, dict[str, int]]) -> str | None:
-    """Name the split that a network is judged on: testing, else validation, else none."""
+def evaluation_split(faces: dict[str, dict[str, int]]) -> str | None:
+    """The split for evaluation: testing, else validation, else None."""
     return next((split for split in reversed(SPLITS[1:]) if split in faces), None)
 
 
 def uncertainty(n: int) -> float:
-    """Points by which the recall of a class with `n` held-out faces cannot be told, either way, where half are found.
+    """Half width, in points, of the 95 % interval of a recall of 50 % on `n` held-out faces.
 
     >>> round(uncertainty(1)), round(uncertainty(20)), round(uncertainty(1000))
     (45, 20, 3)
@@ -158,25 +158,25 @@ def uncertainty(n: int) -> float:
     return 50 * (high - low)
 
 
-def few_lines(faces: dict[str, dict[str, int]]) -> list[str]:
-    """Say of each class that has too few faces what that means; classes without a face are no news.
+def small_class_lines(faces: dict[str, dict[str, int]]) -> list[str]:
+    """Warn of classes with too few faces, one line each, except empty classes.
 
-    >>> few_lines({"training": {"contempt": 6, "neutral": 600}, "testing": {"contempt": 1, "neutral": 200}})[0][:45]
+    >>> small_class_lines({"training": {"contempt": 6, "happy": 600}, "testing": {"contempt": 1, "happy": 200}})[0][:45]
     'contempt has 7 faces: with 1 for testing, its'
     """
-    judged, lines = judged_split(faces), []
+    evaluated, lines = evaluation_split(faces), []
     for name in next(iter(faces.values()), {}):
-        total, learnt = sum(counts[name] for counts in faces.values()), faces.get("training", {}).get(name, 0)
-        n = faces[judged][name] if judged else 0
+        total, trained = sum(counts[name] for counts in faces.values()), faces.get("training", {}).get(name, 0)
+        n = faces[evaluated][name] if evaluated else 0
         meanings = []
-        if judged and 0 < n < FEW_JUDGED:
+        if evaluated and 0 < n < FEW_EVALUATED:
             least = proportion_interval(n, n)[0]
             meanings.append(
-                f"with {n} for {judged}, its recall cannot be told to within ±{uncertainty(n):.0f} points "
-                f"({n} of {n} found may still mean {least:.0%})"
+                f"with {n} for {evaluated}, its recall is uncertain by ±{uncertainty(n):.0f} points "
+                f"({n} of {n} correct may still mean {least:.0%})"
             )
-        if "training" in faces and total and learnt < FEW_LEARNT:
-            meanings.append(f"with {learnt} for training, it can hardly be learnt")
+        if "training" in faces and total and trained < FEW_TRAINING:
+            meanings.append(f"{trained} for training are hardly enough")
         if meanings:
             lines.append(f"{name} has {total} face{'s' * (total != 1)}: {'; '.join(meanings)}")
     return lines
@@ -212,7 +212,7 @@ def _histogram(values: Numbers, edges: npt.NDArray[Any]) -> Histogram:
 
 
 def show(report: Report) -> None:
-    """Print the report for a person, on stderr."""
+    """Print the report on stderr."""
     grid = Grid(title=f"{report.total:,} faces of {report.source['name']!s} ({report.source['format']})")
     grid.add_column("class")
     for split in report.faces:
@@ -220,7 +220,7 @@ def show(report: Report) -> None:
     for name in next(iter(report.faces.values())):
         grid.add_row(name, *(f"{counts[name]:,}" for counts in report.faces.values()))
     grid.add_section()
-    grid.add_row("all", *(f"{n:,}" for n in report.held.values()))
+    grid.add_row("all", *(f"{n:,}" for n in report.split_sizes.values()))
     console.print(grid)
     if report.dropped:
         limit = report.source["settings"]["min_confidence"]
@@ -228,7 +228,7 @@ def show(report: Report) -> None:
     if report.skipped_rows:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.skipped.items() if count)
         console.print(f"skipped: {kinds}; the first of them:")
-        for row in sorted(report.skipped_rows, key=lambda row: row.kind == "repeated")[:SHOWN]:  # harmless ones last
+        for row in sorted(report.skipped_rows, key=lambda row: row.kind == "repeated")[:SHOWN]:  # harmless last
             console.print(f"  {row.origin}: {row.reason}")
     for line in warnings_of(report):
         warn(line)
@@ -237,15 +237,15 @@ def show(report: Report) -> None:
 
 
 def warnings_of(report: Report) -> list[str]:
-    """Say, in a line each, what a person has to know before a night of training."""
-    told = {"photo", "person"} & {leak.kind for leak in report.leaks}
-    lines = [torn_line(report.torn_groups)] if report.torn_groups and not told else []
-    lines += leak_lines(report.leaks, report.held)
+    """List all warnings of the report, one line each."""
+    reported = {"photo", "person"} & {leak.kind for leak in report.leaks}
+    lines = [split_groups_line(report.torn_groups)] if report.torn_groups and not reported else []
+    lines += leak_lines(report.leaks, report.split_sizes)
     if report.leaks:
         lines += remedies(report.leaks, report.source)
     return [*lines, *report.few, *report.notes]
 
 
-def torn_line(groups: int) -> str:
-    """Say that a data set's own splits tear groups apart."""
-    return f"the data set's own splits have {groups:,} groups (photos or persons) on several sides; scores may flatter"
+def split_groups_line(groups: int) -> str:
+    """Warn of groups in several splits."""
+    return f"{groups:,} groups (photos or persons) are in several of the data set's own splits; metrics may be too high"

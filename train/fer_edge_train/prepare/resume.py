@@ -1,8 +1,7 @@
-"""What `prepare` has finished lies in `OUT.part` until all is, so that one that was killed goes on from there.
+"""Checkpoints of `prepare`: finished parts are kept in `OUT.part`, so that a killed run can be resumed.
 
-A part is what came of `PART` pictures, whole or not there: `12.npz`, with a record (JSON), what is remembered of the
-faces and, for a prepared set, the faces. Parts are numbered in the order of the table, so those that are there are
-always the first ones.
+A part holds the results of `PART` pictures, written atomically: `12.npz`, with a record (JSON), the fingerprints and,
+for a prepared set, the faces. Parts are numbered in table order, so the finished ones are always the first.
 """
 
 import json
@@ -26,28 +25,28 @@ from fer_edge_train.data.crops import PART
 from fer_edge_train.data.fingerprints import Fingerprints
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Skipped, Table
-from fer_edge_train.runs.folder import LOCK, alone_in
+from fer_edge_train.runs.folder import LOCK, run_lock
 
 PARTS = 2
-"""Version of what lies in a part."""
+"""Format version of a part."""
 KEY = "key"
-"""File that says what the parts were made from; where it is missing, they are worth nothing."""
+"""File with the key of the input and settings; without it the parts are invalid."""
 NO_FACES = np.zeros((0, 0, 0), np.uint8)
 
 
 class Part(NamedTuple):
-    """What came of `PART` pictures."""
+    """Results of `PART` pictures."""
 
     rows: list[int]
-    """Rows of the table whose faces could be cut out."""
+    """Rows of the table whose faces were cropped."""
     records: list[Any]
-    """What was written down of each of these faces; anything that JSON holds."""
+    """Record of each of these faces; JSON-serialisable."""
     skipped: list[Skipped]
-    """The rows that are left out, and why."""
+    """The skipped rows, and why."""
     fingerprints: Fingerprints
-    """What is remembered of the faces."""
+    """Fingerprints of the faces."""
     faces: Pixels = NO_FACES
-    """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB; (0, 0, 0) where the faces are files of their own."""
+    """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB; (0, 0, 0) if the faces are written as files."""
 
 
 class Checkpoint:
@@ -57,13 +56,13 @@ class Checkpoint:
         self.folder = folder
         """`OUT.part`."""
         self.built = folder / f"out{out.suffix}"
-        """Where the result is put together."""
+        """Where the result is built."""
         self.parts = 0
-        """How many are finished."""
+        """Number of finished parts."""
         self._out, self._pictures = out, pictures
 
     def finished(self) -> Iterator[Part]:
-        """Yield the parts that an earlier `prepare` left, up to the first that is missing or damaged."""
+        """Yield the parts of an earlier `prepare`, up to the first that is missing or damaged."""
         while self._path().exists():
             try:
                 with np.load(self._path(), allow_pickle=False) as arrays:
@@ -78,7 +77,7 @@ class Checkpoint:
             console.print(f"found {self.progress}")
 
     def add(self, part: Part) -> None:
-        """Keep the next part.
+        """Save the next part.
 
         Raises:
             FerEdgeError: It cannot be written.
@@ -89,10 +88,10 @@ class Checkpoint:
         self.parts += 1
 
     def publish(self) -> None:
-        """Move the result to `OUT`; the parts are then worth nothing.
+        """Move the result to `OUT`; this invalidates the parts.
 
         Raises:
-            FerEdgeError: Something came to lie there meanwhile.
+            FerEdgeError: `OUT` was created meanwhile.
         """
         must_be_free(self._out)
         (self.folder / KEY).unlink()
@@ -100,45 +99,44 @@ class Checkpoint:
 
     @property
     def progress(self) -> str:
-        """How far it is, for people."""
+        """Progress as text."""
         return f"{min(self.parts * PART, self._pictures):,} of {self._pictures:,} photos done in {self.folder}"
 
     def _path(self) -> Path:
-        """Where the next part lies."""
+        """Path of the next part."""
         return self.folder / f"{self.parts}.npz"
 
 
 @contextmanager
 def checkpointing(out: Path, key: str, pictures: int) -> Iterator[Checkpoint]:
-    """Hold `OUT.part` while the block prepares `out`; it vanishes when the block ends well.
+    """Lock `OUT.part` while the block prepares `out`; it is removed on success.
 
-    It stays where the block was stopped and has finished a part. One that was left by a `prepare` of other data or
-    settings is removed.
+    It is kept if the block is stopped with a finished part. Parts of other data or settings are discarded.
 
     Args:
-        out: What to make.
-        key: What `fingerprint` gave; parts with another one are not used.
-        pictures: How many there are in all.
+        out: Output path.
+        key: Result of `job_key`; parts with another key are not used.
+        pictures: Total number of pictures.
 
     Raises:
-        FerEdgeError: `out` is there already, cannot be written, or another `prepare` is writing it.
+        FerEdgeError: `out` exists, cannot be written, or another `prepare` is writing it.
     """
     must_be_free(out)
     path = out.resolve()
     folder = path.with_name(f"{path.name}.part")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / LOCK).exists():
-        raise FerEdgeError(f"{folder} is there already, and no prepare left it; move it away, or give another --out")
+        raise FerEdgeError(f"{folder} exists and is not of prepare; move it away, or give another --out")
     make_folder(folder)
     try:
-        with alone_in(folder, f"another fer-edge prepare writes {out}; wait for it, or give another --out"):
-            must_be_free(out)  # the other may just have finished
+        with run_lock(folder, f"another fer-edge prepare is writing {out}; wait for it, or give another --out"):
+            must_be_free(out)  # another process may just have finished
             _clear_unless(folder, key)
             checkpoint = Checkpoint(folder, path, pictures)
             try:
                 yield checkpoint
             except BaseException as error:
                 if checkpoint.parts and not isinstance(error, DataError):
-                    rest = f"to go on, type the same command again; or remove it: rm -r {shlex.quote(str(folder))}"
+                    rest = f"to resume, run the same command again; to discard: rm -r {shlex.quote(str(folder))}"
                     console.print(f"{checkpoint.progress}; {rest}")
                 else:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -149,26 +147,25 @@ def checkpointing(out: Path, key: str, pictures: int) -> Iterator[Checkpoint]:
 
 
 def _clear_unless(folder: Path, key: str) -> None:
-    """Empty the folder of a `prepare` unless it was made by `key`, and write that down."""
+    """Empty the folder unless it has `key`, and write `key`."""
     path = folder / KEY
     if path.exists():
         if path.read_text(errors="replace") == key:
             return
-        console.print(f"{folder} was left by a prepare of other data or settings; it starts anew")
-        path.unlink()  # first: a kill half-way must not leave something that looks whole
-    for left in folder.iterdir():
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
-        elif left.name != LOCK:
-            left.unlink()
+        console.print(f"{folder} is of other data or settings; starting again")
+        path.unlink()  # first: a kill half-way must not leave what looks complete
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
     write_text(path, key)
 
 
-def fingerprint(table: Table, settings: DataSettings, **options: object) -> str:
-    """Tell apart whatever leads to other results, without reading a picture: hex digest.
+def job_key(table: Table, settings: DataSettings, **options: object) -> str:
+    """Hash everything that affects the result, without reading pictures: hex digest.
 
-    That is the table, how it was read, the size and time of every file, the versions of what reads and crops, and
-    `options`.
+    That is the table, the settings, size and time of every file, package versions, and `options`.
     """
     rows = pd.util.hash_pandas_object(table.rows, index=False).to_numpy().tobytes()
     files = table.label_files if table.embedded else table.rows["picture"].unique().tolist()
@@ -187,9 +184,9 @@ def fingerprint(table: Table, settings: DataSettings, **options: object) -> str:
 
 
 def _state(path: str) -> tuple[int, int]:
-    """Size and time of change of a file; zeros where there is none."""
+    """Size and modification time of a file; zeros if missing."""
     try:
-        found = os.stat(path)  # noqa: PTH116  a Path for each of 100,000 files takes as long again
+        found = os.stat(path)  # noqa: PTH116  Path doubles the time for 100,000 files
     except (OSError, ValueError):  # a NUL character in a name
         return 0, 0
     return found.st_size, found.st_mtime_ns

@@ -1,4 +1,4 @@
-"""The command `runs`; nothing heavy is imported before it runs."""
+"""The command `runs`; heavy packages are imported only when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def runs(ctx: typer.Context, project: ProjectOption = Path("runs/train"), json: 
 
     Example: fer-edge runs --project runs/train
 
-    Two together: fer-edge runs compare runs/train/exp runs/train/exp2
+    Compare two: fer-edge runs compare runs/train/exp runs/train/exp2
     """
     if ctx.invoked_subcommand:
         return
@@ -35,12 +35,12 @@ def runs(ctx: typer.Context, project: ProjectOption = Path("runs/train"), json: 
 
 @app.command()
 def compare(
-    run: Annotated[list[Path], typer.Argument(help="Run folders, or the names of some in --project.")],
-    out: Annotated[Path, typer.Option(help="Picture of the curves (.png) to write.")] = Path("compare.png"),
+    run: Annotated[list[Path], typer.Argument(help="Run folders, or names of runs in --project.")],
+    out: Annotated[Path, typer.Option(help="Plot of the learning curves (.png) to write.")] = Path("compare.png"),
     project: ProjectOption = Path("runs/train"),
     json: JsonOption = False,
 ) -> None:
-    """Draw the curves of several runs together, and say in which settings and figures they differ.
+    """Plot the learning curves of several runs, and list the differences in settings and metrics.
 
     Example: fer-edge runs compare runs/train/exp runs/train/exp2 --out curves.png
     """

@@ -1,4 +1,4 @@
-"""What is in the run folders: one line per run, and how several differ."""
+"""Reading run folders: the list of runs, and the comparison of several."""
 
 import os
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.files import read_json
-from fer_edge_train.runs.folder import SCORE, Row, goes_on, read_config, read_history
+from fer_edge_train.runs.folder import SCORE, Row, is_running, read_config, read_history
 
 SHOWN_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "n")
-"""Figures of metrics.json that are set side by side."""
+"""Metrics of metrics.json in the comparison."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder, read."""
+    """Contents of a run folder."""
 
     folder: Path
     config: dict[str, Any]
@@ -30,16 +30,16 @@ class Run:
 
     @property
     def best(self) -> float | None:
-        """Highest accuracy on validation; None before the first epoch is over."""
+        """Highest validation accuracy; None before the end of the first epoch."""
         return max((row[SCORE] for row in self.rows), default=None)
 
     @property
     def seconds(self) -> float:
-        """Time that the epochs took."""
+        """Total time of the epochs."""
         return round(sum((row.get("seconds", 0.0) for row in self.rows), 0.0), 1)
 
     def as_json(self) -> dict[str, Any]:
-        """Turn it into what `--json` holds."""
+        """Convert to the form of `--json`."""
         return {
             "run": str(self.folder),
             "state": self.state,
@@ -57,14 +57,14 @@ def read_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        DataError: It is none, or a file in it is damaged.
+        DataError: It is not a run folder, or a file in it is damaged.
     """
-    state: Literal["running", "stopped"] = "running" if goes_on(folder) else "stopped"
+    state: Literal["running", "stopped"] = "running" if is_running(folder) else "stopped"
     config = read_config(folder)
     try:
         settings, network, source = config["settings"], config["network"], config["source"]
         if not all(isinstance(part, dict) for part in (settings, network, source)):
-            raise TypeError("its settings, network and source are no objects")
+            raise TypeError("settings, network and source must be objects")
         _ = int(settings["epochs"]), network["name"]
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{folder}/config.json is not that of a training run: {error}") from error
@@ -78,36 +78,36 @@ def read_runs(project: Path) -> tuple[list[Run], list[str]]:
     """Read every run folder in `project`.
 
     Returns:
-        The runs, newest first, and one line for each folder that is none or cannot be read.
+        The runs, newest first, and one line for each folder that is not a run or cannot be read.
 
     Raises:
-        UsageError: There is no such folder.
+        UsageError: The folder does not exist.
     """
     if not project.is_dir():
-        raise UsageError(f"{project}: no such folder; name that of your runs: --project DIR")
+        raise UsageError(f"{project}: no such folder; give the folder of your runs: --project DIR")
     runs, refused = [], []
     for folder in sorted(path for path in project.iterdir() if path.is_dir()):
         try:
             runs.append(read_run(folder))
         except DataError as error:
-            if goes_on(folder):
+            if is_running(folder):
                 refused.append(f"{folder} is being set up")
             elif (folder / "config.json").exists():
                 refused.append(str(error))
             else:
-                refused.append(f"{folder} is no run: it holds no config.json")
+                refused.append(f"{folder} is not a run: config.json is missing")
     return sorted(runs, key=lambda run: run.started, reverse=True), refused
 
 
 def find_runs(names: list[str], project: Path) -> list[Run]:
-    """Read the runs called `names`: each a folder, or the name of one in `project`.
+    """Read the runs `names`: each a folder, or the name of one in `project`.
 
     Raises:
-        UsageError: There are fewer than two.
-        DataError: One is no run folder.
+        UsageError: Fewer than two names.
+        DataError: One is not a run folder.
     """
     if len(names) < 2:
-        raise UsageError("name two runs, or more: fer-edge runs compare A B")
+        raise UsageError("give two or more runs: fer-edge runs compare A B")
     runs = []
     for name in names:
         inside = project / name
@@ -116,7 +116,7 @@ def find_runs(names: list[str], project: Path) -> list[Run]:
 
 
 def short_names(runs: list[Run]) -> list[str]:
-    """Name each run as shortly as tells them apart: by its folder, or by the path where two folders share a name."""
+    """Short unique names: the folder names, or the paths if two folders share a name."""
     names = [run.folder.resolve().name for run in runs]
     if len(set(names)) == len(names):
         return names
@@ -124,7 +124,7 @@ def short_names(runs: list[Run]) -> list[str]:
 
 
 def differences(runs: list[Run]) -> dict[str, list[Any]]:
-    """Where settings, data, network or versions of the runs differ: name -> one value per run, None where it has none.
+    """Differences in settings, data, network or versions: name -> one value per run, None if missing.
 
     >>> flat({"size": 48, "augmentation": {"flip": True}})
     {'size': 48, 'augmentation.flip': True}
@@ -139,16 +139,16 @@ def differences(runs: list[Run]) -> dict[str, list[Any]]:
     return {name: values for name, values in table.items() if any(value != values[0] for value in values)}
 
 
-def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Put nested objects into one, their names joined by dots."""
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested objects; names are joined by dots."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
 
 
 def figures(runs: list[Run]) -> dict[str, list[Any]]:
-    """Figures of the runs side by side: name -> one value per run, None where it has none yet."""
+    """Metrics of the runs: name -> one value per run, None if missing."""
     table: dict[str, list[Any]] = {
         "state": [run.state for run in runs],
         "epochs done": [len(run.rows) for run in runs],

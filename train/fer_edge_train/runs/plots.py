@@ -1,4 +1,4 @@
-"""The pictures of a run: learning curves and the confusion matrix."""
+"""Plots of a run: learning curves and the confusion matrix."""
 
 import textwrap
 from pathlib import Path
@@ -8,16 +8,16 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from fer_edge.files import replacing
 from fer_edge.data.metrics import recalls
+from fer_edge.files import replacing
 from fer_edge_train.runs.folder import SCORE, Row
 
 PANELS = ("loss", "accuracy")
-"""Figures of an epoch that are drawn, of training and, as `val_...`, of validation."""
+"""Metrics of an epoch that are plotted, of training and, as `val_...`, of validation."""
 NAME_LENGTH = 20
-"""Characters of a name that a picture has room for."""
+"""Maximum characters of a name in a plot."""
 WRITTEN_CLASSES = 40
-"""With more classes the cells of a confusion matrix have colours only, and the picture grows no further."""
+"""With more classes the cells of a confusion matrix have colours only, and the plot grows no further."""
 
 
 def draw_history(path: Path, rows: list[Row]) -> None:
@@ -40,8 +40,8 @@ def draw_curves(path: Path, runs: dict[str, list[Row]]) -> None:
     """Draw the learning curves of several runs together to `path` (.png): validation solid, training dotted.
 
     Args:
-        path: Where to.
-        runs: Name of each, and its rows, one per epoch.
+        path: Output file.
+        runs: Name -> rows, one per epoch.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     lines = []
@@ -49,9 +49,11 @@ def draw_curves(path: Path, runs: dict[str, list[Row]]) -> None:
         for number, (name, rows) in enumerate(runs.items()):
             colour = f"C{number % 10}"
             for source, style in ((f"val_{column}", "-"), (column, ":")):
-                there = [row for row in rows if source in row]
-                shown = [row["epoch"] for row in there], [row[source] for row in there]
-                axes.plot(*shown, style, color=colour, marker="." if len(there) == 1 else None, label=_shown(name))
+                logged = [row for row in rows if source in row]
+                points = [row["epoch"] for row in logged], [row[source] for row in logged]
+                axes.plot(
+                    *points, style, color=colour, marker="." if len(logged) == 1 else None, label=_shortened(name)
+                )
         axes.set(xlabel="epoch", ylabel=column)
         axes.grid(alpha=0.3)
         lines = axes.get_lines()[::2]
@@ -61,13 +63,13 @@ def draw_curves(path: Path, runs: dict[str, list[Row]]) -> None:
 
 
 def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str, ...], title: str) -> None:
-    """Draw a confusion matrix as shares of each true class, with the counts written in, to `path` (.png).
+    """Draw a confusion matrix, normalised by true class and annotated with counts, to `path` (.png).
 
     Args:
-        path: Where to.
+        path: Output file.
         matrix: (classes, classes) counts, rows are the true class.
         classes: Names of rows and columns.
-        title: What was judged.
+        title: What was evaluated.
     """
     n = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, n, out=np.zeros(matrix.shape), where=n > 0)
@@ -80,7 +82,7 @@ def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = f"{shares[row, column]:.0%}\n{count}"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    columns = [_shown(name) for name in classes]
+    columns = [_shortened(name) for name in classes]
     rows = [
         f"{name} ({recall:.0%})" if count else f"{name} (no face)"
         for name, recall, count in zip(columns, recalls(matrix), n[:, 0], strict=True)
@@ -94,14 +96,14 @@ def draw_confusion(path: Path, matrix: npt.NDArray[np.int64], classes: tuple[str
     _save(figure, path)
 
 
-def _shown(name: str) -> str:
-    """Fit a class folder's name, which may hold anything, onto one short line."""
+def _shortened(name: str) -> str:
+    """Fit a class folder's name, which may contain any characters, onto one short line."""
     line = printable(name)
     return line if len(line) <= NAME_LENGTH else line[: NAME_LENGTH - 1] + "…"
 
 
 def printable(text: str) -> str:
-    """Leave what the font can draw: control characters become spaces, letters of other scripts question marks."""
+    """Replace what the font cannot draw: control characters by spaces, other scripts by question marks."""
     drawable = get_font(findfont(FontProperties())).get_charmap()
     spaced = (character if character.isprintable() else " " for character in text)
     return "".join(character if ord(character) in drawable else "?" for character in spaced)

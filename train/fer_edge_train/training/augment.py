@@ -1,6 +1,6 @@
-"""Random changes to training faces, by OpenCV: TensorFlow's own are slow on small pictures.
+"""Data augmentation with OpenCV: TensorFlow's own is slow on small images.
 
-What every face gets is one warp in place and one table of greys; the rest is done to a share of the faces.
+Every face gets one affine warp and one brightness lookup table; the rest is applied to a share of the faces.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def augment(faces: Pixels, settings: Augmentation, rng: Rng) -> Pixels:
-    """Change (n, size, size) uint8 grey faces, each in its own way; the border is repeated, as in `imaging.crop`."""
+    """Augment (n, size, size) uint8 grey faces, each differently; borders are replicated, as in `imaging.crop`."""
     n, size = len(faces), faces.shape[1]
     flips = rng.random(n) < (0.5 if settings.flip else 0)
     shifts = rng.uniform(-settings.shift, settings.shift, (n, 2)) * size
@@ -27,12 +27,12 @@ def augment(faces: Pixels, settings: Augmentation, rng: Rng) -> Pixels:
     changed = np.empty_like(faces)
     for face, warp, result in zip(faces, _affine(size, flips, shifts, angles, zooms), changed, strict=True):
         cv2.warpAffine(face, warp, (size, size), result, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
-    changed = _lit(changed, lights)
+    changed = _adjust_light(changed, lights)
     changes: tuple[tuple[float, Callable[[Pixels, Rng], Pixels]], ...] = (
-        (settings.erasing, _erased),
-        (settings.low_resolution, _seen_from_afar),
-        (settings.gaussian_blur, _blurred),
-        (settings.jpeg, _stored_as_jpeg),
+        (settings.erasing, _erase),
+        (settings.low_resolution, _downscale),
+        (settings.gaussian_blur, _blur),
+        (settings.jpeg, _compress_jpeg),
     )
     for share, change in changes:
         for i in np.flatnonzero(rng.random(n) < share):
@@ -41,15 +41,15 @@ def augment(faces: Pixels, settings: Augmentation, rng: Rng) -> Pixels:
 
 
 def _affine(size: int, flips: npt.NDArray[np.bool_], shifts: Doubles, angles: Doubles, zooms: Doubles) -> Doubles:
-    """(n, 2, 3) matrices that mirror, turn and zoom about the centre of a picture of side `size`, then shift."""
+    """(n, 2, 3) matrices that flip, rotate and zoom about the centre of an image of side `size`, then shift."""
     cos, sin = zooms * np.cos(angles), zooms * np.sin(angles)
-    turns = np.stack([np.where(flips, -cos, cos), -sin, np.where(flips, -sin, sin), cos], axis=1).reshape(-1, 2, 2)
+    linear = np.stack([np.where(flips, -cos, cos), -sin, np.where(flips, -sin, sin), cos], axis=1).reshape(-1, 2, 2)
     centre = np.full(2, (size - 1) / 2)
-    return np.concatenate([turns, (centre + shifts - turns @ centre)[..., None]], axis=2)
+    return np.concatenate([linear, (centre + shifts - linear @ centre)[..., None]], axis=2)
 
 
-def _lit(faces: Pixels, lights: Doubles) -> Pixels:
-    """Change contrast and brightness by the shares in `lights`, (n, 2); contrast leaves a face's mean where it is."""
+def _adjust_light(faces: Pixels, lights: Doubles) -> Pixels:
+    """Change brightness and contrast by the shares in `lights`, (n, 2); contrast keeps a face's mean."""
     means = faces.mean(axis=(1, 2))[:, None]
     greys = (np.arange(256) - means) * (1 + lights[:, :1]) + means + 255 * lights[:, 1:]
     tables = np.clip(greys, 0, 255).astype(np.uint8)
@@ -59,8 +59,8 @@ def _lit(faces: Pixels, lights: Doubles) -> Pixels:
     return lit
 
 
-def _erased(face: Pixels, rng: Rng) -> Pixels:
-    """Noise over a rectangle: a hand, a mask, hair."""
+def _erase(face: Pixels, rng: Rng) -> Pixels:
+    """Replace a rectangle with noise, for occlusion by a hand, mask or hair."""
     size, area, ratio = len(face), rng.uniform(0.02, 0.2), np.exp(rng.uniform(-1, 1) * np.log(2))
     height, width = (max(1, round(size * np.sqrt(area * r))) for r in (ratio, 1 / ratio))
     top, left = (rng.integers(size - side + 1) for side in (height, width))
@@ -69,18 +69,18 @@ def _erased(face: Pixels, rng: Rng) -> Pixels:
     return face
 
 
-def _seen_from_afar(face: Pixels, rng: Rng) -> Pixels:
+def _downscale(face: Pixels, rng: Rng) -> Pixels:
     size = len(face)
     side = max(1, round(size * np.exp(rng.uniform(-np.log(3), 0))))
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _blurred(face: Pixels, rng: Rng) -> Pixels:
+def _blur(face: Pixels, rng: Rng) -> Pixels:
     sigma = len(face) * rng.uniform(1 / 128, 1 / 32)
     return np.asarray(cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _stored_as_jpeg(face: Pixels, rng: Rng) -> Pixels:
+def _compress_jpeg(face: Pixels, rng: Rng) -> Pixels:
     _, packed = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 81))])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)

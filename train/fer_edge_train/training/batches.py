@@ -1,4 +1,4 @@
-"""Faces to batches: shuffled and augmented by (seed, epoch, batch) alone, so that a resumed run sees the same ones."""
+"""Training batches: shuffled and augmented by (seed, epoch, batch) alone, so a resumed run sees the same ones."""
 
 import keras
 import numpy as np
@@ -15,13 +15,13 @@ Floats = npt.NDArray[np.float32]
 
 
 ABSENT = -1.0
-"""Stands in a target where nobody was asked for the class: the loss then leaves the class out of account."""
+"""Target value of a class that the data set does not annotate: the loss masks the class."""
 
 
 def targets(faces: FaceSet, labels: LabelMode) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Choose the faces to learn from and what to learn of each.
+    """Select the training faces and compute their targets.
 
-    soft: the shares of the votes; a single vote against others is dropped as noise (FER+'s rule, Barsoum et al. 2016).
+    soft: vote shares; a single vote against others is dropped as noise (FER+'s rule, Barsoum et al. 2016).
     majority: one-hot, and only faces that count under the majority protocol.
 
     Returns:
@@ -44,77 +44,77 @@ def targets(faces: FaceSet, labels: LabelMode) -> tuple[npt.NDArray[np.int64], F
 
 
 def shares(chosen: Floats) -> Floats:
-    """What people said in (n, classes) or, with what teachers said, (n, 2, classes) targets; 0 for `ABSENT`."""
+    """Label shares in (n, classes) targets or, with teacher targets, (n, 2, classes); 0 for `ABSENT`."""
     return np.maximum(chosen if chosen.ndim == 2 else chosen[:, 0], 0)
 
 
 def class_weights(chosen: Floats) -> Floats:
-    """Weight of each face so that every class weighs the same in all: (n,) float32 with mean 1.
+    """Weight of each face that gives every class the same total weight: (n,) float32 with mean 1.
 
     Args:
-        chosen: Targets; a soft one takes the mean of its classes' weights, one without a label the mean of all.
+        chosen: Targets; a soft one takes the mean of its classes' weights, an unlabelled one the mean of all.
     """
-    said = shares(chosen)
-    mass = said.sum(axis=0)
-    weights = said @ np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)
-    labelled = said.any(axis=1)
+    labels = shares(chosen)
+    mass = labels.sum(axis=0)
+    weights = labels @ np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)
+    labelled = labels.any(axis=1)
     weights[~labelled] = weights[labelled].mean()
     return np.asarray(weights / weights.mean(), np.float32)
 
 
-def smoothed(chosen: Floats, share: float) -> Floats:
-    """Spread `share` of what people said of each face over all classes that they were asked for alike."""
+def smooth_labels(chosen: Floats, share: float) -> Floats:
+    """Label smoothing: spread `share` of each label evenly over its annotated classes."""
     labels = chosen if chosen.ndim == 2 else chosen[:, 0]
-    asked = labels >= 0
-    spread = asked / np.maximum(asked.sum(axis=1, keepdims=True), 1)
-    changed = np.where(asked, (1 - share) * labels + share * spread, ABSENT).astype(np.float32)
+    annotated = labels >= 0
+    spread = annotated / np.maximum(annotated.sum(axis=1, keepdims=True), 1)
+    changed = np.where(annotated, (1 - share) * labels + share * spread, ABSENT).astype(np.float32)
     return changed if chosen.ndim == 2 else np.stack([changed, chosen[:, 1]], axis=1)
 
 
-def any_order(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Shuffle `n` rows in a way that stays: numpy promises that of its bit generators, and not of `permutation`.
+def shuffled_indices(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Shuffle `n` rows reproducibly: numpy keeps its bit generators stable across versions, not `permutation`.
 
-    >>> any_order(5, np.random.default_rng(0)).tolist()
+    >>> shuffled_indices(5, np.random.default_rng(0)).tolist()
     [3, 2, 1, 0, 4]
     """
     return np.argsort(rng.bit_generator.random_raw(n), kind="stable")
 
 
-def balanced_rows(weights: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw as many faces as there are, each as often as its share of `weights`, rounded up or down; in any order.
+def balanced_sample(weights: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Sample n of n faces, each as often as its share of `weights`, rounded up or down, and shuffle them.
 
     Args:
-        weights: (n,) such as `class_weights` gives, for as many faces of every class.
-        rng: Draws everything.
+        weights: (n,); those of `class_weights` balance the classes.
+        rng: Source of all randomness.
 
     Returns:
         (n,) indices.
     """
     n = len(weights)
-    shuffled = any_order(n, rng)  # else neighbours would always come together
+    shuffled = shuffled_indices(n, rng)  # otherwise neighbours would always be drawn together
     last = np.cumsum(weights[shuffled], dtype=np.float64)
     picked = np.searchsorted(last / last[-1], (np.arange(n) + rng.random()) / n, side="right")
-    return shuffled[np.minimum(picked, n - 1)][any_order(n, rng)]
+    return shuffled[np.minimum(picked, n - 1)][shuffled_indices(n, rng)]
 
 
-def mixed_up(
+def mixup(
     faces: Floats, chosen: Floats, weights: Floats, alpha: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
-    """Lay over each face another one of the batch, by a share that Beta(alpha, alpha) draws (Zhang et al. 2018).
+    """Blend each face with another one of the batch, by a share drawn from Beta(alpha, alpha) (Zhang et al. 2018).
 
-    The loss of a mixed face is that of its two targets, each with its own weight, by the same share.
+    The loss of a mixed face is the weighted loss of its two targets, by the same share.
 
     Args:
         faces: (n, size, size, 1).
-        chosen: Targets; what one of the two was asked for, the mixed face was.
+        chosen: Targets; a class annotated for one of the two counts as annotated for the mixed face.
         weights: (n,), none of them below 0.
-        alpha: Above 0; the larger, the nearer to half and half.
-        rng: Draws everything.
+        alpha: Above 0; the larger, the closer to equal shares.
+        rng: Source of all randomness.
     """
-    other, drawn = any_order(len(faces), rng), rng.beta(alpha, alpha, len(faces)).astype(np.float32)
+    other, drawn = shuffled_indices(len(faces), rng), rng.beta(alpha, alpha, len(faces)).astype(np.float32)
     kept = weights * drawn
-    laid_over = weights[other] * (1 - drawn)
-    both = kept + laid_over
+    blended = weights[other] * (1 - drawn)
+    both = kept + blended
     first = np.divide(kept, both, out=np.ones_like(both), where=both > 0)
     first = first.reshape(-1, *[1] * (chosen.ndim - 1))
     mixed = first * np.maximum(chosen, 0) + (1 - first) * np.maximum(chosen[other], 0)
@@ -124,28 +124,30 @@ def mixed_up(
 
 
 class Batches(keras.utils.PyDataset):
-    """Training batches of (faces, targets, weights); the next are made while the network learns."""
+    """Training batches of (faces, targets, weights), prefetched in a worker."""
 
     def __init__(self, faces: Pixels, chosen: Floats, weights: Floats, settings: TrainSettings) -> None:
         super().__init__(workers=1, max_queue_size=4)
         self._faces, self._weights, self._settings = faces, weights, settings
-        self._chosen = smoothed(chosen, settings.label_smoothing)
+        self._chosen = smooth_labels(chosen, settings.label_smoothing)
         self._drawn = class_weights(chosen) if settings.balanced_sampling else None
         self.batch = min(settings.batch, len(faces))
         """Faces in each batch."""
-        said = shares(chosen).sum(axis=0)
-        self.priors: Floats = said / said.sum()
-        """(classes,) share of each class in what people said."""
+        mass = shares(chosen).sum(axis=0)
+        self.priors: Floats = mass / mass.sum()
+        """(classes,) share of each class in the labels."""
         self.start(0)
 
     def start(self, epoch: int) -> None:
         """Shuffle for `epoch`, counted from 0."""
         self._epoch = epoch
         rng = np.random.default_rng([self._settings.seed, epoch])
-        self._order = any_order(len(self._faces), rng) if self._drawn is None else balanced_rows(self._drawn, rng)
+        self._order = (
+            shuffled_indices(len(self._faces), rng) if self._drawn is None else balanced_sample(self._drawn, rng)
+        )
 
     def __len__(self) -> int:
-        return len(self._faces) // self.batch  # the rest comes in other epochs: a tiny batch upsets the norms
+        return len(self._faces) // self.batch  # no partial batch: it would distort batch normalisation
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats, Floats]:
         rows = self._order[index * self.batch : (index + 1) * self.batch]
@@ -153,5 +155,5 @@ class Batches(keras.utils.PyDataset):
         faces = to_input(augment(self._faces[rows], self._settings.augmentation, rng))
         chosen, weights = self._chosen[rows], self._weights[rows]
         if self._settings.mixup:
-            return mixed_up(faces, chosen, weights, self._settings.mixup, rng)
+            return mixup(faces, chosen, weights, self._settings.mixup, rng)
         return faces, chosen, weights

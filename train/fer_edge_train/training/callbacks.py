@@ -1,4 +1,4 @@
-"""What happens around an epoch: averaged weights, the run folder's files, early stopping, and what the user sees."""
+"""Training callbacks: averaged weights (EMA), checkpoints, early stopping and the progress bar."""
 
 import time
 from pathlib import Path
@@ -16,52 +16,52 @@ from fer_edge_train.training.batches import Batches
 Logs = dict[str, float] | None
 
 
-SETTLING = 16
-"""Batches that tell the statistics of averaged weights; 64 changed the accuracy of three networks by 0.2 points."""
+STATISTICS_BATCHES = 16
+"""Batches for batch-norm statistics of averaged weights; 64 changed the accuracy of three networks by 0.2 points."""
 
 
 class Averaging(keras.callbacks.SwapEMAWeights):
-    """Puts the averaged weights in place while others look at the network: for validation and for the files.
+    """Swaps in the averaged (EMA) weights for validation and for the checkpoints.
 
-    Keras leaves BatchNormalization the statistics of the weights as they are, under which the averaged ones answer
-    badly: after 3 of 16 epochs on FER+ 27 % right, where the weights as they are had 68 %.
+    Keras keeps BatchNormalization's statistics of the unaveraged weights, under which the averaged ones do
+    badly: after 3 of 16 epochs on FER+ 27 % accuracy, against 68 % of the unaveraged weights.
     """
 
     def __init__(self, batches: Batches, *, resumed: bool) -> None:
         super().__init__(swap_on_epoch=True)
-        self._batches, self._settled = batches, False
+        self._batches, self._updated = batches, False
         self._ema_weights_in_model = resumed  # last.keras was written with the averaged weights in place
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Take the averaged weights away."""
+        """Swap the averaged weights out."""
         super().on_epoch_begin(epoch, logs)
-        self._settled = False
+        self._updated = False
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Put them in place for validation."""
+        """Swap them in for validation."""
         super().on_test_begin(logs)
-        self._settle()
+        self._update_statistics()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Put them in place for the files."""
+        """Swap them in for the checkpoints."""
         super().on_epoch_end(epoch, logs)
-        self._settle()
+        self._update_statistics()
 
-    def _settle(self) -> None:
-        if not self._settled:  # once an epoch: training steps do not use these statistics
-            settle_statistics(self.model, self._batches)
-        self._settled = True
+    def _update_statistics(self) -> None:
+        if not self._updated:  # once an epoch: training steps do not use these statistics
+            update_batch_norm(self.model, self._batches)
+        self._updated = True
 
 
-def settle_statistics(network: keras.Model, batches: Batches) -> None:
-    """Give BatchNormalization the statistics that the weights in place have on the first batches of this epoch.
+def update_batch_norm(network: keras.Model, batches: Batches) -> None:
+    """Recompute the BatchNormalization statistics of the current weights on the first batches of this epoch.
 
-    As torch.optim.swa_utils.update_bn does it: the mean over `SETTLING` batches of each one's mean and variance.
+    As torch.optim.swa_utils.update_bn does: the mean over `STATISTICS_BATCHES` batches of each one's mean and variance.
     """
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     try:
-        for number in range(min(SETTLING, len(batches)) if layers else 0):
+        for number in range(min(STATISTICS_BATCHES, len(batches)) if layers else 0):
             for layer in layers:
                 layer.momentum = number / (number + 1)
             network(batches[number][0], training=True)
@@ -71,26 +71,26 @@ def settle_statistics(network: keras.Model, batches: Batches) -> None:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes the run folder's files after each epoch, and stops when validation no longer gets better.
+    """Writes checkpoints and history after each epoch, and stops early when validation no longer improves.
 
-    `last.keras` is written last and holds the step count: whatever else a kill leaves behind, the run goes on from
-    there, and the rows of `history.csv` that came after it are dropped.
+    `last.keras` is written last and holds the step count: whenever the run is killed, it resumes from there, and later
+    rows of `history.csv` are dropped.
     """
 
     def __init__(self, run: Path, batches: Batches, rows: list[Row], *, score: str, patience: int, seed: int) -> None:
-        """Go on from `rows`; `score` names the figure of validation whose highest value is the best epoch."""
+        """Continue from `rows`; `score` names the validation metric whose highest value is the best epoch."""
         super().__init__()
         self.rows = rows
         self._run, self._batches, self._score, self._patience, self._seed = run, batches, score, patience, seed
 
     @property
-    def exhausted(self) -> bool:
+    def out_of_patience(self) -> bool:
         """Whether `patience` epochs have passed without a better score."""
         scores = [row[self._score] for row in self.rows]
         return bool(self._patience and scores and len(scores) - 1 - np.argmax(scores) >= self._patience)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Shuffle and set the dropout's dice: Keras shuffles once too often, and its files hold no state of dropout."""
+        """Shuffle and seed dropout: Keras shuffles once too often, and its checkpoints lack the state of dropout."""
         self._batches.start(epoch)
         self._epoch = epoch
         for number, layer in enumerate(self.model.layers):
@@ -99,29 +99,27 @@ class Recorder(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Look at the loss.
+        """Check the loss.
 
         Raises:
-            DataError: It is no number any more; the files of the epoch before stay as they are.
+            DataError: It is not finite; the files of the previous epoch are kept.
         """
         if not np.isfinite((logs or {})["loss"]):
-            raise self._broken(f", step {batch + 1} of {len(self._batches)}: the loss is no number any more")
+            raise self._diverged(f", step {batch + 1} of {len(self._batches)}: the loss is not finite")
 
-    def _broken(self, what: str) -> DataError:
-        kept = (
-            f"{self._run} keeps the weights of epoch {self._epoch}" if self.rows else "there are no weights before it"
-        )
-        return DataError(f"epoch {self._epoch + 1}{what}; {kept}; start anew with a lower rate: --learning-rate")
+    def _diverged(self, what: str) -> DataError:
+        kept = f"{self._run} keeps the weights of epoch {self._epoch}" if self.rows else "no earlier weights were saved"
+        return DataError(f"epoch {self._epoch + 1}{what}; {kept}; start a new run with a lower --learning-rate")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write this epoch's files.
 
         Raises:
-            DataError: A weight is no number any more; the files of the epoch before stay as they are.
+            DataError: A weight is not finite; the files of the previous epoch are kept.
         """
         logs = logs or {}
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
-            raise self._broken(": weights are no numbers any more")  # ReLU can hide it from the loss
+            raise self._diverged(": weights are not finite")  # ReLU can hide it from the loss
         seconds = time.perf_counter() - self._started
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         row: Row = {
@@ -136,11 +134,11 @@ class Recorder(keras.callbacks.Callback):
         self.rows.append(row)
         write_history(self._run / "history.csv", self.rows)
         save_network(self.model, self._run / "last.keras")
-        self.model.stop_training = self.exhausted
+        self.model.stop_training = self.out_of_patience
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write `network` with its optimizer to `path` (.keras), whole or not at all."""
+    """Write `network` with its optimizer to `path` (.keras), atomically."""
     with replacing(path) as temporary:
         network.save(temporary)
 
@@ -151,11 +149,11 @@ SHOWN = {
     "val_loss": "validation: loss {:.3f}",
     "val_accuracy": "accuracy {:.2%}",
 }
-"""Figures that people see while a network learns."""
+"""Metrics shown during training."""
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """Shows figures, speed and the time left, as long as its `with` block lasts; a line remains per epoch."""
+    """Progress bar with metrics, speed and remaining time, for a `with` block; leaves one line per epoch."""
 
     def __init__(self, epochs: int, batches: Batches) -> None:
         super().__init__()
@@ -164,7 +162,7 @@ class EpochProgress(keras.callbacks.Callback):
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[figures]}"),
-            TextColumn("all done in"),
+            TextColumn("time left"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -177,10 +175,10 @@ class EpochProgress(keras.callbacks.Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()  # also after Ctrl-C, which Keras tells no callback of: the cursor must come back
+        self._bar.stop()  # also after Ctrl-C, which calls no Keras callback: the cursor must come back
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Start the clock."""
+        """Start timing."""
         self._started = time.perf_counter()
         steps = self.params["steps"]
         self._bar.update(
@@ -191,11 +189,11 @@ class EpochProgress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         self._bar.update(self._task, advance=1, figures=self._figures(batch + 1, logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Leave one line."""
+        """Print the line of this epoch."""
         console.print(f"epoch {epoch + 1}/{self._epochs}  {self._figures(self.params['steps'], logs or {})}")
 
     def _figures(self, steps: int, logs: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Several data sets at once: one list of classes, and what each data set can say about them."""
+"""Training on several data sets: the union of their classes, and which of them each data set annotates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,51 +13,51 @@ from fer_edge.labels import EXPRESSIONS
 
 
 def joined(sets: Sequence[FaceSet]) -> FaceSet:
-    """Put data sets together; pictures and groups get the name of their data set in front.
+    """Concatenate data sets; names of pictures and groups are prefixed with the name of their data set.
 
     Args:
-        sets: Faces of one size; a single data set stays as it is.
+        sets: Faces of one size; a single data set is returned unchanged.
 
     Returns:
-        All faces in the order of `sets`; their classes are in the order of the eight expressions, or as they come.
+        All faces in the order of `sets`; classes in the order of the eight expressions, then in order of appearance.
     """
     if len(sets) == 1:
         return sets[0]
     classes = _all_classes(sets)
     sets = [faces.with_classes(classes) for faces in sets]
-    names = _different([str(faces.source.get("name", "set")) for faces in sets])
+    names = _unique_names([str(faces.source.get("name", "set")) for faces in sets])
     return FaceSet(
         faces=np.concatenate([faces.faces for faces in sets]),
         votes=np.concatenate([faces.votes for faces in sets]),
         agreed=np.concatenate([faces.agreed for faces in sets]),
         split=np.concatenate([faces.split for faces in sets]),
-        group=_below(names, [faces.group for faces in sets]),
-        names=_below(names, [faces.names for faces in sets]),
+        group=_prefixed(names, [faces.group for faces in sets]),
+        names=_prefixed(names, [faces.names for faces in sets]),
         classes=classes,
         source=_source(names, [faces.source for faces in sets]),
         photos=_photos(sets),
     )
 
 
-def asked_for(sets: Sequence[FaceSet]) -> list[npt.NDArray[np.bool_]]:
-    """Tell for each data set which of the joined classes its people could choose: ExpW's knew no contempt.
+def annotated_classes(sets: Sequence[FaceSet]) -> list[npt.NDArray[np.bool_]]:
+    """Determine which of the joined classes each data set annotates: ExpW, for example, lacks contempt.
 
-    A class that none of its faces has, in any split, but a face of another data set has, was not asked for.
+    A class with no face in a data set, in any split, but with one in another data set is not annotated.
 
     Returns:
         (classes,) for each of `sets`, in the order of `joined`.
     """
     classes = _all_classes(sets)
-    chosen = [faces.with_classes(classes).votes.sum(axis=0) > 0 for faces in sets]
-    anywhere = np.any(chosen, axis=0)
-    return [own | ~anywhere for own in chosen]
+    present = [faces.with_classes(classes).votes.sum(axis=0) > 0 for faces in sets]
+    anywhere = np.any(present, axis=0)
+    return [own | ~anywhere for own in present]
 
 
 def by_data(faces: FaceSet, logits: Floats, temperature: float) -> dict[str, dict[str, Any]]:
-    """Give the figures of each data set alone, by its name; a class that it lacks counts in none of the means.
+    """Compute the metrics of each data set, by its name; classes that it lacks are left out of the means.
 
     Args:
-        faces: As `joined` puts them together, or some of them.
+        faces: The result of `joined`, or some of its faces.
         logits: (n, classes).
         temperature: Divides the logits before the softmax.
     """
@@ -74,37 +74,37 @@ def _all_classes(sets: Sequence[FaceSet]) -> tuple[str, ...]:
     return known + tuple(name for name in names if name not in EXPRESSIONS)
 
 
-def _different(names: list[str]) -> list[str]:
-    """Number names that come twice.
+def _unique_names(names: list[str]) -> list[str]:
+    """Number repeated names.
 
-    >>> _different(["faces", "expw", "faces"])
+    >>> _unique_names(["faces", "expw", "faces"])
     ['faces', 'expw', 'faces-2']
     """
     return [name if name not in names[:at] else f"{name}-{names[:at].count(name) + 1}" for at, name in enumerate(names)]
 
 
-def _below(names: list[str], columns: list[npt.NDArray[np.str_]]) -> npt.NDArray[np.str_]:
+def _prefixed(names: list[str], columns: list[npt.NDArray[np.str_]]) -> npt.NDArray[np.str_]:
     return np.array([f"{name}/{value}" for name, column in zip(names, columns, strict=True) for value in column])
 
 
 def _photos(sets: Sequence[FaceSet]) -> npt.NDArray[np.uint64]:
-    """Pictures that the faces were cut from; none where one data set does not tell."""
+    """Photo ids of all faces; empty if one data set has none."""
     if not all(faces.tells_photos for faces in sets):
         return np.zeros(0, np.uint64)
     return np.concatenate([faces.photos for faces in sets])
 
 
 def _source(names: list[str], sources: list[dict[str, Any]]) -> dict[str, Any]:
-    """Where the faces came from, as of one data set; `sets` holds each data set's own."""
+    """Provenance in the form of one data set's; `sets` holds that of each."""
     first = sources[0]
-    ways = {str(source.get("split")) for source in sources}
+    splits = {str(source.get("split")) for source in sources}
     return {
         "name": " + ".join(names),
         "format": "several",
         "digest": sha256("".join(str(source.get("digest")) for source in sources).encode()),
         "licence": "; ".join(dict.fromkeys(str(source.get("licence", "unknown")) for source in sources)),
         "seed": first.get("seed"),
-        "split": first.get("split") if len(ways) == 1 else "own",
+        "split": first.get("split") if len(splits) == 1 else "own",
         "settings": first.get("settings", {}),
         "sets": sources,
     }

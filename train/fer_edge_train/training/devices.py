@@ -1,6 +1,6 @@
-"""Training on several devices, by `keras.distribution.DataParallel` on the JAX backend.
+"""Data-parallel training on several devices, by `keras.distribution.DataParallel` on the JAX backend.
 
-One process uses every device of its machine that JAX sees; `fer_edge_train.training.processes` brings those of others.
+One process uses every device of its machine that JAX sees; `fer_edge_train.training.processes` adds other machines.
 """
 
 from collections.abc import Iterator
@@ -16,29 +16,29 @@ from fer_edge_train.training.processes import rank_and_count
 
 
 class Devices(keras.distribution.DataParallel):
-    """Divides training batches; validation is judged whole by each device, as its last batch may not divide."""
+    """Shards training batches; each device runs the whole validation, whose last batch may not be divisible."""
 
-    judging = False
+    validating = False
 
     def get_data_layout(self, data_shape: tuple[int, ...]) -> Any:
-        """Say how data of this shape lies on the devices."""
-        if self.judging:
+        """Give the layout of data of this shape on the devices."""
+        if self.validating:
             return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
         return super().get_data_layout(data_shape)
 
 
 @contextmanager
-def over_devices(batch: int, *, tell: bool = False) -> Iterator[Devices | None]:
-    """Divide batches among all devices in the `with` block; yields None where one device does all.
+def data_parallel(batch: int, *, verbose: bool = False) -> Iterator[Devices | None]:
+    """Shard batches over all devices in the `with` block; yields None for a single device.
 
-    As many devices are used, the same number in each process, as `batch` can be divided among.
+    Uses as many devices, the same number in each process, as `batch` can be divided by.
 
     Args:
-        batch: Faces in a batch of all devices together.
-        tell: Say how many devices are used.
+        batch: Global batch size.
+        verbose: Print how many devices are used.
 
     Raises:
-        UsageError: `batch` cannot be divided among the processes.
+        UsageError: `batch` is not divisible by the number of processes.
     """
     if keras.backend.backend() != "jax":
         yield None
@@ -51,22 +51,22 @@ def over_devices(batch: int, *, tell: bool = False) -> Iterator[Devices | None]:
     found = [[device for device in jax.devices() if device.process_index == rank] for rank in range(count)]
     least = min(len(local) for local in found)
     used = max(number for number in range(1, least + 1) if batch // count % number == 0)
-    if tell and least * count > 1:
+    if verbose and least * count > 1:
         console.print(f"a batch of {batch} is divided among {used * count} of {least * count} devices")
     if used * count == 1:
         yield None
         return
     names = [f"{device.platform}:{device.id}" for local in found for device in local[:used]]
-    devices = Devices(devices=names, auto_shard_dataset=False)  # `PartOfBatches` does
+    devices = Devices(devices=names, auto_shard_dataset=False)  # `ShardedBatches` does it
     with devices.scope():
         yield devices
 
 
-class PartOfBatches(keras.utils.PyDataset):
-    """This process's part of every batch.
+class ShardedBatches(keras.utils.PyDataset):
+    """This process's shard of every batch.
 
-    Each process makes the whole batch and takes its part: so it is, to the bit, the batch that one process alone would
-    have seen, mixed faces included. That costs every machine the work of all on its input pipeline.
+    Each process builds the whole batch and takes its shard: so batches are bit-identical to those of a single process,
+    mixup included. The cost: every machine runs the whole input pipeline.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -82,23 +82,23 @@ class PartOfBatches(keras.utils.PyDataset):
         return keras.tree.map_structure(lambda values: values[self._rows], self._batches[index])
 
 
-class OneResult(keras.callbacks.Callback):
-    """Lets each device judge all validation faces, and all processes go by the figures of the first."""
+class SharedMetrics(keras.callbacks.Callback):
+    """Runs validation unsharded on each device, and broadcasts the metrics of process 0 to all processes."""
 
     def __init__(self, devices: Devices) -> None:
         super().__init__()
         self._devices = devices
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Give each device the whole batch."""
-        self._devices.judging = True
+        """Stop sharding batches."""
+        self._devices.validating = True
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Divide batches again."""
-        self._devices.judging = False
+        """Shard batches again."""
+        self._devices.validating = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Replace the figures: a last bit that differs must not stop one machine early and not another."""
+        """Replace the metrics: rounding differences must not stop one machine early and not another."""
         if logs and rank_and_count()[1] > 1:
             from jax.experimental import multihost_utils
 

@@ -1,4 +1,4 @@
-"""Distillation: what trained networks say of the training faces, also of faces that nobody has labelled."""
+"""Knowledge distillation: soft targets of teacher networks for labelled and unlabelled training faces."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +21,10 @@ from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.training.batches import Floats
 
 FACE = "face"
-"""The one class of faces that nobody has labelled."""
+"""The one class of unlabelled faces."""
 NAME = "name a folder of face pictures, or a prepared set .npz"
 BLOCK = 4096
-"""Faces that the teachers see at once, so that memory stays bounded."""
+"""Faces per call of a teacher, to bound memory."""
 
 
 def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[EvaluatedModel]:
@@ -32,7 +32,7 @@ def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Evalua
 
     Raises:
         FerEdgeError: One cannot be used.
-        UsageError: One looks at colour, or knows other classes than the network that is to learn from it.
+        UsageError: One takes colour input, or has other classes than the student.
     """
     teachers = [load_model(Path(path)) for path in paths]
     for teacher in teachers:
@@ -40,21 +40,23 @@ def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Evalua
             raise UsageError(f"--teacher {teacher.path} takes RGB faces; networks are trained on grey ones")
         if set(teacher.classes) != set(classes):
             raise UsageError(
-                f"--teacher {teacher.path} knows {', '.join(teacher.classes)}; the data has {', '.join(classes)}"
+                f"--teacher {teacher.path} has classes {', '.join(teacher.classes)}; the data has {', '.join(classes)}"
             )
     return teachers
 
 
-def answers(teachers: Sequence[EvaluatedModel], faces: Pixels, classes: tuple[str, ...], temperature: float) -> Floats:
-    """Ask the teachers: the mean of their probabilities at `temperature`, as in Hinton et al. 2015.
+def teacher_probabilities(
+    teachers: Sequence[EvaluatedModel], faces: Pixels, classes: tuple[str, ...], temperature: float
+) -> Floats:
+    """Predict with the teachers: the mean of their probabilities at `temperature`, as in Hinton et al. 2015.
 
-    Each sees the faces as they are, not as training changes them: it is asked once, and not in every epoch.
+    Faces are not augmented: each teacher runs once, not in every epoch.
 
     Args:
         teachers: At least one.
         faces: (n, size, size) uint8 grey.
-        classes: In the order wanted.
-        temperature: Divides each teacher's logits; the higher, the more they say of the classes they did not choose.
+        classes: In output order.
+        temperature: Divides each teacher's logits; the higher, the softer the probabilities.
 
     Returns:
         (n, classes) float32; rows sum to 1.
@@ -62,7 +64,7 @@ def answers(teachers: Sequence[EvaluatedModel], faces: Pixels, classes: tuple[st
     total = np.zeros((len(faces), len(classes)))
     with progress() as bar:
         starts = [(teacher, start) for teacher in teachers for start in range(0, len(faces), BLOCK)]
-        for teacher, start in bar.track(starts, description="asking the teachers"):
+        for teacher, start in bar.track(starts, description="running the teachers"):
             block = faces[start : start + BLOCK]
             columns = [teacher.classes.index(name) for name in classes]
             total[start : start + BLOCK] += softmax(teacher.logits(_resized(block, teacher.size)), temperature)[
@@ -76,7 +78,7 @@ def _resized(faces: Pixels, size: int) -> Pixels:
 
 
 def load_unlabelled(data: Path, size: int, settings: DataSettings) -> FaceSet:
-    """Read faces whose labels are unknown, or not asked for: only what a data set itself holds out is left out.
+    """Load unlabelled faces; labels of a data set are ignored, and its own held-out splits are skipped.
 
     Args:
         data: A folder of face pictures at any depth, a data set of any layout, or a prepared set (.npz).
@@ -84,18 +86,18 @@ def load_unlabelled(data: Path, size: int, settings: DataSettings) -> FaceSet:
         settings: How to read a data set.
 
     Raises:
-        DataError: There is no such folder, or no face in it.
+        DataError: The folder does not exist, or holds no face.
     """
-    undivided = replace(settings, test_split=0.0, validation_split=0.0)
+    unsplit = replace(settings, test_split=0.0, validation_split=0.0)
     if data.suffix == ".npz" or layout_of(data):
-        faces = load_faces(data, size=size, settings=undivided).part("training")
+        faces = load_faces(data, size=size, settings=unsplit).part("training")
     else:
-        faces, skipped = crop_faces(_table_of_pictures(data), size, undivided)
+        faces, skipped = crop_faces(_table_of_pictures(data), size, unsplit)
         if skipped:
             first = f"{skipped[0].origin}: {skipped[0].reason}"
-            warn(f"{len(skipped):,} pictures of {data} are left out, the first is {first}")
+            warn(f"{len(skipped):,} pictures of {data} skipped, the first is {first}")
     if len(faces) == 0:
-        raise DataError(f"--unlabelled {data}: no face that may be trained on; {NAME}")
+        raise DataError(f"--unlabelled {data}: no training face; {NAME}")
     return faces
 
 

@@ -1,4 +1,4 @@
-"""Optimizer and epochs of a training, files of the run folder, and how it goes on after a kill."""
+"""Optimizer and training loop, with resume from the last checkpoint."""
 
 import shlex
 from pathlib import Path
@@ -12,17 +12,17 @@ from fer_edge_train.runs.folder import TENSORBOARD, Row, read_history
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.callbacks import Averaging, EpochProgress, Recorder
-from fer_edge_train.training.devices import OneResult, PartOfBatches, over_devices
-from fer_edge_train.training.processes import rank_and_count, watched
+from fer_edge_train.training.devices import ShardedBatches, SharedMetrics, data_parallel
+from fer_edge_train.training.processes import process_errors, rank_and_count
 from fer_edge_train.training.tensorboard import TensorBoardLogs
 
 
 def make_optimizer(settings: TrainSettings, steps: int) -> keras.optimizers.Optimizer:
-    """Make an optimizer with linear warm-up over three epochs (a tenth of all, at most), then cosine decay.
+    """Make an optimizer with linear warm-up over three epochs (at most a tenth of all), then cosine decay.
 
     Args:
-        settings: Which, and its rates.
-        steps: Of an epoch.
+        settings: Optimizer and rates.
+        steps: Steps per epoch.
 
     Raises:
         UsageError: Unknown name.
@@ -55,21 +55,21 @@ def fit_epochs(
     score: str,
     validation: tuple[Any, Any] | None = None,
 ) -> list[Row]:
-    """Train `network`, compiled, from its last whole epoch to the end.
+    """Train the compiled `network` from its last complete epoch to the end.
 
     Args:
         run: The run folder.
-        network: As made, or as read from `last.keras`.
-        batches: Of the training.
-        settings: Epochs in all, patience, and so on.
-        score: The figure whose highest value chooses the best epoch.
-        validation: Inputs and targets that Keras judges after every epoch, if it does.
+        network: New, or loaded from `last.keras`.
+        batches: Training batches.
+        settings: Number of epochs, patience and so on.
+        score: The metric whose highest value chooses the best epoch.
+        validation: Inputs and targets evaluated after every epoch, if any.
 
     Returns:
         One row per epoch, as in `history.csv`.
 
     Raises:
-        DataError: `history.csv` is damaged, or the loss is no number any more.
+        DataError: `history.csv` is damaged, or the loss is not finite.
     """
     epochs, patience, seed = settings.epochs, settings.patience, settings.seed
     epoch = int(keras.ops.convert_to_numpy(network.optimizer.iterations)) // len(batches)
@@ -77,31 +77,35 @@ def fit_epochs(
     if len(rows) < epoch:
         raise DataError(f"{run / 'history.csv'} lacks epochs that last.keras has; start a new run without --resume")
     recorder = Recorder(run, batches, rows, score=score, patience=patience, seed=seed)
-    if epoch >= epochs or recorder.exhausted:
+    if epoch >= epochs or recorder.out_of_patience:
         return rows
-    averaging = [Averaging(batches, resumed=epoch > 0)] if settings.ema > 0 else []  # first: the others see its weights
+    averaging = [Averaging(batches, resumed=epoch > 0)] if settings.ema > 0 else []  # first: the others use its weights
     logs = [TensorBoardLogs(run / TENSORBOARD, rows)] if settings.tensorboard else []
     rank, count = rank_and_count()
     try:
-        with EpochProgress(epochs, batches) as shown, watched(run), over_devices(batches.batch, tell=True) as devices:
-            together = [OneResult(devices)] if devices else []
+        with (
+            EpochProgress(epochs, batches) as shown,
+            process_errors(run),
+            data_parallel(batches.batch, verbose=True) as devices,
+        ):
+            shared = [SharedMetrics(devices)] if devices else []
             network.fit(
-                PartOfBatches(batches) if count > 1 else batches,
+                ShardedBatches(batches) if count > 1 else batches,
                 validation_data=validation,
                 validation_batch_size=512,
                 epochs=epochs,
                 initial_epoch=epoch,
-                callbacks=[*averaging, *together, recorder, *logs, shown],
+                callbacks=[*averaging, *shared, recorder, *logs, shown],
                 shuffle=False,  # the batches shuffle, by the seed
                 verbose=0,
             )
     except (KeyboardInterrupt, FerEdgeError) as error:
-        if rank == 0 and not isinstance(error, DataError):  # a loss that is no number would be none again
-            console.print(f"to go on with this run: {resume_line(run)}")
+        if rank == 0 and not isinstance(error, DataError):  # a diverged loss would diverge again
+            console.print(f"to resume this run: {resume_line(run)}")
         raise
     return recorder.rows
 
 
 def resume_line(run: Path) -> str:
-    """What to type to go on with a run."""
+    """Give the command that resumes a run."""
     return f"fer-edge train --resume {shlex.quote(str(run))}"

@@ -1,4 +1,4 @@
-"""Fit a network on faces, epoch by epoch, so that a run killed at any moment goes on where it stood."""
+"""Train a network, or resume a run that was stopped or killed at any moment."""
 
 import shlex
 from dataclasses import asdict, replace
@@ -19,33 +19,33 @@ from fer_edge.options import filled
 from fer_edge.versions import installed
 from fer_edge_train.config_file import write_config_file
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
-from fer_edge_train.runs.folder import SCORE, Row, alone_in, clear, new_run, read_config
+from fer_edge_train.runs.folder import SCORE, Row, clear, new_run, read_config, run_lock
 from fer_edge_train.runs.plots import draw_confusion, draw_history
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import Batches
 from fer_edge_train.training.class_union import by_data
-from fer_edge_train.training.devices import over_devices
+from fer_edge_train.training.devices import data_parallel
 from fer_edge_train.training.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.training.losses import accuracy, training_loss
 from fer_edge_train.training.networks import make_network
-from fer_edge_train.training.processes import agree, rank_and_count
+from fer_edge_train.training.processes import assert_same, rank_and_count
 from fer_edge_train.training.training_set import (
     TrainingSet,
-    ask_teachers,
-    load_answers,
+    load_teacher_targets,
+    predict_teachers,
     read_training_set,
-    save_answers,
+    save_teacher_targets,
     training_batches,
     validation,
 )
 
 TEACHERS = "teachers.npz"
 CALIBRATION_FACES = 2000
-"""Training faces that a run folder keeps for the export's calibration."""
+"""Training faces kept in the run folder to calibrate the export."""
 
 
 def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool = False) -> Path:
-    """Start a run and train it to its end.
+    """Start a run and train it to the end.
 
     Returns:
         The run folder (`fer_edge_train.runs.folder` lists its files).
@@ -54,87 +54,91 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
         FerEdgeError: The data, a setting or the folder cannot be used.
     """
     training_set = read_training_set(settings)
-    settings = _anywhere(settings)
-    validation(training_set, settings.protocol, settings.data)  # refused before there is a folder
-    said = ask_teachers(training_set, settings)
-    batches = training_batches(training_set, settings, said)
-    agree(*_common(training_set, settings))
-    network = fresh_network(settings, batches)
+    settings = _absolute_paths(settings)
+    validation(training_set, settings.protocol, settings.data)  # fails before there is a folder
+    teacher_targets = predict_teachers(training_set, settings)
+    batches = training_batches(training_set, settings, teacher_targets)
+    assert_same(*_shared_facts(training_set, settings))
+    network = build_network(settings, batches)
     faces = training_set.faces
     run = new_run(project, name, exist_ok=exist_ok)
-    with alone_in(run):
+    with run_lock(run):
         clear(run)
         calibration_faces(faces.part("training"), settings.seed).save(run / "calibration.npz")
         faces.take(faces.split != "training").save(run / "heldout.npz")
-        write_used_pictures(run, training_set.seen, faces.source)
-        save_answers(run / TEACHERS, said)
+        write_used_pictures(run, training_set.used, faces.source)
+        save_teacher_targets(run / TEACHERS, teacher_targets)
         write_config_file(run / "config.yaml", settings, "fer-edge train --config FILE --data DIR")
-        write_json(run / "config.json", _config(settings, faces, network))  # last: what lacks it cannot be resumed
+        write_json(run / "config.json", _config(settings, faces, network))  # last: without it a run cannot be resumed
         _fit(run, network, training_set, batches, settings)
     return run
 
 
-def _anywhere(settings: TrainSettings) -> TrainSettings:
-    """Name files in full: --resume may be typed elsewhere."""
+def _absolute_paths(settings: TrainSettings) -> TrainSettings:
+    """Make paths absolute: --resume may run in another directory."""
     data, teacher = (tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teacher))
     unlabelled = str(Path(settings.unlabelled).resolve()) if settings.unlabelled else ""
     return replace(settings, data=data, teacher=teacher, unlabelled=unlabelled)
 
 
 def resume(run: Path) -> Path:
-    """Go on with a run that was stopped, from its last whole epoch.
+    """Resume a run from its last complete epoch.
 
     Raises:
-        FerEdgeError: `run` is no run folder, another training goes on in it, or its data set has changed since.
+        FerEdgeError: `run` is not a run folder, another process trains in it, or its data set has changed.
     """
     config = read_config(run)
-    with alone_in(run):
-        _go_on(run, config)
+    with run_lock(run):
+        _resume(run, config)
     return run
 
 
-def _go_on(run: Path, config: dict[str, Any]) -> None:
+def _resume(run: Path, config: dict[str, Any]) -> None:
     settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
     training_set = read_training_set(settings)
     for name in ("digest", "unlabelled"):
         if training_set.faces.source.get(name) != config["source"].get(name):
-            where = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
-            raise DataError(f"{where} has changed since {run} was started; start a new run without --resume")
-    write_used_pictures(run, training_set.seen, config["source"])  # a run that an older fer-edge made has none
-    batches = training_batches(training_set, settings, load_answers(run / TEACHERS) if settings.teacher else None)
+            changed = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)
+            raise DataError(f"{changed} has changed since {run} was started; start a new run without --resume")
+    write_used_pictures(run, training_set.used, config["source"])  # runs of older versions have none
+    batches = training_batches(
+        training_set, settings, load_teacher_targets(run / TEACHERS) if settings.teacher else None
+    )
     checkpoint = run / "last.keras"
-    agree(*_common(training_set, settings), sha256(checkpoint.read_bytes()) if checkpoint.exists() else None)
+    assert_same(
+        *_shared_facts(training_set, settings), sha256(checkpoint.read_bytes()) if checkpoint.exists() else None
+    )
     if checkpoint.exists():
-        keras.utils.set_random_seed(settings.seed)  # of weights that the file replaces: every process needs the same
-        with over_devices(batches.batch):
-            network = load_network(checkpoint, to_train=True)
+        keras.utils.set_random_seed(settings.seed)  # every process needs the same initial weights
+        with data_parallel(batches.batch):
+            network = load_network(checkpoint, with_optimizer=True)
     else:
-        network = fresh_network(settings, batches)
+        network = build_network(settings, batches)
     _fit(run, network, training_set, batches, settings)
 
 
-def _common(training_set: TrainingSet, settings: TrainSettings) -> tuple[object, object]:
-    """What is the same in every process that trains along; files may lie at another place in each."""
+def _shared_facts(training_set: TrainingSet, settings: TrainSettings) -> tuple[object, object]:
+    """What must be the same in every process; paths may differ."""
     own = ("data", "teachers", "unlabelled", "reading", "tensorboard")
     return training_set.faces.source, {name: value for name, value in asdict(settings).items() if name not in own}
 
 
 def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
-    """Choose the training faces that the run folder keeps: up to 100 of each class, the rest at random."""
+    """Sample the training faces kept for calibration: up to 100 of each class, the rest at random."""
     order = drawing_order(training.names.tolist(), seed)
     labels = training.labels[order]
-    rank = np.empty(len(order), int)  # how many faces of its class stand before each face
+    rank = np.empty(len(order), int)  # how many faces of its class come before each face
     for label in range(len(training.classes)):
         rank[labels == label] = np.arange((labels == label).sum())
     first = np.lexsort((np.arange(len(order)), rank >= 100))
     return training.take(np.sort(order[first[:CALIBRATION_FACES]]))
 
 
-def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
-    """Make the network, compiled, as it stands before the first step on `batches`."""
-    keras.utils.clear_session()  # else the layers' names count on from an earlier network of this process
+def build_network(settings: TrainSettings, batches: Batches) -> keras.Model:
+    """Build and compile a new network for `batches`."""
+    keras.utils.clear_session()  # otherwise layer names continue from an earlier network of this process
     keras.utils.set_random_seed(settings.seed)
-    with over_devices(batches.batch):
+    with data_parallel(batches.batch):
         network = make_network(settings.network, len(batches.priors), settings.imgsz)
         optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
         network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
@@ -142,19 +146,19 @@ def fresh_network(settings: TrainSettings, batches: Batches) -> keras.Model:
 
 
 def _fit(run: Path, network: keras.Model, training_set: TrainingSet, batches: Batches, settings: TrainSettings) -> None:
-    judged, truth = validation(training_set, settings.protocol, settings.data)
-    rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(judged.faces), truth))
+    faces, labels = validation(training_set, settings.protocol, settings.data)
+    rows = fit_epochs(run, network, batches, settings, score=SCORE, validation=(to_input(faces.faces), labels))
     if rank_and_count()[0] == 0:
         _report(run, training_set, rows, settings)
 
 
 def _report(run: Path, training_set: TrainingSet, rows: list[Row], settings: TrainSettings) -> None:
-    """Judge best.keras on every held-out face, fit its temperature on validation, and draw both pictures."""
+    """Evaluate best.keras on every held-out face, fit its temperature on validation, and draw both plots."""
     network, faces = load_network(run / "best.keras"), training_set.faces
     held_out = {"validation": validation(training_set, settings.protocol, settings.data)[0]}
     if len(testing := faces.part("testing").under(settings.protocol)):
         held_out["testing"] = testing
-    logits = {split: keras_logits(network, judged.faces) for split, judged in held_out.items()}
+    logits = {split: keras_logits(network, part.faces) for split, part in held_out.items()}
     temperature = fit_temperature(logits["validation"], held_out["validation"].labels)
     best = max(rows, key=lambda row: row[SCORE])
     metrics: dict[str, Any] = {
@@ -164,10 +168,10 @@ def _report(run: Path, training_set: TrainingSet, rows: list[Row], settings: Tra
         "protocol": settings.protocol if faces.voted else "one label per face",
         "temperature": temperature,
     }
-    for split, judged in held_out.items():
-        metrics[split] = summary(logits[split], judged.labels, faces.classes, temperature)
+    for split, part in held_out.items():
+        metrics[split] = summary(logits[split], part.labels, faces.classes, temperature)
         if len(settings.data) > 1:
-            metrics[split]["by_data"] = by_data(judged, logits[split], temperature)
+            metrics[split]["by_data"] = by_data(part, logits[split], temperature)
     write_json(run / "metrics.json", metrics)
     draw_history(run / "history.png", rows)
     draw_confusion(run / "confusion_matrix.png", np.array(metrics[split]["confusion"]), faces.classes, split)
@@ -185,20 +189,20 @@ def _config(settings: TrainSettings, faces: FaceSet, network: keras.Model) -> di
 
 
 def figures(run: Path) -> dict[str, Any]:
-    """What a program wants to know of a finished run: its folder, and metrics.json."""
+    """Metrics of a finished run for `--json`: its folder and metrics.json."""
     return {"run": str(run), **read_json(run / "metrics.json", f"finish the run: {resume_line(run)}")}
 
 
 def show(run: Path) -> None:
-    """Tell people how a finished run went, and what to type next."""
+    """Print the metrics of a finished run and the next command."""
     metrics = figures(run)
     for split in ("validation", "testing"):
         if split in metrics:
-            judged = metrics[split]
+            result = metrics[split]
             console.print(
-                f"{split}, {judged['n']} faces ({metrics['protocol']}): accuracy {judged['accuracy']:.2%}, "
-                f"balanced {judged['balanced_accuracy']:.2%}, best epoch {metrics['best_epoch']}"
+                f"{split}, {result['n']} faces ({metrics['protocol']}): accuracy {result['accuracy']:.2%}, "
+                f"balanced {result['balanced_accuracy']:.2%}, best epoch {metrics['best_epoch']}"
             )
-            for data, part in judged.get("by_data", {}).items():
+            for data, part in result.get("by_data", {}).items():
                 console.print(f"  {data}, {part['n']} faces: accuracy {part['accuracy']:.2%}")
     console.print(f"wrote {run}; next: fer-edge export {shlex.quote(str(run))}")

@@ -1,4 +1,4 @@
-"""TensorBoard logs of a run, on demand: what history.csv holds, as curves that grow while the network learns."""
+"""TensorBoard logs of a run: the metrics of history.csv, epoch by epoch."""
 
 import importlib.util
 from pathlib import Path
@@ -12,28 +12,28 @@ from fer_edge_train.runs.folder import Row
 
 
 class TensorBoardLogs(keras.callbacks.Callback):
-    """Logs each epoch's figures to `training` and `validation`, so that a curve of each lies in one chart.
+    """Logs each epoch's metrics to `training` and `validation`, so that both curves are in one chart.
 
-    Not keras.callbacks.TensorBoard: it keeps up to two minutes in memory, which a kill would take, and after --resume
-    it would draw the epochs twice that came after the last checkpoint. Here a start writes all known epochs anew.
+    Not keras.callbacks.TensorBoard: it buffers up to two minutes, lost on a kill, and after --resume it logs the epochs
+    after the last checkpoint twice. This one rewrites all known epochs at the start.
     """
 
     def __init__(self, folder: Path, rows: list[Row]) -> None:
-        """Log `rows`, of the epochs that were, and what is appended to them, to `folder`.
+        """Log `rows`, one per past epoch, and rows appended later, to `folder`.
 
         Raises:
             FerEdgeError: A package is missing.
         """
         super().__init__()
-        for package in ("tensorflow", "tensorboard"):  # the first writes the logs, and needs the second for that
+        for package in ("tensorflow", "tensorboard"):  # tensorflow writes the logs, and needs tensorboard for it
             if importlib.util.find_spec(package) is None:
                 raise FerEdgeError(f"--tensorboard: a package is not installed; type: pip install {package}")
         self._folder, self._rows = folder, rows
         self._writers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Write the epochs that are known anew."""
-        with quiet():  # under JAX, nobody has loaded it yet
+        """Rewrite the known epochs."""
+        with quiet():  # on the JAX backend it is not loaded yet
             import tensorflow as tf
 
         for part in ("training", "validation"):
@@ -44,7 +44,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
             self._write(row)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch that has just been recorded."""
+        """Write the epoch just recorded."""
         self._write(self._rows[-1])
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""What a training learns from: the faces of one data set or several, and what teachers say of them."""
+"""The training set: the faces of one or several data sets, and teacher targets for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,38 +14,38 @@ from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
 from fer_edge.imaging.images import Pixels
 from fer_edge_train.data.leaks import leak_warning
-from fer_edge_train.data.split import doubts_of
+from fer_edge_train.data.split import face_set_warnings
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.settings import TrainSettings
 from fer_edge_train.training.batches import ABSENT, Batches, Floats, class_weights, targets
-from fer_edge_train.training.class_union import asked_for, joined
-from fer_edge_train.training.distillation import answers, load_teachers, load_unlabelled
+from fer_edge_train.training.class_union import annotated_classes, joined
+from fer_edge_train.training.distillation import load_teachers, load_unlabelled, teacher_probabilities
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Faces to learn from and to be judged on."""
+    """Faces for training and evaluation."""
 
     faces: FaceSet
-    """Of all data sets; the source says where from."""
-    asked: npt.NDArray[np.bool_]
-    """(n, classes): whether the data set of each face asked people for the class."""
+    """Of all data sets."""
+    annotated: npt.NDArray[np.bool_]
+    """(n, classes): whether the data set of each face annotates the class."""
     weights: Floats
-    """(n,): how much each face counts in training."""
+    """(n,): training weight of each face."""
     unlabelled: FaceSet | None = None
-    """Faces that only teachers say something of."""
+    """Faces with teacher targets only."""
 
     @property
-    def seen(self) -> UsedPictures | None:
-        """The pictures that are trained and chosen on."""
-        seen = UsedPictures.of(self.faces)
-        if seen is None or self.unlabelled is None:
-            return seen
-        return UsedPictures(np.union1d(seen.training, self.unlabelled.photos), seen.validation)
+    def used(self) -> UsedPictures | None:
+        """Pictures used for training and for choosing the best epoch."""
+        used = UsedPictures.of(self.faces)
+        if used is None or self.unlabelled is None:
+            return used
+        return UsedPictures(np.union1d(used.training, self.unlabelled.photos), used.validation)
 
 
 def read_training_set(settings: TrainSettings) -> TrainingSet:
-    """Read every data set that the settings name.
+    """Load every data set of the settings.
 
     Raises:
         FerEdgeError: One cannot be used.
@@ -56,55 +56,55 @@ def read_training_set(settings: TrainSettings) -> TrainingSet:
         splits = " and ".join(sorted(set(faces.split.tolist())))
         raise DataError(
             f"{' '.join(settings.data)} has no training face, only {splits} ones; give class folders without splits, "
-            "which are divided for you: fer-edge train --data DIR"
+            "which train splits itself: fer-edge train --data DIR"
         )
     weights = np.array(settings.data_weight or [1.0] * len(sets), np.float32)
-    training_set = TrainingSet(faces, np.repeat(asked_for(sets), sizes, axis=0), np.repeat(weights, sizes))
+    training_set = TrainingSet(faces, np.repeat(annotated_classes(sets), sizes, axis=0), np.repeat(weights, sizes))
     for one, data in zip(sets, settings.data, strict=True):
-        for doubt in doubts_of(one):
-            warn(doubt if len(sets) == 1 else f"{data}: {doubt}")
+        for warning in face_set_warnings(one):
+            warn(warning if len(sets) == 1 else f"{data}: {warning}")
     if leaks := leak_warning(faces, settings.data):
         warn(leaks)
     return _with_unlabelled(training_set, settings) if settings.unlabelled else training_set
 
 
 def _with_unlabelled(training_set: TrainingSet, settings: TrainSettings) -> TrainingSet:
-    """Add faces for the teachers, without those that the network will be judged on."""
+    """Add unlabelled faces, except held-out ones."""
     unlabelled = load_unlabelled(Path(settings.unlabelled), settings.imgsz, settings.reading)
     held_out = training_set.faces.take(training_set.faces.split != "training")
-    met = np.isin(unlabelled.photos, held_out.photos)
-    if met.any():
-        console.print(f"{met.sum():,} faces of {settings.unlabelled} are held out by the data; they are left out")
+    excluded = np.isin(unlabelled.photos, held_out.photos)
+    if excluded.any():
+        console.print(f"skipped {excluded.sum():,} faces of {settings.unlabelled} that are held out for evaluation")
     source = {**training_set.faces.source, "unlabelled": unlabelled.source}
     faces = replace(training_set.faces, source=source)
-    return replace(training_set, faces=faces, unlabelled=unlabelled.take(~met))
+    return replace(training_set, faces=faces, unlabelled=unlabelled.take(~excluded))
 
 
-def training_batches(training_set: TrainingSet, settings: TrainSettings, said: Floats | None) -> Batches:
-    """Make the batches of a training.
+def training_batches(training_set: TrainingSet, settings: TrainSettings, teacher_targets: Floats | None) -> Batches:
+    """Make the training batches.
 
     Args:
-        training_set: As read.
-        settings: Of the training.
-        said: What the teachers say (`ask_teachers`), or None without teachers.
+        training_set: The training set.
+        settings: Training settings.
+        teacher_targets: Result of `predict_teachers`, or None without teachers.
 
     Raises:
-        DataError: No training face is left to learn from.
+        DataError: No training face is left.
     """
-    faces, chosen, weights = _to_learn(training_set, settings)
+    faces, chosen, weights = _training_rows(training_set, settings)
     if settings.class_weights:
         weights = weights * class_weights(chosen)
-    if said is not None:
-        chosen = np.stack([chosen, said], axis=1)
+    if teacher_targets is not None:
+        chosen = np.stack([chosen, teacher_targets], axis=1)
     return Batches(faces, chosen, weights, settings)
 
 
-def _to_learn(training_set: TrainingSet, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
-    """Faces, what people say of them, and weights; those that nobody has labelled stand last."""
+def _training_rows(training_set: TrainingSet, settings: TrainSettings) -> tuple[Pixels, Floats, Floats]:
+    """Training faces, label targets and weights; unlabelled faces come last."""
     training = training_set.faces.split == "training"
     kept, chosen = targets(training_set.faces.take(training), settings.label_mode)
     rows = np.flatnonzero(training)[kept]
-    chosen = np.where(training_set.asked[rows], chosen, np.float32(ABSENT))
+    chosen = np.where(training_set.annotated[rows], chosen, np.float32(ABSENT))
     faces, weights = training_set.faces.faces[rows], training_set.weights[rows]
     if training_set.unlabelled:
         n = len(training_set.unlabelled)
@@ -114,8 +114,8 @@ def _to_learn(training_set: TrainingSet, settings: TrainSettings) -> tuple[Pixel
     return faces, chosen, weights
 
 
-def ask_teachers(training_set: TrainingSet, settings: TrainSettings) -> Floats | None:
-    """Ask the teachers what they think of every training face: (n, classes), or None where there are none.
+def predict_teachers(training_set: TrainingSet, settings: TrainSettings) -> Floats | None:
+    """Run the teachers on every training face: (n, classes) probabilities, or None without teachers.
 
     Raises:
         FerEdgeError: A teacher cannot be used.
@@ -124,22 +124,24 @@ def ask_teachers(training_set: TrainingSet, settings: TrainSettings) -> Floats |
         return None
     classes = training_set.faces.classes
     teachers = load_teachers(settings.teacher, classes)
-    return answers(teachers, _to_learn(training_set, settings)[0], classes, settings.teacher_temperature)
+    return teacher_probabilities(
+        teachers, _training_rows(training_set, settings)[0], classes, settings.teacher_temperature
+    )
 
 
 def validation(training_set: TrainingSet, protocol: Protocol, data: Sequence[str]) -> tuple[FaceSet, Floats]:
-    """Choose the faces that choose the best epoch.
+    """Select the validation faces, which choose the best epoch.
 
     Args:
-        training_set: As read.
-        protocol: FER+'s, where votes differ.
-        data: What to name where there are none.
+        training_set: The training set.
+        protocol: FER+ protocol.
+        data: Paths for the error message.
 
     Returns:
-        The faces, and (n, classes) one-hot targets with `ABSENT` where a class was not asked for.
+        The faces, and (n, classes) one-hot targets with `ABSENT` for classes that are not annotated.
 
     Raises:
-        DataError: There is none.
+        DataError: No validation face.
     """
     rows = training_set.faces.split == "validation"
     if protocol == "majority":
@@ -150,20 +152,20 @@ def validation(training_set: TrainingSet, protocol: Protocol, data: Sequence[str
             f"{' '.join(data)} has no validation face; make another: fer-edge prepare --data DIR --out SET.npz"
         )
     one_hot = np.eye(len(faces.classes), dtype=np.float32)[faces.labels]
-    return faces, np.where(training_set.asked[rows], one_hot, np.float32(ABSENT))
+    return faces, np.where(training_set.annotated[rows], one_hot, np.float32(ABSENT))
 
 
-def save_answers(path: Path, said: Floats | None) -> None:
-    """Keep what the teachers said, so that a run goes on even where they are gone; removes an older file."""
-    if said is None:
+def save_teacher_targets(path: Path, teacher_targets: Floats | None) -> None:
+    """Keep teacher targets, so that a run goes on even where they are gone; removes an older file."""
+    if teacher_targets is None:
         path.unlink(missing_ok=True)
         return
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, said=said)
+        np.savez(stream, said=teacher_targets)
 
 
-def load_answers(path: Path) -> Floats:
-    """Read what `save_answers` kept.
+def load_teacher_targets(path: Path) -> Floats:
+    """Read the file of `save_teacher_targets`.
 
     Raises:
         DataError: The file is missing or damaged.

@@ -1,4 +1,4 @@
-"""One file per data set layout; each turns a folder into the one table (`fer_edge_train.data.table`)."""
+"""Data set readers, one module per layout; each reads a folder into a table (`fer_edge_train.data.table`)."""
 
 import re
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from fer_edge_train.data.table import Table
 
 
 class Layout(NamedTuple):
-    """One way in which a data set lies on disk."""
+    """Layout of a data set on disk."""
 
     shape: str
-    """What is in the folder, for people."""
+    """Description of the files, for error messages."""
     recognises: Callable[[Path], bool]
     read: Callable[[Path], Table]
 
@@ -34,28 +34,28 @@ LAYOUTS = {
 
 
 def read_table(root: Path, settings: DataSettings, known: tuple[str, ...] = ()) -> Table:
-    """Read the data set in `root`, leave out what the settings drop, and group its faces.
+    """Read the data set in `root`, filter it by the settings, and group its faces.
 
     Args:
         root: Folder of the data set.
         settings: How to read it.
-        known: Classes of the model that is to be judged on it: class folders named so keep their names.
+        known: Classes of the model to evaluate on it: class folders with these names keep them.
 
     Raises:
-        DataError: There is no such folder, or its layout is unknown.
+        DataError: The folder does not exist, or its layout is unknown.
         UsageError: The settings name an unknown layout.
     """
     layout = _layout(root, settings.format)
     table = folders.read(root, known) if layout.read is folders.read else layout.read(root)
-    sure = ~(table.rows["confidence"].to_numpy(float) < settings.min_box_confidence)  # NaN, no confidence, is kept
-    table = replace(table.keep(sure), dropped=int(np.count_nonzero(~sure)))
-    if settings.group == "person" and table.format != "expw":  # ExpW's names do not tell persons
+    kept = ~(table.rows["confidence"].to_numpy(float) < settings.min_box_confidence)  # NaN, no confidence, is kept
+    table = replace(table.keep(kept), dropped=int(np.count_nonzero(~kept)))
+    if settings.group == "person" and table.format != "expw":  # ExpW's names are not persons
         table = replace(table, rows=table.rows.assign(group=table.rows["picture"].map(person_of)))
     return table
 
 
 def person_of(picture: str) -> str:
-    """Name the person in a picture called First_Last_0001.jpg; any other picture is a person of its own.
+    """Person in a picture named First_Last_0001.jpg; any other picture counts as a person of its own.
 
     >>> person_of("images/Colin_Powell_0116.jpg"), person_of("a/b.jpg")
     ('Colin_Powell', 'b')
@@ -64,7 +64,7 @@ def person_of(picture: str) -> str:
 
 
 def layout_of(root: Path) -> Layout | None:
-    """Recognise the layout of the folder `root` by what is in it; None where it is no folder, or of no known one."""
+    """Detect the layout of the folder `root`; None if it is not a folder, or unknown."""
     return next((layout for layout in LAYOUTS.values() if root.is_dir() and layout.recognises(root)), None)
 
 
@@ -78,4 +78,4 @@ def _layout(root: Path, name: str | None) -> Layout:
     if layout := layout_of(root):
         return layout
     known = "; ".join(f"{name}: {layout.shape}" for name, layout in LAYOUTS.items())
-    raise DataError(f"{root} is no data set that fer-edge knows; it knows {known}")
+    raise DataError(f"{root}: unknown data set layout; supported are {known}")

@@ -10,8 +10,8 @@ LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutr
 """Class of each number in `label.lst`."""
 
 FRAMING = Framing(scale=0.92, down=0.04)
-"""ExpW's box framed as FER+ frames a face, measured with YuNet's landmarks on 392 ExpW faces and 505 FER+ pictures,
-both cut to their box, reduced to 48 pixels and padded alike (medians over the side of the picture, ExpW against FER+):
+"""From ExpW's boxes to FER+'s framing, measured with YuNet's landmarks on 392 ExpW faces and 505 FER+ pictures, both
+cropped to their box, reduced to 48 pixels and padded alike (medians over the side of the picture, ExpW, then FER+):
 between the eyes 0.307 against 0.342, eyes to mouth 0.326 against 0.349, height of YuNet's box 0.891 against 0.967,
 middle between eyes and mouth 0.612 against 0.577 from the top. In the whole photos YuNet's box is 1.00 of ExpW's high
 and 0.05 lower; over 50 photos a converted box was 0.95 of YuNet's (mean), so the two frame a face alike."""
@@ -20,7 +20,7 @@ LICENCE = "non-commercial research (ExpW)"
 
 
 def recognises(root: Path) -> bool:
-    """Tell whether `root` looks like ExpW."""
+    """Whether `root` looks like ExpW."""
     return (root / "label.lst").is_file()
 
 
@@ -35,13 +35,13 @@ def read(root: Path) -> Table:
             skipped.append(Skipped(origin, face))
         else:
             faces.append({**face, "origin": origin})
-    rows, twice = make_rows(faces)
-    return Table(root, "expw", rows, EXPRESSIONS, (*skipped, *twice), ("label.lst",), LICENCE, FRAMING)
+    rows, duplicates = make_rows(faces)
+    return Table(root, "expw", rows, EXPRESSIONS, (*skipped, *duplicates), ("label.lst",), LICENCE, FRAMING)
 
 
 def _face(text: str) -> dict[str, object] | str:
-    """Turn one line into the columns of one face, or say what is wrong with it."""
-    fields = text.rsplit(None, 7)  # from the right: a name may hold spaces
+    """Parse one line into the columns of one face, or return the reason why it is invalid."""
+    fields = text.rsplit(None, 7)  # from the right: a name may contain spaces
     if len(fields) < 8:
         return f"too few columns: {len(fields)} instead of 8"
     try:
@@ -52,7 +52,7 @@ def _face(text: str) -> dict[str, object] | str:
         return f"box and confidence are not numbers: {' '.join(fields[2:7])}"
     top, left, right, bottom, confidence = numbers
     if right <= left or bottom <= top:
-        return f"nothing is inside the box: top {top:g}, left {left:g}, right {right:g}, bottom {bottom:g}"
+        return f"the box is empty: top {top:g}, left {left:g}, right {right:g}, bottom {bottom:g}"
     if fields[7] not in map(str, range(len(LABELS))):
         return f"unknown label {fields[7]!r}; ExpW has 0 to 6"
     return {

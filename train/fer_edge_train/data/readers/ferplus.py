@@ -1,6 +1,6 @@
-"""FER+: ten people's votes on each FER2013 picture, as `label.csv` per split or `fer2013new.csv` + `fer2013.csv`.
+"""FER+: votes of ten annotators on each FER2013 picture, `label.csv` per split or `fer2013new.csv` + `fer2013.csv`.
 
-The two differ in a few hundred rows; papers use `label.csv`, so it is taken where both are there.
+The two differ in a few hundred rows; papers use `label.csv`, so it is preferred.
 """
 
 import re
@@ -22,15 +22,15 @@ LICENCE = "labels: MIT (Microsoft FER+); pictures: FER2013 challenge, for resear
 
 
 def recognises(root: Path) -> bool:
-    """Tell whether `root` looks like FER+."""
+    """Whether `root` looks like FER+."""
     return bool(_label_files(root)) or ((root / "fer2013new.csv").is_file() and (root / "fer2013.csv").is_file())
 
 
 def read(root: Path) -> Table:
-    """Read FER+ in either of its two shapes.
+    """Read FER+ in either of its two layouts.
 
     Raises:
-        DataError: Neither shape is there, or one of the tables cannot be read.
+        DataError: Neither layout is there, or one of the files cannot be read.
     """
     faces: list[dict[str, object]] = []
     skipped: list[Skipped] = []
@@ -45,14 +45,14 @@ def read(root: Path) -> Table:
         _read_new_csv(label_files[0], usages, faces, skipped)
         embedded = {str(face["picture"]): embedded[str(face["picture"])] for face in faces}
     names = tuple(path.relative_to(root).as_posix() for path in label_files)
-    rows, twice = make_rows(faces)
-    return Table(root, "ferplus", rows, EXPRESSIONS, (*skipped, *twice), names, LICENCE, embedded=embedded)
+    rows, duplicates = make_rows(faces)
+    return Table(root, "ferplus", rows, EXPRESSIONS, (*skipped, *duplicates), names, LICENCE, embedded=embedded)
 
 
 def majority(votes: list[int]) -> bool:
-    """Tell whether a picture counts under the majority protocol, from its ten columns of votes.
+    """Whether a picture counts under the majority protocol, from its ten columns of votes.
 
-    Single votes are dropped as outliers; then one of the eight emotions must have more than half of what remains.
+    Single votes are dropped as outliers; then one of the eight emotions must have more than half of the rest.
 
     >>> majority([4, 0, 0, 1, 3, 2, 0, 0, 0, 0]), majority([6, 0, 1, 1, 0, 0, 0, 0, 2, 0])
     (False, True)
@@ -67,7 +67,7 @@ def _label_files(root: Path) -> list[Path]:
 
 
 def _read_label_csv(root: Path, path: Path, faces: list[dict[str, object]], skipped: list[Skipped]) -> None:
-    """Read one split's `label.csv`: picture, box (always the whole picture), ten votes; no heading."""
+    """Read one split's `label.csv`: picture, box (always the whole picture), ten votes; no header."""
     folder = path.parent.relative_to(root).as_posix()
     for line, fields in read_lines(path):
         origin = f"{path.relative_to(root).as_posix()}:{line}"
@@ -92,7 +92,7 @@ def _read_new_csv(path: Path, usages: dict[str, str], faces: list[dict[str, obje
 
 
 def _face(fields: list[str], skipped: list[Skipped], origin: str) -> dict[str, object] | None:
-    """Turn ten fields of votes into the columns of one face, or list why not."""
+    """Parse ten fields of votes into the columns of one face; invalid ones are added to `skipped`."""
     if len(fields) < COLUMNS:
         skipped.append(Skipped(origin, f"too few columns: {len(fields)} votes instead of {COLUMNS}"))
         return None
@@ -102,7 +102,7 @@ def _face(fields: list[str], skipped: list[Skipped], origin: str) -> dict[str, o
     votes = [int(float(value)) for value in fields[:COLUMNS]]
     emotions = votes[: len(EXPRESSIONS)]
     if not any(emotions):
-        skipped.append(Skipped(origin, "nobody voted for one of the eight emotions"))
+        skipped.append(Skipped(origin, "no vote for one of the eight emotions"))
         return None
     columns = {f"votes.{name}": count for name, count in zip(EXPRESSIONS, emotions, strict=True)}
     label = EXPRESSIONS[emotions.index(max(emotions))]
@@ -114,11 +114,11 @@ def _read_pixels(path: Path, skipped: list[Skipped]) -> tuple[dict[str, Pixels],
     pictures: dict[str, Pixels] = {}
     usages: dict[str, str] = {}
     lines = read_lines(path)
-    heading = [name.lower() for name in next(lines, (0, []))[1]]
-    if not {"pixels", "usage"} <= set(heading):
-        raise DataError(f"{path}:1: a heading with pixels and Usage is missing; take fer2013.csv as it was published")
+    header = [name.lower() for name in next(lines, (0, []))[1]]
+    if not {"pixels", "usage"} <= set(header):
+        raise DataError(f"{path}:1: a header with pixels and Usage is missing; use fer2013.csv as published")
     for number, (line, fields) in enumerate(lines):
-        values = dict(zip(heading, fields, strict=False))
+        values = dict(zip(header, fields, strict=False))
         pixels = np.array(values.get("pixels", "").split(), dtype=object)
         try:
             grey: Pixels = pixels.astype(np.uint8).reshape(48, 48)

@@ -1,7 +1,7 @@
-"""Class folders: `DIR/<class>/*.jpg`, with or without training, validation and testing above the classes.
+"""Class folders: `DIR/<class>/*.jpg`, with or without training, validation and testing folders above the classes.
 
-This is also what `fer-edge prepare` writes; its `manifest.csv` then tells which faces belong to one group, and which
-photos they were cut from.
+This is also what `fer-edge prepare` writes; its `manifest.csv` then gives the group of each face, and the photo it was
+cropped from.
 """
 
 import os
@@ -29,56 +29,56 @@ class _Picture(NamedTuple):
     """One picture in a class folder."""
 
     path: str
-    """Relative to the data root, with `/`."""
+    """Relative to the data set, with `/`."""
     name: str
     """The class folder's name."""
     split: str
 
 
-class _Made(NamedTuple):
-    """What the manifest says of one file."""
+class _ManifestRow(NamedTuple):
+    """Manifest entry of one file."""
 
     group: str
     digest: str
-    """sha256 (hex) of the photo that it was cut from."""
+    """sha256 (hex) of the photo that it was cropped from."""
 
 
 def recognises(root: Path) -> bool:
-    """Tell whether `root` holds two class folders or more, or one that is named like an expression."""
+    """Whether `root` has two class folders or more, or one named like an expression."""
     names = {picture.name for picture in _pictures(root)[0]}
     return len(names) > 1 or any(fold(name) for name in names)
 
 
 def read(root: Path, known: tuple[str, ...] = ()) -> Table:
-    """Read class folders; names that do not all fold onto the eight expressions stay as they are.
+    """Read class folders; names are mapped to the eight expressions only if all of them can be.
 
     Args:
         root: The data set.
-        known: Classes of the model that is to be judged on it: folders named so keep their names.
+        known: Classes of the model to evaluate on it: folders with these names keep them.
     """
     pictures, skipped = _pictures(root)
     classes = class_list((picture.name for picture in pictures), known)
-    made = _manifest(root)
+    manifest = _manifest(root)
     faces: list[dict[str, object]] = [
         {
             "picture": picture.path,
             "label": picture.name if picture.name in classes else fold(picture.name),
             "split": picture.split,
-            "group": made[picture.path].group if picture.path in made else picture.path,
+            "group": manifest[picture.path].group if picture.path in manifest else picture.path,
             "origin": picture.path,
         }
         for picture in pictures
     ]
-    originals = {path: face.digest for path, face in made.items() if re.fullmatch("[0-9a-f]{64}", face.digest)}
-    rows, _ = make_rows(faces)  # no file stands in its folder twice
+    originals = {path: face.digest for path, face in manifest.items() if re.fullmatch("[0-9a-f]{64}", face.digest)}
+    rows, _ = make_rows(faces)  # a file is in its folder only once
     return Table(root, "folders", rows, classes, tuple(skipped), licence=licence_in(root), originals=originals)
 
 
 def _pictures(root: Path) -> tuple[list[_Picture], list[Skipped]]:
-    """List the pictures in the class folders, and what else is there and not hidden, lest somebody miss it."""
+    """List the pictures in the class folders, and all other non-hidden files and folders as skipped."""
     folders, loose = _inside(root, "")
     splits = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
-    beside = "stands beside training or testing folders; move it into one of them"
+    beside = "is beside training or testing folders; move it into one of them"
     skipped = [Skipped(folder, beside) for folder in folders if splits and folder not in splits]
     pictures: list[_Picture] = []
     for parent in splits or [""]:
@@ -89,27 +89,27 @@ def _pictures(root: Path) -> tuple[list[_Picture], list[Skipped]]:
             name, split = PurePosixPath(folder).name.strip(), SPLIT_NAMES.get(parent.lower(), "")
             pictures += [_Picture(path, name, split) for path in found]
             skipped += others
-    skipped += [Skipped(path, "lies in no class folder") for path in loose if is_picture(Path(path))]
+    skipped += [Skipped(path, "is in no class folder") for path in loose if is_picture(Path(path))]
     return pictures, sorted(skipped)
 
 
 def _in_class_folder(root: Path, folder: str) -> tuple[list[str], list[Skipped]]:
-    """List the pictures of one class, and what else lies there."""
+    """List the pictures of one class, and all other entries as skipped."""
     folders, files = _inside(root, folder)
     pictures = [path for path in files if is_picture(Path(path))]
     skipped = [Skipped(path, "a folder inside a class folder is not read") for path in folders]
     if len(pictures) < len(files):
-        skipped += [Skipped(path, "not a picture by its suffix") for path in sorted({*files} - {*pictures})]
+        skipped += [Skipped(path, "not a picture by its extension") for path in sorted({*files} - {*pictures})]
     if not folders and not files:
-        skipped = [Skipped(folder, "a class folder without a picture")]
+        skipped = [Skipped(folder, "class folder without pictures")]
     shown = {path: path.encode(errors="backslashreplace").decode() for path in pictures}
     skipped += [Skipped(shown[path], "its name is not UTF-8; rename it") for path in pictures if shown[path] != path]
     return [path for path in pictures if shown[path] == path], skipped
 
 
 def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:
-    """Name the folders and the files inside `folder`, all relative to `root`; hidden ones do not count."""
-    with os.scandir(root / folder) as entries:  # knows folders without asking for each of 100,000 files
+    """List folders and files in `folder`, relative to `root`, without hidden ones."""
+    with os.scandir(root / folder) as entries:  # no stat call for each of 100,000 files
         inside = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
     above = f"{folder}/" if folder else ""
     folders = sorted(above + name for name, is_folder in inside if is_folder)
@@ -117,21 +117,21 @@ def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()  # alone, it fails on a link to itself
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()  # is_dir() alone fails on a link to itself
 
 
-def _manifest(root: Path) -> dict[str, _Made]:
-    """Read what `fer-edge prepare` wrote of its files, if it made `root` or the folder that `root` is a split of."""
+def _manifest(root: Path) -> dict[str, _ManifestRow]:
+    """Read the manifest of `fer-edge prepare`, in `root` or, if `root` is a split, in its parent."""
     root = root.resolve()
     for folder in (root, root.parent):
         lines = read_lines(folder / MANIFEST) if (folder / MANIFEST).is_file() else iter(())
-        heading = next(lines, (0, []))[1]
-        if {"file", "group"} <= set(heading):
-            rows = (dict(zip(heading, fields, strict=False)) for _, fields in lines)
+        header = next(lines, (0, []))[1]
+        if {"file", "group"} <= set(header):
+            rows = (dict(zip(header, fields, strict=False)) for _, fields in lines)
             prefix = root.relative_to(folder).as_posix() + "/" if root != folder else ""
             return {
-                row["file"].removeprefix(prefix): _Made(row["group"], row.get("digest", ""))
+                row["file"].removeprefix(prefix): _ManifestRow(row["group"], row.get("digest", ""))
                 for row in rows
-                if len(row) == len(heading) and row["file"].startswith(prefix)
+                if len(row) == len(header) and row["file"].startswith(prefix)
             }
     return {}

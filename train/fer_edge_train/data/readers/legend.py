@@ -1,4 +1,4 @@
-"""legend.csv (the muxspace facial expressions): `data/legend.csv` names a class per picture in `images/`."""
+"""legend.csv (muxspace facial expressions): `data/legend.csv` gives the class of each picture in `images/`."""
 
 from pathlib import Path
 
@@ -10,34 +10,34 @@ LEGEND = "data/legend.csv"
 
 
 def recognises(root: Path) -> bool:
-    """Tell whether `root` looks like a legend.csv data set."""
+    """Whether `root` looks like a legend.csv data set."""
     return (root / LEGEND).is_file()
 
 
 def read(root: Path) -> Table:
-    """Read a legend.csv data set: user.id, image, emotion, with a heading.
+    """Read a legend.csv data set: user.id, image, emotion, with a header.
 
     Raises:
-        DataError: The file cannot be read, or its heading is another.
+        DataError: The file cannot be read, or its header is wrong.
     """
     faces, skipped = _faces(root / LEGEND)
-    rows, twice = make_rows(faces)
-    return Table(root, "legend", rows, EXPRESSIONS, (*skipped, *twice), (LEGEND,), licence_in(root))
+    rows, duplicates = make_rows(faces)
+    return Table(root, "legend", rows, EXPRESSIONS, (*skipped, *duplicates), (LEGEND,), licence_in(root))
 
 
 def _faces(path: Path) -> tuple[list[dict[str, object]], list[Skipped]]:
-    """Collect the faces, and the rows that name none."""
+    """Collect the faces and the skipped rows."""
     lines = read_lines(path)
-    heading = [name.lower() for name in next(lines, (0, []))[1]]
-    if not {"image", "emotion"} <= set(heading):
-        raise DataError(f"{path}:1: the heading is {','.join(heading)!r}; it has to name image and emotion")
-    image, emotion = heading.index("image"), heading.index("emotion")
+    header = [name.lower() for name in next(lines, (0, []))[1]]
+    if not {"image", "emotion"} <= set(header):
+        raise DataError(f"{path}:1: the header is {','.join(header)!r}; it needs columns image and emotion")
+    image, emotion = header.index("image"), header.index("emotion")
     faces: list[dict[str, object]] = []
     skipped: list[Skipped] = []
     for line, fields in lines:
         origin = f"{LEGEND}:{line}"
         if len(fields) <= max(image, emotion):
-            skipped.append(Skipped(origin, f"too few columns: {len(fields)} instead of {len(heading)}"))
+            skipped.append(Skipped(origin, f"too few columns: {len(fields)} instead of {len(header)}"))
             continue
         label = fold(fields[emotion])
         if label is None:

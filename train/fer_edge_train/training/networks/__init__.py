@@ -1,6 +1,6 @@
-"""The networks, by name. Every one takes (size, size, 1) grey in [0, 1] and gives logits.
+"""Network architectures by name. Each takes (size, size, 1) grey in [0, 1] and returns logits.
 
-The softmax stays outside: an int8 softmax has steps of 1/256, and one face in a hundred ties.
+The softmax is not part of the network: an int8 softmax has steps of 1/256, and one face in a hundred ties.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ NETWORKS: dict[str, Callable[[int, int], keras.Model]] = {"edge": edge, "legend-
 
 
 def make_network(name: str, classes: int, size: int) -> keras.Model:
-    """Build the network called `name`, with fresh weights.
+    """Build the network called `name`, with new weights.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: Unknown name.
     """
     if name not in NETWORKS:
         raise UsageError(f"--network {name}: unknown; choose one of: {', '.join(NETWORKS)}")

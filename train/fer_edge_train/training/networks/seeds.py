@@ -1,4 +1,4 @@
-"""The networks of the two seed projects, row by row as they describe them; only the softmax has moved into the loss."""
+"""The networks of the two seed projects, layer by layer as published; only the softmax has moved into the loss."""
 
 import keras
 from keras import layers

@@ -1,0 +1,1 @@
+"""Run folders: their files, the list of runs and their comparison."""
