@@ -166,7 +166,7 @@ SHEET = [
     (["prepare", "--data", "expw"], 2, "give --out DIR or --out SET.npz, or --check"),
     (["prepare", "--check", "--data", "expw", "--imgsz", "48"], 2, "--check writes no face"),
     (["prepare", "--check", "--data", "expw", "--link"], 2, "--check writes no face"),
-    (["export", "none"], 1, "not a run folder; make one: fer-edge train --data DIR"),
+    (["export", "none"], 1, "not a run folder; create one: fer-edge train --data DIR"),
     (["export", "network.keras", "--data", "other.npz"], 1, "not a prepared set; make one: fer-edge prepare"),
     (["export", "network.keras"], 2, "comes without faces; type: fer-edge export network.keras --data SET.npz"),
     (["train"], 2, "--resume RUN"),

@@ -109,7 +109,7 @@ def command(bars: Path, folder: Path) -> list[object]:
     """A training with all there is: averaged weights, dropout, mixed faces, a teacher, early stopping."""
     settings = TrainSettings((str(bars),), network="expw-cnn", epochs=1, batch=50, imgsz=24)
     teacher = fit.train(settings, folder, "teacher")
-    settings = ["--imgsz", 24, "--batch", 30, "--epochs", EPOCHS, "--ema", 0.8, "--mixup", 0.1, "--lr", 0.01]
+    settings = ["--imgsz", 24, "--batch", 30, "--epochs", EPOCHS, "--ema", 0.8, "--mixup", 0.1, "--learning-rate", 0.01]
     return ["--data", bars, *settings, "--patience", 2, "--teacher", teacher]
 
 
