@@ -11,7 +11,7 @@ from fer_edge.imaging.images import Pixels
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.evaluation.evaluate import EvaluatedModel
 from fer_edge_train.training.batches import Floats
-from fer_edge_train.training.distillation import answers, load_teachers, load_unlabelled
+from fer_edge_train.training.distillation import load_teachers, load_unlabelled, teacher_probabilities
 from support.paths import ROOT
 from support.tiny_data_sets import class_folders
 
@@ -29,22 +29,22 @@ FACES = np.zeros((3, 8, 8), np.uint8)
 
 def test_teachers_answer_with_the_mean_of_their_probabilities() -> None:
     sure, unsure = teacher([np.log(9.0), 0.0]), teacher([0.0, 0.0])
-    said = answers([sure, unsure], FACES, ("frown", "smile"), temperature=1.0)
+    said = teacher_probabilities([sure, unsure], FACES, ("frown", "smile"), temperature=1.0)
     np.testing.assert_allclose(said, [[0.7, 0.3]] * 3, atol=1e-6)
 
 
 def test_a_temperature_brings_the_classes_nearer_to_each_other() -> None:
-    said = answers([teacher([np.log(9.0), 0.0])], FACES, ("frown", "smile"), temperature=2.0)
+    said = teacher_probabilities([teacher([np.log(9.0), 0.0])], FACES, ("frown", "smile"), temperature=2.0)
     np.testing.assert_allclose(said, [[0.75, 0.25]] * 3, atol=1e-6)
 
 
 def test_answers_come_in_the_order_of_the_classes_wanted() -> None:
-    said = answers([teacher([np.log(9.0), 0.0])], FACES, ("smile", "frown"), temperature=1.0)
+    said = teacher_probabilities([teacher([np.log(9.0), 0.0])], FACES, ("smile", "frown"), temperature=1.0)
     np.testing.assert_allclose(said, [[0.1, 0.9]] * 3, atol=1e-6)
 
 
 def test_a_teacher_sees_faces_of_its_own_size() -> None:
-    said = answers([teacher([0.0, 0.0], size=12)], FACES, ("frown", "smile"), temperature=1.0)
+    said = teacher_probabilities([teacher([0.0, 0.0], size=12)], FACES, ("frown", "smile"), temperature=1.0)
     np.testing.assert_allclose(said, 0.5)
 
 
