@@ -50,7 +50,7 @@ def test_a_teacher_sees_faces_of_its_own_size() -> None:
 
 def test_a_teacher_of_other_classes_is_refused_by_name() -> None:
     bundled = ROOT / "edge_runtime" / "fer_edge" / "models" / "edge.tflite"
-    with pytest.raises(UsageError, match=r"--teacher .*edge.tflite knows neutral, .*; the data has frown, smile"):
+    with pytest.raises(UsageError, match=r"--teacher .*edge.tflite has classes neutral, .*; the data has frown, smile"):
         load_teachers([str(bundled)], ("frown", "smile"))
 
 
