@@ -32,6 +32,7 @@ MEANINGS = {
     "--seed": "random seed",
     "--source": "where frames come from: picture, folder, video, camera, address",
     "--test-split": "share of testing faces",
+    "--person-pattern": "where the person is in a picture's path: a regular expression with a group",
     "--group": "keep faces of a photo, or of a person, in one split",
     "--threads": "threads of detector and classifier",
 }

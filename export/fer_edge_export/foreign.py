@@ -17,6 +17,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import confusion
 from fer_edge.errors import DataError, ModelError, UsageError, needs
 from fer_edge.imaging.images import with_channels
+from fer_edge.labels import match
 from fer_edge.model.quantization import to_unit
 from fer_edge.native_logs import quiet
 from fer_edge_export.accuracy.compare import Logits, mcnemar
@@ -172,7 +173,7 @@ def _as_in(faces: FaceSet, labels: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         DataError: Fewer than two classes are in both.
     """
-    names = tuple(name if name in faces.classes else canonical(name) for name in labels)
+    names = tuple(match(name, faces.classes) or canonical(name) for name in labels)
     counts = {name: count for name, count in faces.counts().items() if count}
     if len(counts.keys() & set(names)) < 2:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fer_edge.console import console, warn
-from fer_edge.data.faceset import FaceSet
+from fer_edge.data.faceset import FaceSet, must_have_two_classes
 from fer_edge.data.provenance import UsedPictures, read_used_pictures, used_in
 from fer_edge.errors import DataError, ModelError, UsageError
 from fer_edge.files import read_json
@@ -101,6 +101,7 @@ def read_inputs(run: Path, data: Path | None, weights: Weights, stated: ForeignN
     source = config.source if config else {}
     seen = read_used_pictures(folder, source)
     training, heldout = _run_faces(folder) if data is None else _other_faces(data, source, seen)
+    must_have_two_classes(training, str(data or folder))
     classes = config.classes if config else training.classes
     network = run if is_file else folder / f"{weights}.keras"
     temperature = None

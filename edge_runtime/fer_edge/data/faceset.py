@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
 from fer_edge.imaging.images import InputColour, Pixels, face_shape, grey_of
+from fer_edge.labels import match
 
 Split = Literal["training", "validation", "testing"]
 Protocol = Literal["majority", "all"]
@@ -81,6 +82,8 @@ class FaceSet:
             raise DataError(f"votes of {n} faces are ({n}, {len(self.classes)}), not {self.votes.shape}")
         if {len(self.agreed), len(self.split), len(self.group), len(self.names), len(self.photos) or n} != {n}:
             raise DataError("a column of the prepared set is shorter than another")
+        if strange := set(self.split.tolist()) - set(SPLITS):
+            raise DataError(f"a face is in split {strange.pop()!r}; splits are {', '.join(SPLITS)}")
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -131,18 +134,20 @@ class FaceSet:
         return bool(len(self) and self.votes.sum(axis=1).max() > 1)
 
     def with_classes(self, classes: tuple[str, ...]) -> "FaceSet":
-        """Arrange the votes in the order of `classes`; a class that this set lacks gets none.
+        """Arrange the votes in the order of `classes`, Happy being happiness; a class that this set lacks gets none.
 
         Raises:
             DataError: Somebody voted for a class that is not in `classes`.
         """
-        totals = dict(zip(self.classes, self.votes.sum(axis=0).tolist(), strict=True))
-        strange = [name for name, total in totals.items() if total and name not in classes]
+        votes = np.zeros((len(self), len(classes)), np.float32)
+        strange = []
+        for name, column in zip(self.classes, self.votes.T, strict=True):
+            if label := match(name, classes):
+                votes[:, classes.index(label)] += column
+            elif column.any():
+                strange.append(name)
         if strange:
             raise DataError(f"the data has {', '.join(strange)}, the model knows only {', '.join(classes)}")
-        columns = [column for column, name in enumerate(self.classes) if name in classes]
-        votes = np.zeros((len(self), len(classes)), np.float32)
-        votes[:, [classes.index(self.classes[column]) for column in columns]] = self.votes[:, columns]
         return replace(self, votes=votes, classes=classes)
 
     def counts(self) -> dict[str, int]:
@@ -204,3 +209,18 @@ class FaceSet:
             raise DataError(
                 f"{path}: not a prepared set; make one: fer-edge prepare --data DIR --out SET.npz"
             ) from error
+
+
+def must_have_two_classes(faces: FaceSet, source: str) -> None:
+    """Refuse training or calibration faces with nothing to tell apart.
+
+    Args:
+        faces: The faces.
+        source: Where they are from, for the error.
+
+    Raises:
+        DataError: They are all of one class.
+    """
+    present = [name for name, count in faces.counts().items() if count]
+    if len(present) == 1:
+        raise DataError(f"{source}: all training faces are {present[0]}; a network needs two classes or more")

@@ -19,7 +19,7 @@ from fer_edge.files import replacing
 
 FILE = "seen.npz"
 
-DIVISION = ("group", "split", "validation", "seed")
+DIVISION = ("group", "person_pattern", "split", "validation", "seed")
 """Settings of `FaceSet.source` that decide which face of a data set goes into which split."""
 
 

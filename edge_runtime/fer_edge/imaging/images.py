@@ -18,6 +18,8 @@ CHANNELS: dict[InputColour, int] = {"grey": 1, "rgb": 3}
 COLOUR_NAMES: dict[InputColour, str] = {"grey": "grey", "rgb": "RGB"}
 """What people call them."""
 
+JPEG, END = b"\xff\xd8", b"\xff\xd9"
+"""First and last bytes of a JPEG file."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 GREY_ONLY = frozenset({".pgm"})
 """Those of `SUFFIXES` that hold no colour."""
@@ -44,7 +46,7 @@ def read_content(path: Path) -> bytes:
     """Read the bytes of a picture file, for whoever needs their digest too; `decode_picture` turns them into pixels.
 
     Raises:
-        DataError: The file is missing, empty, cut short, or a folder, pipe or device.
+        DataError: The file is missing, empty, or a folder, pipe or device.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe named face.png would be waited for, without end
@@ -54,8 +56,6 @@ def read_content(path: Path) -> bytes:
         raise DataError(f"{path}: {error.strerror or error}") from error
     if not content:
         raise DataError(f"{path}: the file is empty")
-    if is_cut_short(content):
-        raise DataError(f"{path}: the picture is cut short; copy it again")
     return content
 
 
@@ -66,8 +66,10 @@ def decode_picture(content: bytes, name: str) -> Pixels:
         (height, width, 3) uint8 BGR.
 
     Raises:
-        DataError: `content` is no picture, or larger than OpenCV may open.
+        DataError: `content` is no picture, cut short, or larger than OpenCV may open.
     """
+    if is_cut_short(content):
+        raise DataError(f"{name}: the picture is cut short; copy it again")
     try:
         frame_bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -85,9 +87,9 @@ def is_cut_short(content: bytes) -> bool:
     >>> is_cut_short(bytes.fromhex("ffd8ffda0000")), is_cut_short(bytes.fromhex("ffd8ffda0000ffd9"))
     (True, False)
     """
-    if content.startswith(b"\xff\xd8"):
+    if content.startswith(JPEG):
         scan = _first_scan(content)
-        return scan is None or content.rfind(b"\xff\xd9", scan) < 0  # from the end, where it nearly always is
+        return scan is None or content.rfind(END, scan) < 0  # from the end, where it nearly always is
     if content.startswith(b"\x89PNG"):
         return not _has_last_chunk(content)
     return False

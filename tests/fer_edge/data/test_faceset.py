@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.data.faceset import FaceSet
+from fer_edge.data.faceset import FaceSet, must_have_two_classes
 from fer_edge.errors import DataError
 
 
@@ -120,6 +120,22 @@ def test_votes_follow_their_class_into_another_order(faces: FaceSet) -> None:
 
     assert wider.votes[0].tolist() == [0, 2, 8]
     assert wider.classes == ("neutral", "happiness", "sadness")
+
+
+def test_names_that_mean_the_same_are_one_class(faces: FaceSet) -> None:
+    arranged = replace(faces, classes=("Sad", "Happy")).with_classes(("happiness", "sadness"))
+    assert arranged.votes.tolist() == [[2, 8], [9, 1], [5, 5], [10, 0]]
+
+
+def test_unknown_split_is_refused(tmp_path: Path, faces: FaceSet) -> None:
+    with pytest.raises(DataError, match="a face is in split 'dev'; splits are training, validation, testing"):
+        replace(faces, split=np.array(["training", "training", "dev", "testing"]))
+
+
+def test_faces_of_one_class_are_refused(faces: FaceSet) -> None:
+    must_have_two_classes(faces, "set.npz")
+    with pytest.raises(DataError, match=r"set\.npz: all training faces are happiness; a network needs two classes"):
+        must_have_two_classes(faces.take(np.array([1, 3])), "set.npz")
 
 
 def test_a_class_that_the_model_lacks_is_refused(faces: FaceSet) -> None:

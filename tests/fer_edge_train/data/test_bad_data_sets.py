@@ -5,6 +5,7 @@ In every test the faces written and the rows skipped add up to the rows that wer
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from fer_edge.errors import DataError
 from fer_edge.imaging.images import write_picture
 from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
+from fer_edge_train.prepare.check import check
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from fer_edge_train.prepare.report import Report
 from support.command import FerEdge
@@ -262,14 +264,12 @@ def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> N
     for name in ("loose.jpg", "train/loose.jpg"):
         write_picture(root / name, picture(0))
     report = prepare(root, tmp_path / "out")
-    assert report.total == 5
+    assert report.total == 7
     assert left_out(report) == [
-        ("extra", "is beside training or testing folders; move it into one of them", "unusable"),
+        ("extra/extra0.jpg", "is beside training or testing folders; move it into one of them", "unusable"),
         ("loose.jpg", "is in no class folder", "unusable"),
         ("train/happy/film.gif", "not a picture by its extension", "unusable"),
-        ("train/happy/folder.jpg", "a folder inside a class folder is not read", "unusable"),
         ("train/loose.jpg", "is in no class folder", "unusable"),
-        ("train/sad/deeper", "a folder inside a class folder is not read", "unusable"),
     ]
 
 
@@ -320,3 +320,30 @@ def test_jpeg_in_cmyk_is_a_face_like_others(tmp_path: Path) -> None:
     faces = load_faces(root, size=24)
     assert abs(int(faces.faces[0].mean()) - 200) < 10
     assert cv2.imread(str(root / "images/anger0.jpg")) is not None
+
+
+def noisy_jpeg() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3)).astype(np.uint8)
+    return cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 2))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda jpeg: jpeg[: len(jpeg) // 3] + jpeg[-2:], "premature end of data segment"),  # a gap, then the end
+        (lambda jpeg: jpeg[: len(jpeg) // 3] + bytes(2 * len(jpeg) // 3) + jpeg[-2:], "premature end of data segment"),
+        (lambda jpeg: jpeg[: len(jpeg) // 2], "premature end of data segment"),
+        (lambda jpeg: jpeg[:-2], None),  # without its end marker
+        (lambda jpeg: jpeg[:-2] + bytes(200) + jpeg[-2:], None),  # zeros in front of it
+        (lambda jpeg: jpeg + bytes(4096), None),  # zeros behind it
+    ],
+)
+def test_jpeg_is_judged_by_what_decodes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], change: Callable[[bytes], bytes], reason: str | None
+) -> None:
+    root = class_folders(tmp_path / "data", {"happy": 1, "sad": 1})
+    (root / "sad/x.jpg").write_bytes(change(noisy_jpeg()))
+    report = check(root, None, ANY)
+    damaged = f"{root / 'sad/x.jpg'}: the picture is damaged ({reason}); copy it again"
+    assert [row.reason for row in report.skipped_rows] == ([] if reason is None else [damaged])
+    assert "JPEG data" not in capfd.readouterr().err

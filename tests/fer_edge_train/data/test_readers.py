@@ -1,15 +1,26 @@
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EXPRESSIONS
-from fer_edge_train.data.readers import person_of, read_table
+from fer_edge_train.data.persons import person_of
+from fer_edge_train.data.readers import read_table
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import COLUMNS, Skipped
 from fer_edge_train.prepare.prepare import load_faces
-from support.tiny_data_sets import class_folders, expressions, expw, ferplus, legend, write_pictures
+from support.tiny_data_sets import (
+    class_folders,
+    expressions,
+    expw,
+    ferplus,
+    legend,
+    picture,
+    write_picture,
+    write_pictures,
+)
 
 ANY = DataSettings()
 
@@ -51,9 +62,12 @@ def test_expw_faces_below_min_confidence_are_dropped_and_counted(tmp_path: Path)
     assert read_table(root, DataSettings(min_box_confidence=60)).dropped == 2
 
 
-def test_expw_groups_by_photo_even_where_persons_are_asked_for(tmp_path: Path) -> None:
-    table = read_table(expw(tmp_path, ["angry_1.jpg 0 0 0 40 40 50 0"]), DataSettings(group="person"))
-    assert list(table.rows["group"]) == ["origin/angry_1.jpg"]
+def test_expw_holds_no_persons_but_those_of_a_pattern(tmp_path: Path) -> None:
+    root = expw(tmp_path, ["angry_1.jpg 0 0 0 40 40 50 0"])
+    with pytest.raises(UsageError, match=r"ExpW's file names hold no persons; leave it out, or give --person-pattern"):
+        read_table(root, DataSettings(group="person"))
+    table = read_table(root, DataSettings(group="person", person_pattern=r"/([a-z]+)_"))
+    assert list(table.rows["group"]) == ["angry"]
 
 
 def test_legend_folds_case_and_synonyms(tmp_path: Path) -> None:
@@ -157,10 +171,25 @@ def test_class_folders_fold_their_names(tmp_path: Path) -> None:
     assert list(table.rows["split"]) == ["", "", ""]
 
 
-def test_class_folders_with_other_names_keep_their_own(tmp_path: Path) -> None:
-    table = read_table(class_folders(tmp_path, {"smile": 1, "happy": 1}), ANY)
-    assert table.classes == ("happy", "smile")
-    assert list(table.rows["label"]) == ["happy", "smile"]
+def test_class_names_are_folded_one_by_one(tmp_path: Path) -> None:
+    table = read_table(class_folders(tmp_path, {"train/Suprise": 1, "train/Happy": 1, "test/happy": 1}), ANY)
+    assert table.classes == ("happiness", "Suprise")
+    assert list(table.rows["label"]) == ["happiness", "happiness", "Suprise"]
+
+
+def test_class_names_that_differ_in_case_and_unicode_form_only_are_one_class(tmp_path: Path) -> None:
+    nfc, nfd = "col\u00e8re", "cole\u0300re"
+    folders = {f"train/{nfd}": 1, f"test/{nfc}": 1, "train/Wink": 1, "test/wi\u200bnk": 1}
+    table = read_table(class_folders(tmp_path, folders), ANY)
+    assert table.classes == ("Wink", nfc)
+    assert sorted(table.rows["label"]) == ["Wink", "Wink", nfc, nfc]
+
+
+def test_class_name_that_no_model_file_can_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"class name '\\x07': empty, or with characters that cannot be printed; rename"
+    ):
+        read_table(class_folders(tmp_path, {"\a": 1, "sad": 1}), ANY)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +202,9 @@ def test_class_folders_with_other_names_keep_their_own(tmp_path: Path) -> None:
         ("validation", "validation"),
         ("test", "testing"),
         ("testing", "testing"),
+        ("PublicTest", "validation"),
+        ("PrivateTest", "testing"),
+        ("dev", "validation"),
     ],
 )
 def test_folder_above_the_classes_names_the_split(tmp_path: Path, folder: str, split: str) -> None:
@@ -199,11 +231,65 @@ def test_table_has_the_same_columns_for_every_layout(tmp_path: Path) -> None:
     assert list(read_table(root, ANY).rows) == [*COLUMNS, *votes]
 
 
-def test_unknown_layout_names_the_four(tmp_path: Path) -> None:
-    write_pictures(tmp_path, ["loose.jpg", "one/deeper/a.jpg", "two/deeper/b.jpg"])
+def test_unknown_layout_names_all(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["loose.jpg", "one/deeper/a.jpg"])
     with pytest.raises(DataError) as error:
         read_table(tmp_path, ANY)
-    assert all(name in str(error.value) for name in ("expw", "legend", "ferplus", "folders"))
+    assert all(name in str(error.value) for name in ("expw", "legend", "ferplus", "fer2013", "folders"))
+
+
+def test_subfolders_of_a_class_are_read(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["smile/anna/1.jpg", "smile/ben/2021/2.jpg", "frown/3.jpg"])
+    (tmp_path / "smile/again").symlink_to(tmp_path, target_is_directory=True)
+    assert read_table(tmp_path, ANY).rows["label"].tolist() == ["frown", "smile", "smile"]
+
+
+@pytest.mark.parametrize("parts", [("train/happy", "train/sad", "test/sad"), ("happy", "sad")])
+def test_folder_above_a_data_set_says_what_to_type(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    class_folders(tmp_path / "my data", dict.fromkeys(parts, 1))
+    write_picture(tmp_path / "cover.jpg", picture(0))
+    with pytest.raises(DataError, match=re.escape(f"holds 1 data set; give one: --data '{tmp_path / 'my data'}'")):
+        read_table(tmp_path, ANY)
+
+
+def test_data_set_among_class_folders_is_listed_picture_by_picture(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"smile": 1, "frown": 1, "kaggle/train/happy": 2, "kaggle/test/sad": 1})
+    reason = f"is in a data set of its own; read it with --data {tmp_path / 'kaggle'}"
+    assert [why for _, why in skipped(tmp_path)] == [reason] * 3
+    assert read_table(tmp_path, ANY).classes == ("frown", "smile")
+
+
+PIXELS = " ".join(["7"] * 48 * 48)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("fer2013.csv", "emotion,pixels,Usage", "{0},{1},{2}"),
+        ("icml_face_data.csv", "emotion, Usage, pixels", "{0}, {2}, {1}"),
+        ("fer2013.csv", '"emotion","pixels","Usage"', '"{0}","{1}","{2}"'),
+    ],
+)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_fer2013_alone_is_read(tmp_path: Path, name: str, header: str, row: str, as_file: bool) -> None:
+    rows = [(3, PIXELS, "Training"), (6, PIXELS, "PublicTest"), (0, PIXELS, "PrivateTest"), (7, PIXELS, "Training")]
+    rows += [(1, "7 7", "Training"), (1, PIXELS, "Holdout")]
+    (tmp_path / name).write_text("\n".join([header, *(row.format(*values) for values in rows)]))
+    table = read_table(tmp_path / name if as_file else tmp_path, ANY)
+    assert table.format == "fer2013"
+    assert table.rows["label"].tolist() == ["happiness", "neutral", "anger"]
+    assert table.rows["split"].tolist() == ["training", "validation", "testing"]
+    assert [(row.origin, row.reason) for row in table.skipped] == [
+        (f"{name}:5", "unknown emotion '7'; FER2013 has 0 to 6"),
+        (f"{name}:6", "pixels are not 48x48 values from 0 to 255"),
+        (f"{name}:7", "unknown Usage 'Holdout'; FER2013 has Training, PublicTest, PrivateTest"),
+    ]
+    assert load_faces(tmp_path, size=48).faces[0].tolist() == [[7] * 48] * 48
+
+
+def test_fer2013_without_usage_has_no_splits(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(f"emotion,pixels\n3,{PIXELS}\n")
+    assert read_table(tmp_path, ANY).rows["split"].tolist() == [""]
 
 
 def test_format_overrides_what_is_recognised(tmp_path: Path) -> None:
@@ -217,10 +303,40 @@ def test_format_of_a_layout_that_is_not_there_names_the_missing_file(tmp_path: P
         read_table(tmp_path, DataSettings(format="expw"))
 
 
-def test_person_is_the_name_without_its_number() -> None:
-    assert person_of("images/Colin_Powell_0116.jpg") == "Colin_Powell"
-    assert person_of("images/Dileep_48.jpg") == "Dileep"
-    assert person_of("images/facial-expressions_2868588k.jpg") == "facial-expressions_2868588k"
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("images/Colin_Powell_0116.jpg", "Colin_Powell"),
+        ("images/Dileep_48.jpg", "Dileep"),
+        ("fear/S010_004_00000017.png", "S010"),
+        ("KA.AN1.39.tiff", "KA"),
+        ("AF01ANS.JPG", "F01"),
+        ("BM35SAFL.JPG", "M35"),
+        ("Rafd090_01_Caucasian_female_angry_frontal.jpg", "01"),
+        ("1001_DFA_ANG_XX_frame7.jpg", "1001"),
+        ("images/facial-expressions_2868588k.jpg", None),
+    ],
+)
+def test_person_is_read_from_the_names_of_known_data_sets(name: str, person: str | None) -> None:
+    assert person_of(name) == person
+
+
+def test_picture_without_a_person_is_a_person_of_its_own(tmp_path: Path) -> None:
+    root = legend(tmp_path, ["1,S010_004_00000017.jpg,fear", "1,S010_005_00000001.jpg,fear", "1,x.jpg,fear"])
+    table = read_table(root, DataSettings(group="person"))
+    assert table.rows["group"].tolist() == ["S010", "S010", "images/x.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("(", "'(': missing ), unterminated subpattern"), ("anna", "'anna' has no group; give a regular expression")],
+)
+def test_bad_person_pattern_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    root = legend(tmp_path, expressions(1))
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_table(root, DataSettings(group="person", person_pattern=pattern))
+    with pytest.raises(UsageError, match="--person-pattern needs --group person"):
+        read_table(root, DataSettings(person_pattern="(a)"))
 
 
 def test_licence_is_the_first_line_of_the_licence_file(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from fer_edge.imaging.images import read_picture, write_picture
 from fer_edge_train.data.crops import face_box
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Framing
+from fer_edge_train.prepare.check import check
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from support.command import FerEdge
 from support.tiny_data_sets import class_folders, expressions, expw, ferplus, legend, picture
@@ -158,7 +159,10 @@ def test_bad_pictures_are_skipped_counted_and_listed_with_file_and_line(tmp_path
         ("data/legend.csv:2", "anger0.jpg: No such file or directory"),
         ("data/legend.csv:3", "anger1.jpg: the file is empty"),
         ("data/legend.csv:4", "anger2.jpg: not a picture that OpenCV can read"),
-        ("data/legend.csv:5", "anger3.jpg: the picture is cut short; copy it again"),
+        (
+            "data/legend.csv:5",
+            "anger3.jpg: the picture is damaged (premature end of data segment); copy it again",
+        ),
     ]
     assert report.skipped == {"unusable": 4, "repeated": 0, "contradictory": 0}
     assert report.total == 11
@@ -271,9 +275,25 @@ def test_command_warns_of_what_misleads(fer_edge: FerEdge, tmp_path: Path) -> No
     result = fer_edge(*arguments)
     assert result.code == 0
     assert (
-        "warning: --group person had no effect: the file names contain no persons, such as First_Last_0001.jpg"
-        in result.stderr
+        "warning: --group person had no effect: no file name holds a person, such as images/holiday0.jpg; say where it "
+        "is: --person-pattern REGEX" in result.stderr
     )
+
+
+def test_names_without_a_person_are_counted(tmp_path: Path) -> None:
+    names = [f"S{i:03}_00{j}_0000001{j}.jpg" for i in range(6) for j in range(3)]
+    rows = [f"1,{name},{('anger', 'fear')[i % 2]}" for i, name in enumerate([*names, "a.jpg"])]
+    report = check(legend(tmp_path / "data", rows), None, DataSettings(group="person"))
+    assert report.torn_groups == 0
+    assert report.notes == [
+        "1 of 19 file names hold no person, such as images/a.jpg: each counts as a person of its own; say where it is: "
+        "--person-pattern REGEX"
+    ]
+
+
+def test_misspelt_class_is_asked_about(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", {"Suprise": 10, "happy": 10})
+    assert "class Suprise: did you mean surprise? Then rename it" in prepare(root, tmp_path / "out").notes
 
 
 def test_equal_names_from_different_folders_both_survive(tmp_path: Path) -> None:
@@ -343,6 +363,7 @@ def test_source_says_where_the_faces_came_from(tmp_path: Path) -> None:
             "format": None,
             "min_confidence": 5.0,
             "group": "photo",
+            "person_pattern": None,
             "split": 0.2,
             "validation": 0.1,
             "seed": 7,

@@ -26,7 +26,7 @@ def face_set(name: str, labels: list[str], classes: tuple[str, ...], *, photos: 
 def test_one_data_set_stays_as_it_is() -> None:
     alone = face_set("a", ["smile", "frown"], ("frown", "smile"))
     assert joined([alone]) is alone
-    assert [row.tolist() for row in annotated_classes([alone])] == [[True, True]]
+    assert [row.tolist() for row in annotated_classes([alone], alone.classes)] == [[True, True]]
 
 
 def test_pictures_of_the_same_name_in_two_data_sets_stay_two() -> None:
@@ -47,6 +47,18 @@ def test_votes_follow_their_class_into_the_common_order() -> None:
     assert both.votes.tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
+def test_names_that_mean_the_same_are_one_class_in_the_order_of_the_run_to_resume() -> None:
+    sets = [
+        face_set("a", ["Happy", "wink"], ("Happy", "wink")),
+        face_set("b", ["happiness", "Wink"], ("happiness", "Wink")),
+    ]
+    assert joined(sets).classes == ("happiness", "wink")
+    both = joined(sets, ("wink", "happy"))
+    assert both.classes == ("wink", "happy")
+    assert both.labels.tolist() == [1, 0, 1, 0]
+    assert joined(sets[:1], ("wink", "happy")).labels.tolist() == [1, 0]
+
+
 def test_expressions_keep_their_order_before_own_classes() -> None:
     both = joined([face_set("a", ["tongue"], ("tongue",)), face_set("b", ["fear"], EXPRESSIONS)])
     assert both.classes == (*EXPRESSIONS, "tongue")
@@ -55,14 +67,14 @@ def test_expressions_keep_their_order_before_own_classes() -> None:
 def test_a_class_that_one_data_set_never_uses_and_another_does_was_not_asked_for() -> None:
     without = face_set("expw", ["neutral", "fear"], EXPRESSIONS)
     with_contempt = face_set("legend", ["contempt", "fear"], EXPRESSIONS)
-    expw, legend = annotated_classes([without, with_contempt])
+    expw, legend = annotated_classes([without, with_contempt], EXPRESSIONS)
     assert not expw[EXPRESSIONS.index("contempt")]
     assert expw[EXPRESSIONS.index("neutral")]
     assert not legend[EXPRESSIONS.index("neutral")]
 
 
 def test_a_class_that_nobody_uses_counts_as_asked_for_everywhere() -> None:
-    expw, legend = annotated_classes([face_set("a", ["fear"], EXPRESSIONS), face_set("b", ["fear"], EXPRESSIONS)])
+    expw, legend = annotated_classes([face_set(name, ["fear"], EXPRESSIONS) for name in "ab"], EXPRESSIONS)
     assert expw.all()
     assert legend.all()
 

@@ -17,6 +17,7 @@ from fer_edge.errors import DataError
 from fer_edge.files import sha256
 from fer_edge.imaging.crop import Box, reframed, whole_frame
 from fer_edge.imaging.images import Pixels, decode_picture, encode_picture, read_content
+from fer_edge_train.data.jpeg import undamaged_jpeg
 from fer_edge_train.data.table import Framing, Skipped, Table
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ def _read(table: Table, name: str) -> tuple[bytes, Pixels]:
         return encode_picture(frame_bgr, ".png"), frame_bgr
     path = _inside(table.root, name)
     content = read_content(path)
-    return content, decode_picture(content, str(path))
+    return content, decode_picture(undamaged_jpeg(content, str(path)), str(path))
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -1,10 +1,8 @@
 """Data leakage: duplicates, photos and persons in several splits, which inflate the metrics."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +10,7 @@ import numpy.typing as npt
 
 from fer_edge.data.faceset import SPLITS, FaceSet
 from fer_edge_train.data.fingerprints import Hashes, hashes_of
-from fer_edge_train.data.readers import person_of
+from fer_edge_train.data.persons import NAMED, person_of
 
 Kind = Literal["copy", "near", "photo", "person"]
 Rows = npt.NDArray[np.int64]
@@ -168,8 +166,8 @@ def persons_of(
 ) -> npt.NDArray[np.str_]:
     """Person in each picture, (n,), from its file name; "" if the name has none.
 
-    With --group person the groups are persons. Otherwise only names like First_Last_0001.jpg count, so that
-    img_0001.jpg raises no false alarm. ExpW's names (angry_boy_12.jpg) are search terms.
+    With --group person the groups are persons. Otherwise only the names of known data sets and First_Last_0001.jpg
+    count, so that img_0001.jpg raises no false alarm. ExpW's names (angry_boy_12.jpg) are search terms.
 
     Args:
         names: (n,) pictures.
@@ -180,20 +178,10 @@ def persons_of(
         return np.full(len(names), "")
     if source.get("settings", {}).get("group") == "person":
         return groups
-    persons = np.array([person_of(name) if has_person_name(name) else "" for name in names.tolist()], np.str_)
+    persons = np.array([person_of(name, tuple(NAMED.values())) or "" for name in names.tolist()], np.str_)
     named, counts = np.unique(persons, return_counts=True)
     prefixes = named[2 * counts > len(names)]  # a "person" in most pictures is a common file name prefix
     return np.where(np.isin(persons, prefixes), "", persons)
-
-
-def has_person_name(picture: str) -> bool:
-    """Whether a picture is named like First_Last_0001.jpg.
-
-    >>> [has_person_name(name) for name in ("images/Colin_Powell_0116.jpg", "img_0001.jpg", "angry_boy_12.jpg")]
-    [True, False, False]
-    """
-    stem = PurePosixPath(picture).stem
-    return stem[:1].isupper() and re.fullmatch(r"[^\W\d_][^_]*(_[^\W\d_][^_]*)+_\d+", stem) is not None
 
 
 def _shared(kind: Kind, keys: Rows, apart: Rows, order: Rows, hashes: Hashes) -> Leak:

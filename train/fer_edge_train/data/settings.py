@@ -12,14 +12,21 @@ Grouping = Literal["photo", "person"]
 class DataSettings:
     """How `prepare`, `train` and `evaluate` read and split a data set."""
 
-    format: Annotated[str | None, Option(help="expw, legend, ferplus or folders; default: detected.")] = None
+    format: Annotated[str | None, Option(help="expw, legend, ferplus, fer2013 or folders; default: detected.")] = None
     min_box_confidence: Annotated[float, Option(0, 1000, help="Drop faces with a lower box confidence (ExpW).")] = 5.0
     """Only ExpW has confidences (0.2 to 137.6, median 54). The default drops 1 face in 80: below it YuNet finds a face
     in 26 % of ExpW's boxes (5 of 19), above it in 94 %."""
     group: Annotated[
         Grouping,
-        Option(help="Keep faces of a photo, or of a person (files named First_Last_0001.jpg), in one split."),
+        Option(help="Keep faces of a photo, or of a person (by file name), in one split."),
     ] = "photo"
+    person_pattern: Annotated[
+        str | None,
+        Option(
+            help="Regular expression for --group person; its group is the person, searched in the picture's path. "
+            "Default: the names of CK+, JAFFE, KDEF, RaFD, CREMA-D and LFW, and NAME_0001."
+        ),
+    ] = None
     test_split: Annotated[float, Option(0.01, 0.9, help="Share of testing faces, unless the data set has splits.")] = (
         0.2
     )

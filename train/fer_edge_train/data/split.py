@@ -9,10 +9,12 @@ import pandas as pd
 
 from fer_edge.data.faceset import SPLITS, FaceSet, drawing_order
 from fer_edge.data.provenance import DIVISION
+from fer_edge.labels import suggestion
 from fer_edge.options import migrated
 from fer_edge_train.data.settings import DataSettings
 
 Labels = npt.NDArray[np.str_]
+PATTERN_HINT = "say where it is: --person-pattern REGEX"
 
 
 def assign(rows: pd.DataFrame, settings: DataSettings) -> Labels:
@@ -57,7 +59,8 @@ def split_warnings(rows: pd.DataFrame, split: Labels, settings: DataSettings) ->
         split: (n,) training, validation or testing, as `assign` returned it.
         settings: How it was split.
     """
-    lines = _person_warnings(rows) if settings.group == "person" else []
+    lines = _class_name_warnings(rows)
+    lines += _person_warnings(rows) if settings.group == "person" else []
     wanted, labels = set(split.tolist()), rows["label"].to_numpy(np.str_)
     if not rows["split"].astype(bool).any():
         wanted |= {
@@ -75,11 +78,21 @@ def split_warnings(rows: pd.DataFrame, split: Labels, settings: DataSettings) ->
     return lines
 
 
+def _class_name_warnings(rows: pd.DataFrame) -> list[str]:
+    """Warn of class names that may be misspelt expressions."""
+    near = {name: suggestion(name) for name in sorted(rows["label"].unique())}
+    return [f"class {name}: did you mean {other}? Then rename it" for name, other in near.items() if other]
+
+
 def _person_warnings(rows: pd.DataFrame) -> list[str]:
     """Warn if the file names may not contain persons."""
     counts = rows["group"].value_counts()
-    if len(counts) == rows["picture"].nunique():
-        return ["--group person had no effect: the file names contain no persons, such as First_Last_0001.jpg"]
+    unnamed = rows["picture"][rows["picture"] == rows["group"]]
+    if len(unnamed) == len(rows):
+        return [f"--group person had no effect: no file name holds a person, such as {unnamed.iloc[0]}; {PATTERN_HINT}"]
+    if len(unnamed):
+        which = f"{len(unnamed):,} of {len(rows):,} file names hold no person, such as {unnamed.iloc[0]}"
+        return [f"{which}: each counts as a person of its own; {PATTERN_HINT}"]
     if 2 * counts.iloc[0] > len(rows):
         person = f"{counts.iloc[0]:,} of {len(rows):,} faces are of one person by their file names, {counts.index[0]}"
         return [f"{person}; if that is not a person, leave out --group person"]

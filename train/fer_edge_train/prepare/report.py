@@ -158,6 +158,18 @@ def uncertainty(n: int) -> float:
     return 50 * (high - low)
 
 
+def small_classes(faces: dict[str, dict[str, int]]) -> list[str]:
+    """Names of the classes with too few faces for training or evaluation, except empty classes."""
+    evaluated = evaluation_split(faces)
+    few = []
+    for name in next(iter(faces.values()), {}):
+        total, trained = sum(counts[name] for counts in faces.values()), faces.get("training", {}).get(name)
+        n = faces[evaluated][name] if evaluated else 0
+        if total and (0 < n < FEW_EVALUATED or (trained is not None and trained < FEW_TRAINING)):
+            few.append(name)
+    return few
+
+
 def small_class_lines(faces: dict[str, dict[str, int]]) -> list[str]:
     """Warn of classes with too few faces, one line each, except empty classes.
 
@@ -165,7 +177,7 @@ def small_class_lines(faces: dict[str, dict[str, int]]) -> list[str]:
     'contempt has 7 faces: with 1 for testing, its'
     """
     evaluated, lines = evaluation_split(faces), []
-    for name in next(iter(faces.values()), {}):
+    for name in small_classes(faces):
         total, trained = sum(counts[name] for counts in faces.values()), faces.get("training", {}).get(name, 0)
         n = faces[evaluated][name] if evaluated else 0
         meanings = []
@@ -175,10 +187,9 @@ def small_class_lines(faces: dict[str, dict[str, int]]) -> list[str]:
                 f"with {n} for {evaluated}, its recall is uncertain by ±{uncertainty(n):.0f} points "
                 f"({n} of {n} correct may still mean {least:.0%})"
             )
-        if "training" in faces and total and trained < FEW_TRAINING:
+        if "training" in faces and trained < FEW_TRAINING:
             meanings.append(f"{trained} for training are hardly enough")
-        if meanings:
-            lines.append(f"{name} has {total} face{'s' * (total != 1)}: {'; '.join(meanings)}")
+        lines.append(f"{name} has {total} face{'s' * (total != 1)}: {'; '.join(meanings)}")
     return lines
 
 
@@ -217,8 +228,14 @@ def show(report: Report) -> None:
     grid.add_column("class")
     for split in report.faces:
         grid.add_column(split, justify="right")
+    evaluated = evaluation_split(report.faces)
+    if evaluated:
+        grid.add_column("recall ±, points", justify="right")
+    few = small_classes(report.faces)
     for name in next(iter(report.faces.values())):
-        grid.add_row(name, *(f"{counts[name]:,}" for counts in report.faces.values()))
+        n = report.faces[evaluated][name] if evaluated else 0
+        cells = [f"{counts[name]:,}" for counts in report.faces.values()]
+        grid.add_row(name, *cells, f"{uncertainty(n):.0f}" if n else "", style="yellow" if name in few else None)
     grid.add_section()
     grid.add_row("all", *(f"{n:,}" for n in report.split_sizes.values()))
     console.print(grid)
@@ -243,7 +260,11 @@ def warnings_of(report: Report) -> list[str]:
     lines += leak_lines(report.leaks, report.split_sizes)
     if report.leaks:
         lines += remedies(report.leaks, report.source)
-    return [*lines, *report.few, *report.notes]
+    few = report.few
+    if len(few) > 1:
+        limits = f"fewer than {FEW_EVALUATED} held-out faces, or {FEW_TRAINING} for training"
+        few = [f"few faces of {', '.join(small_classes(report.faces))} ({limits}): uncertain recall, see the table"]
+    return [*lines, *few, *report.notes]
 
 
 def split_groups_line(groups: int) -> str:

@@ -9,21 +9,22 @@ import numpy.typing as npt
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import Floats, summary
 from fer_edge.files import sha256
-from fer_edge.labels import EXPRESSIONS
+from fer_edge.labels import union
 
 
-def joined(sets: Sequence[FaceSet]) -> FaceSet:
+def joined(sets: Sequence[FaceSet], known: tuple[str, ...] = ()) -> FaceSet:
     """Concatenate data sets; names of pictures and groups are prefixed with the name of their data set.
 
     Args:
-        sets: Faces of one size; a single data set is returned unchanged.
+        sets: Faces of one size; a single data set is returned unchanged, but for the `known` classes.
+        known: Classes of a run to resume, in its order.
 
     Returns:
-        All faces in the order of `sets`; classes in the order of the eight expressions, then in order of appearance.
+        All faces in the order of `sets`; classes that mean the same are one (`fer_edge.labels.union`).
     """
     if len(sets) == 1:
-        return sets[0]
-    classes = _all_classes(sets)
+        return sets[0].with_classes(known) if known else sets[0]
+    classes = union((name for faces in sets for name in faces.classes), known)
     sets = [faces.with_classes(classes) for faces in sets]
     names = _unique_names([str(faces.source.get("name", "set")) for faces in sets])
     return FaceSet(
@@ -39,15 +40,14 @@ def joined(sets: Sequence[FaceSet]) -> FaceSet:
     )
 
 
-def annotated_classes(sets: Sequence[FaceSet]) -> list[npt.NDArray[np.bool_]]:
-    """Determine which of the joined classes each data set annotates: ExpW, for example, lacks contempt.
+def annotated_classes(sets: Sequence[FaceSet], classes: tuple[str, ...]) -> list[npt.NDArray[np.bool_]]:
+    """Determine which of the joined `classes` each data set annotates: ExpW, for example, lacks contempt.
 
     A class with no face in a data set, in any split, but with one in another data set is not annotated.
 
     Returns:
         (classes,) for each of `sets`, in the order of `joined`.
     """
-    classes = _all_classes(sets)
     present = [faces.with_classes(classes).votes.sum(axis=0) > 0 for faces in sets]
     anywhere = np.any(present, axis=0)
     return [own | ~anywhere for own in present]
@@ -66,12 +66,6 @@ def by_data(faces: FaceSet, logits: Floats, temperature: float) -> dict[str, dic
         str(name): summary(logits[names == name], faces.labels[names == name], faces.classes, temperature)
         for name in np.unique(names)
     }
-
-
-def _all_classes(sets: Sequence[FaceSet]) -> tuple[str, ...]:
-    names = list(dict.fromkeys(name for faces in sets for name in faces.classes))
-    known = tuple(name for name in EXPRESSIONS if name in names)
-    return known + tuple(name for name in names if name not in EXPRESSIONS)
 
 
 def _unique_names(names: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from fer_edge.data.metrics import softmax
 from fer_edge.errors import DataError, UsageError
 from fer_edge.imaging.crop import resize_face
 from fer_edge.imaging.images import Pixels, is_picture
+from fer_edge.labels import match
 from fer_edge_train.data.readers import layout_of
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.table import Table, licence_in, make_rows
@@ -38,7 +39,7 @@ def load_teachers(paths: Sequence[str], classes: tuple[str, ...]) -> list[Evalua
     for teacher in teachers:
         if teacher.colour != "grey":
             raise UsageError(f"--teacher {teacher.path} takes RGB faces; networks are trained on grey ones")
-        if set(teacher.classes) != set(classes):
+        if {match(name, classes) for name in teacher.classes} != set(classes):
             raise UsageError(
                 f"--teacher {teacher.path} has classes {', '.join(teacher.classes)}; the data has {', '.join(classes)}"
             )
@@ -66,7 +67,7 @@ def teacher_probabilities(
         starts = [(teacher, start) for teacher in teachers for start in range(0, len(faces), BLOCK)]
         for teacher, start in bar.track(starts, description="running the teachers"):
             block = faces[start : start + BLOCK]
-            columns = [teacher.classes.index(name) for name in classes]
+            columns = [teacher.classes.index(match(name, teacher.classes) or name) for name in classes]
             total[start : start + BLOCK] += softmax(teacher.logits(_resized(block, teacher.size)), temperature)[
                 :, columns
             ]

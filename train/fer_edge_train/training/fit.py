@@ -95,7 +95,7 @@ def resume(run: Path) -> Path:
 
 def _resume(run: Path, config: dict[str, Any]) -> None:
     settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
-    training_set = read_training_set(settings)
+    training_set = read_training_set(settings, tuple(config["classes"]))
     for name in ("digest", "unlabelled"):
         if training_set.faces.source.get(name) != config["source"].get(name):
             changed = settings.unlabelled if name == "unlabelled" else " or ".join(settings.data)

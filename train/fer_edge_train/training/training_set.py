@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.console import console, warn
-from fer_edge.data.faceset import FaceSet, Protocol
+from fer_edge.data.faceset import FaceSet, Protocol, must_have_two_classes
 from fer_edge.data.provenance import UsedPictures
 from fer_edge.errors import DAMAGE, DataError
 from fer_edge.files import replacing
@@ -44,22 +44,27 @@ class TrainingSet:
         return UsedPictures(np.union1d(used.training, self.unlabelled.photos), used.validation)
 
 
-def read_training_set(settings: TrainSettings) -> TrainingSet:
-    """Load every data set of the settings.
+def read_training_set(settings: TrainSettings, known: tuple[str, ...] = ()) -> TrainingSet:
+    """Load every data set of the settings; `known` are the classes of a run to resume.
 
     Raises:
         FerEdgeError: One cannot be used.
     """
-    sets = [load_faces(Path(data), size=settings.imgsz, settings=settings.reading) for data in settings.data]
-    faces, sizes = joined(sets), [len(one) for one in sets]
+    sets = [
+        load_faces(Path(data), size=settings.imgsz, settings=settings.reading, known=known) for data in settings.data
+    ]
+    faces, sizes = joined(sets, known), [len(one) for one in sets]
     if "training" not in faces.split:
         splits = " and ".join(sorted(set(faces.split.tolist())))
         raise DataError(
             f"{' '.join(settings.data)} has no training face, only {splits} ones; give class folders without splits, "
             "which train splits itself: fer-edge train --data DIR"
         )
+    must_have_two_classes(faces.part("training"), " ".join(settings.data))
     weights = np.array(settings.data_weight or [1.0] * len(sets), np.float32)
-    training_set = TrainingSet(faces, np.repeat(annotated_classes(sets), sizes, axis=0), np.repeat(weights, sizes))
+    training_set = TrainingSet(
+        faces, np.repeat(annotated_classes(sets, faces.classes), sizes, axis=0), np.repeat(weights, sizes)
+    )
     for one, data in zip(sets, settings.data, strict=True):
         for warning in face_set_warnings(one):
             warn(warning if len(sets) == 1 else f"{data}: {warning}")

@@ -6,15 +6,12 @@ The two differ in a few hundred rows; papers use `label.csv`, so it is preferred
 import re
 from pathlib import Path
 
-import numpy as np
-
-from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels
 from fer_edge.labels import EXPRESSIONS
+from fer_edge_train.data.readers.fer2013 import USAGES, read_rows
 from fer_edge_train.data.table import Skipped, Table, make_rows, read_lines
 
 SPLIT_FOLDERS = {"FER2013Train": "training", "FER2013Valid": "validation", "FER2013Test": "testing"}
-USAGES = {"Training": "training", "PublicTest": "validation", "PrivateTest": "testing"}
 COLUMNS = len(EXPRESSIONS) + 2
 """Votes per row: the eight emotions, then "unknown" and "NF" (not a face)."""
 
@@ -41,9 +38,9 @@ def read(root: Path) -> Table:
             _read_label_csv(root, path, faces, skipped)
     else:
         label_files = [root / "fer2013new.csv", root / "fer2013.csv"]
-        embedded, usages = _read_pixels(label_files[1], skipped)
-        _read_new_csv(label_files[0], usages, faces, skipped)
-        embedded = {str(face["picture"]): embedded[str(face["picture"])] for face in faces}
+        pictures = {row.name: row for row in read_rows(label_files[1], skipped)}
+        _read_new_csv(label_files[0], {name: row.usage for name, row in pictures.items()}, faces, skipped)
+        embedded = {str(face["picture"]): pictures[str(face["picture"])].grey for face in faces}
     names = tuple(path.relative_to(root).as_posix() for path in label_files)
     rows, duplicates = make_rows(faces)
     return Table(root, "ferplus", rows, EXPRESSIONS, (*skipped, *duplicates), names, LICENCE, embedded=embedded)
@@ -107,25 +104,3 @@ def _face(fields: list[str], skipped: list[Skipped], origin: str) -> dict[str, o
     columns = {f"votes.{name}": count for name, count in zip(EXPRESSIONS, emotions, strict=True)}
     label = EXPRESSIONS[emotions.index(max(emotions))]
     return {"label": label, "agreed": majority(votes), "origin": origin, **columns}
-
-
-def _read_pixels(path: Path, skipped: list[Skipped]) -> tuple[dict[str, Pixels], dict[str, str]]:
-    """Read `fer2013.csv`: emotion (not used), 48x48 grey pixels as text, usage; row 0 is `fer0000000.png`."""
-    pictures: dict[str, Pixels] = {}
-    usages: dict[str, str] = {}
-    lines = read_lines(path)
-    header = [name.lower() for name in next(lines, (0, []))[1]]
-    if not {"pixels", "usage"} <= set(header):
-        raise DataError(f"{path}:1: a header with pixels and Usage is missing; use fer2013.csv as published")
-    for number, (line, fields) in enumerate(lines):
-        values = dict(zip(header, fields, strict=False))
-        pixels = np.array(values.get("pixels", "").split(), dtype=object)
-        try:
-            grey: Pixels = pixels.astype(np.uint8).reshape(48, 48)
-        except (ValueError, OverflowError):
-            skipped.append(Skipped(f"{path.name}:{line}", "pixels are not 48x48 values from 0 to 255"))
-            continue
-        name = f"fer{number:07d}.png"
-        pictures[name] = grey
-        usages[name] = values.get("usage", "")
-    return pictures, usages

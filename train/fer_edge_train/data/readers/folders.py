@@ -6,19 +6,23 @@ cropped from.
 
 import os
 import re
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fer_edge.imaging.images import is_picture
-from fer_edge.labels import class_list, fold
+from fer_edge.labels import class_list, fold, match
 from fer_edge_train.data.table import Skipped, Table, licence_in, make_rows, read_lines
 
 SPLIT_NAMES = {
     "training": "training",
     "train": "training",
+    "dev": "validation",
+    "publictest": "validation",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "privatetest": "testing",
     "testing": "testing",
     "test": "testing",
 }
@@ -45,24 +49,26 @@ class _ManifestRow(NamedTuple):
 
 def recognises(root: Path) -> bool:
     """Whether `root` has two class folders or more, or one named like an expression."""
-    names = {picture.name for picture in _pictures(root)[0]}
+    names = {picture.name for picture in _pictures(root)[0]} if root.is_dir() else set()
     return len(names) > 1 or any(fold(name) for name in names)
 
 
 def read(root: Path, known: tuple[str, ...] = ()) -> Table:
-    """Read class folders; names are mapped to the eight expressions only if all of them can be.
+    """Read class folders; each name is mapped to one of the eight expressions if it can be.
 
     Args:
         root: The data set.
         known: Classes of the model to evaluate on it: folders with these names keep them.
     """
     pictures, skipped = _pictures(root)
-    classes = class_list((picture.name for picture in pictures), known)
+    names = {picture.name for picture in pictures}
+    classes = class_list(names, known)
+    labels = {name: match(name, classes) for name in names}
     manifest = _manifest(root)
     faces: list[dict[str, object]] = [
         {
             "picture": picture.path,
-            "label": picture.name if picture.name in classes else fold(picture.name),
+            "label": labels[picture.name],
             "split": picture.split,
             "group": manifest[picture.path].group if picture.path in manifest else picture.path,
             "origin": picture.path,
@@ -75,11 +81,16 @@ def read(root: Path, known: tuple[str, ...] = ()) -> Table:
 
 
 def _pictures(root: Path) -> tuple[list[_Picture], list[Skipped]]:
-    """List the pictures in the class folders, and all other non-hidden files and folders as skipped."""
+    """List the pictures in the class folders, and all other non-hidden files as skipped."""
     folders, loose = _inside(root, "")
     splits = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
     beside = "is beside training or testing folders; move it into one of them"
-    skipped = [Skipped(folder, beside) for folder in folders if splits and folder not in splits]
+    skipped = [
+        Skipped(path, beside)
+        for folder in folders
+        if splits and folder not in splits
+        for path in _pictures_below(root, folder) or [folder]
+    ]
     pictures: list[_Picture] = []
     for parent in splits or [""]:
         class_folders, files = _inside(root, parent) if parent else (folders, [])
@@ -94,17 +105,35 @@ def _pictures(root: Path) -> tuple[list[_Picture], list[Skipped]]:
 
 
 def _in_class_folder(root: Path, folder: str) -> tuple[list[str], list[Skipped]]:
-    """List the pictures of one class, and all other entries as skipped."""
-    folders, files = _inside(root, folder)
+    """List the pictures of one class, in subfolders too, and all other files as skipped."""
+    folders = _inside(root, folder)[0]
+    own = [path for path in folders if fold(name := PurePosixPath(path).name) or name.lower() in SPLIT_NAMES]
+    if own:
+        reason = f"is in a data set of its own; read it with --data {shlex.quote(str(root / folder))}"
+        return [], [Skipped(path, reason) for path in _pictures_below(root, folder)]
+    files = _files_below(root, folder)
     pictures = [path for path in files if is_picture(Path(path))]
-    skipped = [Skipped(path, "a folder inside a class folder is not read") for path in folders]
+    skipped = []
     if len(pictures) < len(files):
         skipped += [Skipped(path, "not a picture by its extension") for path in sorted({*files} - {*pictures})]
-    if not folders and not files:
+    if not files:
         skipped = [Skipped(folder, "class folder without pictures")]
     shown = {path: path.encode(errors="backslashreplace").decode() for path in pictures}
     skipped += [Skipped(shown[path], "its name is not UTF-8; rename it") for path in pictures if shown[path] != path]
     return [path for path in pictures if shown[path] == path], skipped
+
+
+def _pictures_below(root: Path, folder: str) -> list[str]:
+    return [path for path in _files_below(root, folder) if is_picture(Path(path))]
+
+
+def _files_below(root: Path, folder: str) -> list[str]:
+    """List the files in `folder` and its subfolders; a link to a folder above is not followed."""
+    folders, files = _inside(root, folder)
+    for inside in folders:
+        if not (root / folder).resolve().is_relative_to((root / inside).resolve()):
+            files += _files_below(root, inside)
+    return files
 
 
 def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:
