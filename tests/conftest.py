@@ -1,6 +1,5 @@
 """What several tests stand on, and which of them are run when."""
 
-import importlib
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from unittest import mock
 
 import pytest
 
+from fer_edge.__main__ import OPENCV
 from support.command import FerEdge, Finished
 from support.paths import TINY
 
@@ -23,7 +23,7 @@ os.environ |= {"OPENCV_FOR_THREADS_NUM": "1", "NO_COLOR": "1", "_TYPER_FORCE_DIS
 for _name in ("COLUMNS", "FORCE_COLOR"):
     os.environ.pop(_name, None)
 
-importlib.import_module("fer_edge")  # before any test loads OpenCV, which then reads the limits that fer_edge sets
+os.environ |= OPENCV  # before any test loads OpenCV, as the program does
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parents[1] / "shared"

@@ -14,6 +14,7 @@ from fer_edge.errors import BenchmarkError, DataError, ModelError
 from fer_edge.files import sha256
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.contract import ModelFile, read_model
+from fer_edge.native_logs import quiet
 from fer_edge.recognition.classifier import BUNDLED, Classifier
 from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.sources import open_source
@@ -40,9 +41,10 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
     cv2.setNumThreads(settings.threads)  # as `fer-edge run` does
     model = read_model(settings.model or BUNDLED)
     float_model = find_float(model, settings.float_model)
-    detector = make_detector(settings.detector, settings.detector_model, threads=settings.threads)
-    recognizer = Recognizer(model, detector, settings.threads)
-    float_classifier = Classifier(float_model, settings.threads) if float_model else None
+    with quiet():
+        detector = make_detector(settings.detector, settings.detector_model, threads=settings.threads)
+        recognizer = Recognizer(model, detector, settings.threads)
+        float_classifier = Classifier(float_model, settings.threads) if float_model else None
     other = other_form(detector, settings.threads)
     stages = Stages[Detection](
         capture=drawn_frames() if settings.source is None else frames_of(settings.source),

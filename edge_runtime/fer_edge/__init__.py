@@ -8,15 +8,7 @@ thread needs a `Recognizer` or `stream` of its own; `Face` and `Result` never ch
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
-
-# OpenCV reads these once, when it is loaded. A picture above the limit is refused before its pixels are allocated: the
-# default, 2**30 pixels, is 3 GB of memory, more than a Pi has. And of a file that cannot be read, or a camera that does
-# not open, it tells in many lines what fer-edge says in one.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 if TYPE_CHECKING:
     from fer_edge.app.run import stream
@@ -39,3 +31,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(f"fer_edge.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported from here, loaded already or not."""
+    return sorted({*globals(), *__all__})

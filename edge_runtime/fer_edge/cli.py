@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ import fer_edge
 from fer_edge.commands import demo, machine, models, run, service
 from fer_edge.console import console
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import expanded
 from fer_edge.options import did_you_mean
 
 REFUSED: Any = typer.BadParameter.__mro__[1]
@@ -32,7 +34,7 @@ class Commands(TyperGroup):
         if not args:  # Typer shows the help
             return super().parse_args(ctx, args)
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, [_with_home(argument) for argument in args])
         except REFUSED as error:
             _show_error(_in_one_line(error))
             raise typer.Exit(error.exit_code) from error
@@ -40,6 +42,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a refused request ends in one line on stderr, never in a traceback."""
         _open_closed()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # fer_edge.__main__ had switched it off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except FerEdgeError as error:
@@ -49,8 +53,9 @@ class Commands(TyperGroup):
             _show_error(_in_one_line(error))
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # `| head`: Typer ends quietly
-                raise
+            if error.errno == errno.EPIPE:  # `| head` has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail again at the end
+                raise typer.Exit(0) from error
             place = f"{error.filename}: " if error.filename else ""
             _show_error(f"{place}{error.strerror or error}")
             raise typer.Exit(1) from error
@@ -58,6 +63,12 @@ class Commands(TyperGroup):
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once, not in a traceback
             console.print("stopped")
             raise typer.Exit(130) from error
+
+
+def _with_home(argument: str) -> str:
+    """Expand the ~ of `--save=~/out`, which a shell leaves to the program."""
+    flag, _, value = argument.partition("=")
+    return f"{flag}={expanded(Path(value))}" if flag.startswith("--") and value.startswith("~") else argument
 
 
 def _in_one_line(refused: Any) -> str:

@@ -3,10 +3,9 @@
 import errno
 import hashlib
 import json
-import os
+import secrets
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        temporary = _temporary(path)
+        temporary.touch(exist_ok=False)  # mkstemp's mode 0600 would hide the result from the rest of the team
     except OSError as error:
         raise cannot_write(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the result from the rest of the team
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -54,17 +51,25 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     must_be_free(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+        temporary = _temporary(path)
+        temporary.mkdir()
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         temporary.replace(path)  # onto an empty folder, POSIX allows it
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def expanded(path: Path) -> Path:
+    """Replace a leading ~ or ~user by the home folder, where there is such a user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def must_be_free(path: Path) -> None:
@@ -137,10 +142,9 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _temporary(path: Path) -> Path:
+    """Choose a name beside `path` that nobody else has."""
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
 
 
 def cannot_write(path: Path, error: OSError) -> FerEdgeError:

@@ -1,4 +1,4 @@
-"""Keep the logs of TensorFlow and LiteRT off the terminal and, above all, out of the JSON on stdout."""
+"""Keep the start-up logs of TensorFlow and LiteRT off the terminal; for the commands' own processes only."""
 
 import contextlib
 import os
@@ -8,28 +8,26 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-_ONE_AT_A_TIME = threading.RLock()
-"""The descriptors are the whole process's: of two threads, one would put back what the other had turned away."""
-
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Throw away everything that this process writes inside the block; meant for loading and converting only.
+    """Discard what libraries write while a command imports or first loads them.
 
-    TF_CPP_MIN_LOG_LEVEL does not suffice: Keras prints "Saved artifact at ..." on stdout from Python, converter and
-    interpreter write to file descriptor 2 from C++, and warnings take a third way. So the two file descriptors
-    themselves are turned away, and turned back however the block ends. Other threads are silent for as long, and wait
-    for one another here.
+    TF_CPP_MIN_LOG_LEVEL does not suffice: TensorFlow and LiteRT write to file descriptor 2 from C++. The descriptors
+    belong to the whole process, so only commands call this, before they start a thread: where there is another one,
+    whose output would be lost, nothing is discarded. As a library, fer-edge never does this.
     """
-    with _ONE_AT_A_TIME, Path(os.devnull).open("w") as nowhere:
+    if threading.active_count() > 1:
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = [os.dup(1), os.dup(2)]
         try:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-            # Who replaced sys.stdout (pytest, typer's CliRunner) is not reached by the descriptors.
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
         finally:

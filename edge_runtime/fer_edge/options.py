@@ -210,7 +210,7 @@ def _flags(
             group = option.panel or column.name.capitalize()
             yield from _flags(type(default), group, switched_off=switched_off)  # type: ignore[arg-type]
         elif option.help:
-            negated = switched_off or default is True
+            negated = switched_off or default in (True, None)
             yield column.name, _flag(column.name, column.type, default, option.panel or panel, negated=negated)
 
 

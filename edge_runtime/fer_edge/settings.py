@@ -39,12 +39,19 @@ class View:
         UsageError: A number makes no sense.
     """
 
+    live: Annotated[
+        bool | None,
+        Option(help="Take the newest frame (live) or every frame; default: live for cameras and streams."),
+    ] = None
     size: Annotated[
         tuple[int, int] | None,
         Option(1, 8192, parse=parsed_size, metavar="WxH", help="Resolution to request from a camera, as 640x480."),
     ] = None
     """Width and height; those of raw frames on standard input, and of drawn ones, too."""
-    fps: Annotated[float | None, Option(SLOWEST_FPS, FASTEST_FPS, help="Frame rate to request from a camera.")] = None
+    fps: Annotated[
+        float | None,
+        Option(SLOWEST_FPS, FASTEST_FPS, help="Frame rate to request from a camera; that of a pipe."),
+    ] = None
     """That of drawn frames, too."""
     rotate: Annotated[Rotation, Option(help="Degrees clockwise.")] = 0
     mirror: Annotated[bool, Option(help="Flip left and right.")] = False

@@ -1,5 +1,6 @@
 """The commands of this package; nothing heavy is imported before one of them runs."""
 
+import importlib
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fer_edge.errors import UsageError, needs
+from fer_edge.native_logs import quiet
 from fer_edge.options import JsonOption, takes, typed
 from fer_edge_export.settings import ExportSettings
 
@@ -36,12 +38,6 @@ def export_command(
     """
     from fer_edge.console import console, print_json
 
-    with needs("train"):
-        from fer_edge_export.accuracy.gate import check
-        from fer_edge_export.export import export
-        from fer_edge_export.report.text import as_table
-        from fer_edge_export.results import as_json
-
     settings = typed(ExportSettings(), ctx)
     if (int8 or auto) and settings.recipe != "int8":
         raise UsageError(
@@ -50,6 +46,12 @@ def export_command(
     if settings.qat_epochs and settings.recipe != "int8":
         raise UsageError(f"--qat-epochs fine-tunes for int8, not for --recipe {settings.recipe}; leave one out")
     settings = replace(settings, recipe=None) if auto else settings
+    with needs("train"), quiet():
+        importlib.import_module("keras")
+        from fer_edge_export.accuracy.gate import check
+        from fer_edge_export.export import export
+        from fer_edge_export.report.text import as_table
+        from fer_edge_export.results import as_json
     folder, report = export(run, settings, out)
     console.print(as_table(report))
     model = folder / report.files[report.recipe].name

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.imaging.images import Pixels, with_channels
-from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.operators import BUILTIN
 from fer_edge.model.quantization import Floats, Quantization, dequantize, quantize, to_unit
-from fer_edge.native_logs import quiet
+from fer_edge.model.trial import load_runtime
 
 Values = dict[int, npt.NDArray[Any]]
 """Tensors by their index in the file."""
@@ -26,13 +25,12 @@ class Runner:
     def __init__(self, flatbuffer: bytes) -> None:
         """Load a file that `fer_edge_export.quantize.convert` made."""
         _, runtime = load_runtime()
-        with quiet():
-            self._interpreter = runtime.Interpreter(
-                model_content=flatbuffer,
-                experimental_preserve_all_tensors=True,
-                experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            self._interpreter.allocate_tensors()
+        self._interpreter = runtime.Interpreter(
+            model_content=flatbuffer,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        self._interpreter.allocate_tensors()
         self._tensors = {int(tensor["index"]): tensor for tensor in self._interpreter.get_tensor_details()}
         self._input = int(self._interpreter.get_input_details()[0]["index"])
 

@@ -19,7 +19,6 @@ from fer_edge.errors import DataError, ModelError, UsageError, needs
 from fer_edge.imaging.images import with_channels
 from fer_edge.labels import match
 from fer_edge.model.quantization import to_unit
-from fer_edge.native_logs import quiet
 from fer_edge_export.accuracy.compare import Logits, mcnemar
 from fer_edge_export.inputs import Inputs, command_for
 from fer_edge_export.networks.adapt import (
@@ -67,7 +66,7 @@ def adopt(network: Any, inputs: Inputs, stated: ForeignNetworkSettings) -> tuple
         ModelError: Its answers cannot be made logits.
     """
     size, channels, classes = int(network.input_shape[1]), int(network.input_shape[3]), int(network.output_shape[1])
-    with needs("train"), quiet():
+    with needs("train"):
         pixels = stated.pixels or told_range(network)
     if stated.labels is None or pixels is None:
         raise UsageError(_missing(inputs, stated, pixels, classes))
@@ -81,7 +80,7 @@ def adopt(network: Any, inputs: Inputs, stated: ForeignNetworkSettings) -> tuple
     labels = _as_in(inputs.heldout, stated.labels)
     console.print(f"{inputs.network}: pixels {pixels}, {order}; its classes, in order: {', '.join(labels)}")
     inputs = replace(inputs, training=knowing(inputs.training, labels), heldout=knowing(inputs.heldout, labels))
-    with needs("train"), quiet():
+    with needs("train"):
         plain = without_softmax(network)
         if "sigmoid" in last_activation(plain):
             raise ModelError(

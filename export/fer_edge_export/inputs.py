@@ -101,7 +101,8 @@ def read_inputs(run: Path, data: Path | None, weights: Weights, stated: ForeignN
     source = config.source if config else {}
     seen = read_used_pictures(folder, source)
     training, heldout = _run_faces(folder) if data is None else _other_faces(data, source, seen)
-    must_have_two_classes(training, str(data or folder))
+    if data is None:  # others that do not suit are warned of
+        must_have_two_classes(training, str(folder))
     classes = config.classes if config else training.classes
     network = run if is_file else folder / f"{weights}.keras"
     temperature = None

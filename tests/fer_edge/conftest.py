@@ -16,7 +16,7 @@ import pytest
 
 from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
-from fer_edge.model.interpreter import load_runtime
+from fer_edge.model.trial import load_runtime
 from fer_edge.synthetic.render import clip, draw_face
 from support.films import write_film
 

@@ -14,7 +14,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.contract import Contract, Model, read_model
-from fer_edge.model.interpreter import load_runtime
+from fer_edge.model.trial import load_runtime
 from fer_edge_export.accuracy.compare import disagreements
 from fer_edge_export.layer_errors.measure import layer_errors
 from fer_edge_export.microcontroller.c_array import c_header

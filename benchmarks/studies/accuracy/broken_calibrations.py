@@ -26,7 +26,6 @@ from fer_edge.console import console, print_json
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError
 from fer_edge.files import make_folder, read_json, write_json
-from fer_edge.native_logs import quiet
 from fer_edge_export.quantize.calibrate import LEAST
 
 Break = Callable[[FaceSet, FaceSet], FaceSet]
@@ -216,9 +215,8 @@ def badly_built_run(run: Path, training: FaceSet, folder: Path) -> Path:
         shutil.copy(run / name, folder)
     config = read_json(run / "config.json", "")
     write_json(folder / "config.json", {**config, "network": {"name": "built-badly"}})
-    with quiet():
-        network = badly_built(training)
-        network.save(folder / "best.keras")
+    network = badly_built(training)
+    network.save(folder / "best.keras")
     return folder
 
 

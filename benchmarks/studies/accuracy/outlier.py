@@ -17,7 +17,6 @@ from typing import Annotated
 import typer
 
 from fer_edge.errors import needs
-from fer_edge.native_logs import quiet
 
 LOUD = 64.0
 
@@ -28,7 +27,7 @@ def main(
 ) -> None:
     """Copy the run and make one channel of its network loud."""
     shutil.copytree(run, out, ignore=shutil.ignore_patterns("export", "last.keras"))
-    with needs("train"), quiet():
+    with needs("train"):
         import keras
 
         network = keras.models.load_model(out / "best.keras", compile=False)

@@ -25,8 +25,8 @@ import typer
 from fer_edge.console import print_json
 from fer_edge.detection.detector import BUNDLED_DETECTORS
 from fer_edge.imaging.images import decode_picture
-from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.package import read_packed
+from fer_edge.model.trial import load_runtime
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge_bench.machine import describe
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import cv2
@@ -14,6 +15,7 @@ from fer_edge.console import console, warn
 from fer_edge.detection.detector import make_detector
 from fer_edge.errors import UsageError, needs
 from fer_edge.model.contract import ModelFile, read_model
+from fer_edge.native_logs import quiet
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.settings import DEFAULT_TRACKING, RunSettings, TrackingSettings, View
@@ -50,13 +52,13 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     cv2.setNumThreads(settings.threads)
     source = _found(settings)
     model = read_model(settings.model or BUNDLED)
-    detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
     tracking = settings.tracking
     if settings.blur and tracking.detect_every is None:  # who comes between two detections would be shown
         tracking = replace(tracking, detect_every=1)
-    pipeline = Pipeline(
-        Recognizer(model, detector, settings.threads), tracking, DEFAULT_SMOOTHING if settings.smooth else None
-    )
+    with quiet():
+        detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
+        recognizer = Recognizer(model, detector, settings.threads)
+    pipeline = Pipeline(recognizer, tracking, DEFAULT_SMOOTHING if settings.smooth else None)
     if pipeline.chosen:
         console.print(pipeline.chosen)
     sinks = FanOut(warn, live=source.live)
@@ -74,7 +76,7 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
             tally.report(pipeline, writer, sinks)
             raise
         tally.report(pipeline, writer, sinks)
-        if settings.page and (settings.view.realtime or not source.live):
+        if settings.page and settings.source != "-" and (settings.view.realtime or not source.live):
             console.print("the source has ended; the live page stays until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
@@ -96,7 +98,7 @@ def _found(settings: RunSettings) -> Source:
 
 
 def stream(
-    source: str | Source = "0",
+    source: str | int | Path | Source = "0",
     recognizer: Recognizer | None = None,
     *,
     view: View | None = None,
@@ -120,7 +122,7 @@ def stream(
     2 1 0
 
     Args:
-        source: As --source of `fer-edge run`, or a `fer_edge.sources.Source` of your own.
+        source: As --source of `fer-edge run`, the number of a camera, or a `fer_edge.sources.Source` of your own.
         recognizer: That nobody else uses meanwhile; None for one with the bundled models.
         view: How frames are asked for: size, rate, rotation ...
         tracking: Which faces are followed, and how often they are looked for.
@@ -132,7 +134,11 @@ def stream(
         FerEdgeError: At once, where there is no such source or a setting makes no sense; from the generator, where it
             cannot be opened or read on.
     """
+    if isinstance(source, int | Path):
+        source = str(source)
     found = find_source(source, view, log) if isinstance(source, str) else source
+    if not isinstance(found, Source):
+        raise UsageError(f"a source is a text, a path, a camera's number or a Source, not {type(found).__name__}")
     return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), log)
 
 
@@ -218,7 +224,7 @@ def _open_sinks(
         console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
     add_slow("stdout", StdoutSink(json=json))
     if settings.save:
-        writer = AnnotatedWriter(settings.save, settings.view.vid_stride)
+        writer = AnnotatedWriter(settings.save, settings.view.vid_stride, log=console.print)
         add_slow("--save", writer)
     if settings.csv:
         add_slow("--csv", CsvSink(settings.csv, labels))

@@ -44,8 +44,10 @@ def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
     from fer_edge.console import console, print_json
     from fer_edge.inspection.models import read_any, repeat_golden
     from fer_edge.inspection.selftest import as_json, as_text, check
+    from fer_edge.native_logs import quiet
 
-    pairs = [(found, repeat_golden(found)) for found in map(read_any, _models(model))]
+    with quiet():
+        pairs = [(found, repeat_golden(found)) for found in map(read_any, _models(model))]
     for found, stages in pairs:
         console.print(f"{found.path}:")
         for stage in stages:

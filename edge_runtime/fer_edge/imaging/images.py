@@ -20,7 +20,8 @@ COLOUR_NAMES: dict[InputColour, str] = {"grey": "grey", "rgb": "RGB"}
 
 JPEG, END = b"\xff\xd8", b"\xff\xd9"
 """First and last bytes of a JPEG file."""
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES |= {".jp2", ".avif", ".gif"}
 GREY_ONLY = frozenset({".pgm"})
 """Those of `SUFFIXES` that hold no colour."""
 
@@ -28,6 +29,21 @@ GREY_ONLY = frozenset({".pgm"})
 def is_picture(path: Path) -> bool:
     """Log by its suffix whether `path` is a picture."""
     return path.suffix.lower() in SUFFIXES
+
+
+def holds_picture(path: Path) -> bool:
+    """Whether a file is a picture by its first bytes, whatever its name, that OpenCV reads."""
+    try:
+        return bool(cv2.haveImageReader(str(path)))
+    except (cv2.error, UnicodeError):  # its path is not UTF-8
+        return is_picture(path)
+
+
+def is_heic(path: Path) -> bool:
+    """Whether a file is a HEIC picture, as phones take them, by its first bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 def read_picture(path: Path) -> Pixels:

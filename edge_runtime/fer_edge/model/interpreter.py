@@ -1,56 +1,23 @@
 """The one place that picks LiteRT or tflite-runtime, and the one that knows how pixels become a tensor and back."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import DataError, FerEdgeError, ModelError, one_line
+from fer_edge.errors import DataError, ModelError, one_line
 from fer_edge.imaging.images import CHANNELS, Pixels, with_channels
 from fer_edge.model.contract import Model
 from fer_edge.model.operators import of_first_versions
 from fer_edge.model.quantization import PIXELS, Quantization, dequantize, quantize, to_unit
-from fer_edge.model.sandbox import SandboxError, run_in_fork
-from fer_edge.native_logs import quiet
+from fer_edge.model.trial import load_runtime, loaded, tried
+from fer_edge.worker import WorkerError
 
-ALLOWANCE = 256 << 20
-"""Bytes that a trial may need besides four times the network's size: loading and running ours takes 1 to 4 MB."""
 LARGEST = 1e9
 """No output is as large as this, unless something is broken; small enough for all that is computed from it."""
 LACKING = "find op for builtin"
 """In what the runtimes say where a set of kernels lacks an operator, as the reference kernels lack ELU."""
-SCALES = 1e-9, 1e6
-"""Between these lie the quantisation scales of pictures and answers."""
-RUNTIMES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
-"""What can run a model, best first: tflite-runtime has had no wheel since Python 3.11 and needs numpy below 2."""
-
-
-def load_runtime(choice: str | None = None) -> tuple[str, Any]:
-    """Import the runtime named by `choice` or $FER_EDGE_RUNTIME (litert or tflite), else the first that is there.
-
-    Returns:
-        Its package name and its module `interpreter`.
-
-    Raises:
-        FerEdgeError: None is installed, or the choice is unknown.
-    """
-    choice = choice or os.environ.get("FER_EDGE_RUNTIME")
-    if choice and choice not in RUNTIMES:
-        raise FerEdgeError(f"FER_EDGE_RUNTIME={choice}: unknown; choose one of: {', '.join(RUNTIMES)}")
-    reasons = []
-    for package in [RUNTIMES[choice]] if choice else RUNTIMES.values():
-        try:
-            if package == "ai_edge_litert":
-                from ai_edge_litert import interpreter
-            else:
-                from tflite_runtime import interpreter
-        except ImportError as error:  # also a wheel built for another numpy
-            reasons.append(f"{package}: {error}")
-        else:
-            return package, interpreter
-    raise FerEdgeError(f"no TFLite runtime ({'; '.join(reasons)}); type: pip install 'ai-edge-litert<2.2'")
 
 
 class Engine:
@@ -59,7 +26,7 @@ class Engine:
     A model file comes from anywhere, and its digest proves nothing about who made it. LiteRT checks the offsets of a
     flatbuffer, but not all that its tables say: of 6,000 models with some bytes changed outside their weights, it ended
     the process on 11 (segmentation fault, division by zero, abort) and hung on one. So each flatbuffer is first loaded
-    and run on two pictures in a fork of this process (`fer_edge.model.sandbox`), which takes some milliseconds.
+    and run on two pictures in another process (`fer_edge.model.trial`), which takes some milliseconds.
     """
 
     def __init__(
@@ -92,20 +59,19 @@ class Engine:
         """Whether every runtime and processor gives the same answer, but for the last digits of a float model's."""
 
         def load(content: bytes, resolver: Any) -> Any:
-            run_in_fork(lambda: _try_network(module, content, resolver, shape), ALLOWANCE + 4 * len(content))
-            return _loaded(module, content, threads, resolver, shape)
+            tried(self.runtime, content, resolver.name, shape)
+            return loaded(module, content, threads, resolver.name, shape)
 
         wanted = (of_first_versions(flatbuffer), kernels.BUILTIN_REF) if reference else (flatbuffer, kernels.AUTO)
         try:
-            with quiet():  # LiteRT tells of its delegates from C++
-                try:
-                    self._interpreter = load(*wanted)
-                except (SandboxError, ValueError) as error:
-                    if not reference or LACKING not in str(error):
-                        raise
-                    self.exact = False
-                    self._interpreter = load(flatbuffer, kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-        except (SandboxError, ValueError, RuntimeError, IndexError) as error:
+            try:
+                self._interpreter = load(*wanted)
+            except (WorkerError, ValueError) as error:
+                if not reference or LACKING not in str(error):
+                    raise
+                self.exact = False
+                self._interpreter = load(flatbuffer, kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        except (WorkerError, ValueError, RuntimeError, IndexError) as error:
             raise ModelError(f"{path}: {self.runtime} cannot run it: {one_line(error)}") from error
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = self._interpreter.get_output_details()
@@ -161,41 +127,6 @@ class Engine:
         if dtype == np.uint8 and quantization.zero_point == 0 and abs(quantization.scale / PIXELS.scale - 1) < 1e-4:
             return pixels  # the camera's bytes are the quantised input
         return quantize(to_unit(pixels), quantization, dtype)
-
-
-def _loaded(module: Any, flatbuffer: bytes, threads: int, resolver: Any, shape: tuple[int, ...] | None) -> Any:
-    interpreter = module.Interpreter(
-        model_content=flatbuffer, num_threads=threads, experimental_op_resolver_type=resolver
-    )
-    if shape:
-        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def _try_network(module: Any, flatbuffer: bytes, resolver: Any, shape: tuple[int, ...] | None) -> None:
-    """Do once what `Engine` does: load, look at the tensors, run, let go.
-
-    Raises:
-        ValueError: A tensor is of no type, or no scale, that pictures and answers have.
-        RuntimeError: The runtime refuses the model.
-    """
-    interpreter = _loaded(module, flatbuffer, 1, resolver, shape)
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    for tensor in (*inputs, *outputs):
-        scale = tensor["quantization"][0]
-        kind = np.dtype(tensor["dtype"]).name
-        if kind not in ("float32", "uint8", "int8", "int16"):
-            raise ValueError(f"tensor {tensor['name']!r} holds {kind}, neither float32 nor 8 or 16 bits")
-        if kind != "float32" and not SCALES[0] < scale < SCALES[1]:
-            raise ValueError(f"tensor {tensor['name']!r} has the scale {scale:g}")
-    for value in (0, 1):
-        for tensor in inputs:
-            interpreter.set_tensor(tensor["index"], np.full(tensor["shape"], value, tensor["dtype"]))
-        interpreter.invoke()
-        for tensor in outputs:
-            interpreter.get_tensor(tensor["index"])
-    del interpreter  # a heap that was written over shows when it is given back
 
 
 class Network:

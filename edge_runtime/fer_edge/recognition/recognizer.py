@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fer_edge.detection.detector import Choice, Detection, Detector, Landmarks, make_detector
 from fer_edge.errors import DataError
 from fer_edge.imaging.crop import Box, crop_face
-from fer_edge.imaging.images import Pixels
+from fer_edge.imaging.images import Pixels, read_picture
 from fer_edge.model.contract import ModelFile
 from fer_edge.recognition.classifier import UNCERTAIN, Classifier
 
@@ -82,12 +82,14 @@ class Recognizer:
         self.classifier = Classifier(Path(model) if isinstance(model, str) else model, threads)
         self.detector = make_detector(detector, threads=threads) if isinstance(detector, str) else detector
 
-    def predict(self, frame_bgr: Pixels) -> list[Face]:
-        """Find the faces of a (height, width, 3) uint8 BGR frame and name their expressions.
+    def predict(self, frame_bgr: Pixels | Path | str) -> list[Face]:
+        """Find the faces of a (height, width, 3) uint8 BGR frame, or of a picture file, and name their expressions.
 
         Raises:
-            DataError: `frame_bgr` is no such array.
+            DataError: `frame_bgr` is no such array, or the file cannot be read.
         """
+        if isinstance(frame_bgr, str | Path):
+            frame_bgr = read_picture(Path(frame_bgr))
         return self.stages(frame_bgr).faces
 
     def stages(

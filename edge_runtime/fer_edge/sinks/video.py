@@ -4,22 +4,25 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import cast
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import TEMPORARY, make_folder, replacing
+from fer_edge.files import TEMPORARY, cannot_write, make_folder, replacing
 from fer_edge.imaging.images import GREY_ONLY, Pixels, write_picture
 from fer_edge.settings import SLOWEST_FPS
 from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import annotated
+from fer_edge.sources import logged
 from fer_edge.sources.capture import require_utf8
 from fer_edge.sources.frame import Frame
 from fer_edge.tracking.pipeline import Result
@@ -37,20 +40,27 @@ LONGEST_GAP_S = 2.0
 class AnnotatedWriter(Sink):
     """Writes pictures under their own names, and the frames of a video or camera as .mp4, into a folder.
 
-    A video file becomes one video, which takes the place of an older one of the same name. A camera, or whatever else
-    is no file, becomes a video every `SEGMENT_S`, named after its source and when it begins, and never written over:
-    what was seen does not come again. However the run ends, also by Ctrl-C, a video holds what was written until then;
-    only if it is killed, or the power is cut, the last one is lost. A picture whose format holds no colour, a.pgm,
+    A video file becomes one video. A camera, or whatever else is no file, becomes a video every `SEGMENT_S`, named
+    after its source and when it begins. No older video is written over: a number is put behind the name. However the
+    run ends, also by Ctrl-C, a video holds what was written until then; only if it is killed, or the power is cut, the
+    last one is lost. A picture whose format holds no colour, a.pgm,
     becomes a.pgm.png.
     """
 
-    def __init__(self, folder: Path, stride: int = 1, now: Callable[[], datetime] = datetime.now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stride: int = 1,
+        now: Callable[[], datetime] = datetime.now,
+        log: Callable[[str], None] = logged,
+    ) -> None:
         """Make the folder, and remove from it what killed runs left of their last videos.
 
         Args:
             folder: Where to write.
             stride: Every so many-th frame of a video will come.
             now: The clock on the wall.
+            log: Is given a line where browsers will not play the videos.
 
         Raises:
             FerEdgeError: It cannot be made.
@@ -58,7 +68,8 @@ class AnnotatedWriter(Sink):
         make_folder(folder)
         _remove_abandoned(folder)
         self.folder = folder
-        self._stride, self._now = stride, now
+        self._stride, self._now, self._log = stride, now, log
+        self._codec: Codec | None = None
         self._stack = ExitStack()
         self._video: _Video | None = None
         self._places: dict[Path, Path] = {}
@@ -69,8 +80,14 @@ class AnnotatedWriter(Sink):
         """Write the frame with its faces.
 
         Raises:
-            FerEdgeError: The file cannot be written, the disk is full, or the folder is that of the source.
+            FerEdgeError: The file cannot be written, the disk is full, the folder is gone or that of the source.
         """
+        try:
+            self._write(result)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+    def _write(self, result: Result) -> None:
         frame = result.frame
         if frame.path is not None and _lies_in(self.folder, frame.path):
             raise FerEdgeError(
@@ -100,12 +117,11 @@ class AnnotatedWriter(Sink):
 
     def _begin(self, frame: Frame, picture: Pixels) -> "_Video":
         """Open the next video."""
-        if frame.path:
-            path = self.folder / f"{frame.path.stem}.mp4"
-        else:
-            path = _free(self.folder / f"{_plain(frame.name)}-{self._now():%Y%m%d-%H%M%S}.mp4", Path.exists)
         fps = (frame.fps or 0.0) / self._stride
-        writer = self._stack.enter_context(new_video(path, picture, fps))
+        self._codec = self._codec or choose_codec(picture, fps, self._log)
+        stem = frame.path.stem if frame.path else f"{_plain(frame.name)}-{self._now():%Y%m%d-%H%M%S}"
+        path = _free(self.folder / (stem + self._codec.suffix), Path.exists)
+        writer = self._stack.enter_context(new_video(path, picture, fps, self._codec))
         self._video = _Video(writer, path, picture, fps, frame.t)
         self.written.add(path)
         return self._video
@@ -191,7 +207,7 @@ def _name(frame: Frame) -> str:
     """File name for an annotated picture."""
     if frame.path is None:
         return f"{_plain(frame.name)}.png"
-    return f"{frame.name}.png" if frame.path.suffix.lower() in GREY_ONLY else frame.name
+    return f"{frame.path.name}.png" if frame.path.suffix.lower() in GREY_ONLY else frame.path.name
 
 
 def _plain(name: str) -> str:
@@ -205,7 +221,7 @@ def _plain(name: str) -> str:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove videos that lack their end, which nobody can play, because who wrote them is no more."""
-    for path in folder.glob(f"{TEMPORARY}*.mp4"):
+    for path in (path for suffix in (".mp4", ".webm") for path in folder.glob(f"{TEMPORARY}*{suffix}")):
         with suppress(OSError), path.open("rb") as file:
             _lock(file.fileno())
             path.unlink()
@@ -236,9 +252,56 @@ def _free(path: Path, is_taken: Callable[[Path], bool]) -> Path:
     return next(name for name in names if not is_taken(name)) if is_taken(path) else path
 
 
+class Codec(NamedTuple):
+    """How a video is stored."""
+
+    name: str
+    fourcc: str
+    suffix: str
+
+
+BROWSERS_PLAY = Codec("H.264", "avc1", ".mp4"), Codec("VP9", "vp09", ".mp4"), Codec("VP8", "VP80", ".webm")
+"""Best first. OpenCV's wheels have no H.264; their VP9 encodes 4 to 7 frames of 640x480 a second on two cores of an AMD
+EPYC (Zen 4), VP8 27 to 35, MPEG-4 450 to 610."""
+MPEG4 = Codec("MPEG-4", "mp4v", ".mp4")
+TRIAL_S = 0.5
+TRIAL_FRAMES = 12
+
+
+def choose_codec(picture: Pixels, fps: float, log: Callable[[str], None]) -> Codec:
+    """Take the first codec that browsers play and that this machine encodes as fast as `fps`, else MPEG-4, said so."""
+    tried = []
+    for codec in BROWSERS_PLAY:
+        rate = _encoding_fps(codec, picture)
+        if rate >= fps:
+            return codec
+        tried += [f"{codec.name} {rate:.0f}"] if rate else []
+    found = (
+        f"this machine encodes {', '.join(tried)} frames a second, {fps:.0f} come" if tried else "OpenCV has no other"
+    )
+    log(f"videos are saved as MPEG-4, which browsers do not play ({found})")
+    return MPEG4
+
+
+def _encoding_fps(codec: Codec, picture: Pixels) -> float:
+    """Measure how many frames like `picture`, moving, are encoded a second; 0 where OpenCV has no such codec."""
+    size_wh = (picture.shape[1], picture.shape[0])
+    with TemporaryDirectory(prefix="fer-edge-") as folder:
+        path = Path(folder) / f"trial{codec.suffix}"
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec.fourcc), 25, size_wh)
+        if not writer.isOpened():
+            return 0.0
+        begun, written = time.perf_counter(), 0
+        while written < TRIAL_FRAMES and time.perf_counter() - begun < TRIAL_S:
+            writer.write(np.roll(picture, 3 * written, axis=1))
+            written += 1
+        writer.release()  # encodes what is waiting
+        return written / (time.perf_counter() - begun)
+
+
 @contextmanager
-def new_video(path: Path, picture: Pixels, fps: float) -> Iterator[cv2.VideoWriter]:
-    """Open an .mp4 for frames like `picture`; when the block ends, it takes the place of `path` if it can be played.
+def new_video(path: Path, picture: Pixels, fps: float, codec: Codec = MPEG4) -> Iterator[cv2.VideoWriter]:
+    """Open a video for frames like `picture`; when the block ends, it takes the place of `path` if it can be played.
 
     Raises:
         FerEdgeError: OpenCV cannot open it, or what it wrote holds no frame.
@@ -249,11 +312,11 @@ def new_video(path: Path, picture: Pixels, fps: float) -> Iterator[cv2.VideoWrit
     with replacing(path) as temporary, temporary.open("rb") as held:
         with suppress(OSError):
             _lock(held.fileno())
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, size_wh)
+        writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec.fourcc), rate, size_wh)
         if not writer.isOpened():
             raise FerEdgeError(
-                f"cannot write {path}: OpenCV makes no .mp4 of {size_wh[0]}x{size_wh[1]} pixels; between 2 and 8,191 "
-                "of them a side, type: pip install --upgrade opencv-python-headless"
+                f"cannot write {path}: OpenCV makes no {path.suffix} of {size_wh[0]}x{size_wh[1]} pixels; between 2 "
+                "and 8,191 of them a side, type: pip install --upgrade opencv-python-headless"
             )
         try:
             yield writer

@@ -6,17 +6,22 @@ of them.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+import shlex
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from fer_edge.errors import SourceError, UsageError
-from fer_edge.imaging.images import is_picture
+from fer_edge.files import expanded
+from fer_edge.imaging.images import holds_picture, is_heic, is_picture
 from fer_edge.settings import View
 from fer_edge.sources import capture, picam, playback, stdin, synthetic
 from fer_edge.sources.address import checked, is_address, masked
 from fer_edge.sources.frame import Frame, Log, Source
+from fer_edge.sources.pictures import fetched_picture
 from fer_edge.sources.pictures import pictures as still_pictures
+from fer_edge.sources.web import kind_of
 
 __all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
 
@@ -42,17 +47,14 @@ def find_source(text: str, view: View | None = None, log: Log = logged) -> Sourc
         SourceError: There is no such thing.
         UsageError: `view` asks for what this kind of source cannot do.
     """
-    view, path = view or View(), Path(text)
+    view, path = view or View(), expanded(Path(text))
     if is_address(text):
-        checked(text)
-        _accept("an address", view)
-        return Source(masked(text), True, lambda: capture.stream(text, view))
+        return _address(text, view, log)
     if text == "-":
-        _accept("standard input", view, "size", "fps", "realtime")
-        live = stdin.is_live()
-        return _played(Source(stdin.NAME, live, lambda: stdin.standard_input(view)), view)
+        _accept("standard input", view, "live", "size", "fps", "realtime")
+        return _played(Source(stdin.NAME, bool(view.live), lambda: stdin.standard_input(view, log)), view)
     if path.is_dir() and text:
-        return _folder(text, view, log)
+        return _folder(path, view, log)
     if path.is_file():
         return _file(path, view, log)
     return _device(text, view, log)
@@ -68,21 +70,63 @@ def open_source(text: str, vid_stride: int = 1) -> Iterator[Frame]:
     return find_source(text, View(vid_stride=vid_stride)).open()
 
 
-def _folder(text: str, view: View, log: Log) -> Source:
-    pictures = _pictures(Path(text).iterdir())
+def _address(text: str, view: View, log: Log) -> Source:
+    """A stream, or a video or picture behind http://, which is read to its end, once."""
+    checked(text)
+    name, kind = masked(text), kind_of(text) if view.live is None else "live" if view.live else "recorded"
+    if kind == "picture":
+        _accept("a picture", view, "live")
+        return Source(name, False, lambda: fetched_picture(text, view), still=True)
+    if kind == "recorded":
+        _accept("a video", view, "live", "loop", "realtime")
+        return _played(Source(name, False, lambda: capture.recorded(text, view, log)), view)
+    _accept("an address", view, "live")
+    return Source(name, True, lambda: capture.stream(text, view))
+
+
+def _folder(path: Path, view: View, log: Log) -> Source:
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    pictures = [entry for entry in entries if _is_picture(entry)]
+    others = Counter(_kind(entry) for entry in entries if entry not in set(pictures))
+    left_out = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(others.items()))
     if not pictures:
-        raise SourceError(f"{text}: no picture in this folder; name one that holds .jpg or .png files")
-    return _stills(text, pictures, view, log)
+        found = f" (but {left_out})" if left_out else ""
+        raise SourceError(f"{path}: no picture in this folder{found}; name one that holds .jpg or .png files")
+    if left_out:
+        log(f"{path}: left out {left_out}; a folder's pictures only are read, without subfolders: '{path}/**/*.jpg'")
+    return _stills(str(path), pictures, view, log)
+
+
+def _kind(path: Path) -> str:
+    """What a file that is no picture is, for people."""
+    if path.is_dir():
+        return "subfolder"
+    if path.suffix.lower() in capture.VIDEO_SUFFIXES:
+        return "video"
+    return "HEIC picture" if path.is_file() and is_heic(path) else "other file"
 
 
 def _file(path: Path, view: View, log: Log) -> Source:
-    if is_picture(path):
-        return _stills(path.name, [path], view, log)
-    if path.suffix.lower() in capture.VIDEO_SUFFIXES:
+    if _is_picture(path):
+        return _stills(str(path), [path], view, log)
+    if is_heic(path):
+        command = f"heif-convert {shlex.quote(str(path))} picture.jpg"
+        raise SourceError(
+            f"{path}: a HEIC picture, which OpenCV does not read; convert it: {command} (sudo apt-get install "
+            "libheif-examples)"
+        )
+    if path.suffix.lower() in capture.VIDEO_SUFFIXES or capture.opens(path):
         _accept("a video file", view, "loop", "realtime")
-        return _played(Source(path.name, False, lambda: capture.video(path, view)), view)
+        return _played(Source(str(path), False, lambda: capture.video(path, view, log)), view)
     hint = "; a model goes behind --model" if path.suffix in (".keras", ".tflite", ".h5") else ""
     raise SourceError(f"{path}: neither a picture nor a video; --source takes {KINDS}{hint}")
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its content, or, so that a damaged one is reported, by its name."""
+    if not path.is_file() or path.suffix.lower() in capture.VIDEO_SUFFIXES:  # MJPEG begins like a picture
+        return False
+    return is_picture(path) or holds_picture(path)
 
 
 def _device(text: str, view: View, log: Log) -> Source:
@@ -101,7 +145,7 @@ def _device(text: str, view: View, log: Log) -> Source:
     if Path(text).exists():  # a pipe would be waited for, without end
         raise SourceError(f"{text}: neither a file nor a folder; --source takes {KINDS}")
     if any(sign in text for sign in "*?["):
-        pictures = _matching(Path(text).expanduser())
+        pictures = _matching(expanded(Path(text)))
         if not pictures:
             raise SourceError(f"{text}: no picture has such a name; look what there is: ls {Path(text).parent}")
         return _stills(text, pictures, view, log)
@@ -113,15 +157,11 @@ def _stills(name: str, paths: list[Path], view: View, log: Log) -> Source:
     return Source(name, False, lambda: still_pictures(name, paths, view, log), still=True)
 
 
-def _pictures(paths: Iterable[Path]) -> list[Path]:
-    """Those of `paths` that are pictures and not hidden, in order."""
-    return sorted(path for path in paths if is_picture(path) and not path.name.startswith("."))
-
-
 def _matching(pattern: Path) -> list[Path]:
     """Pictures whose path matches; ** stands for any folders."""
     try:
-        return _pictures(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+        return sorted(path for path in found if not path.name.startswith(".") and _is_picture(path))
     except ValueError:  # such as a**b, which stands for nothing
         return []
 
@@ -139,6 +179,6 @@ def _played(source: Source, view: View) -> Source:
 
 def _accept(kind: str, view: View, *known: str) -> None:
     """Refuse what this kind of source would have to leave aside without a word."""
-    for field in ("size", "fps", "loop", "realtime"):
-        if getattr(view, field) and field not in known:
+    for field in ("live", "size", "fps", "loop", "realtime"):
+        if getattr(view, field) not in (None, False) and field not in known:
             raise UsageError(f"--{field} is nothing for {kind}; leave it out")

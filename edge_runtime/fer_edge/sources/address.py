@@ -40,9 +40,15 @@ def masked(text: str) -> str:
 
 def _masked_address(address: str) -> str:
     scheme, rest = address.split("://", 1)
-    if "@" in rest:  # up to the last one, whatever stands in the password
+    if "@" in rest and not _only_in_path(rest):  # up to the last one, whatever is in the password
         rest = f"***@{rest.rsplit('@', 1)[1]}"
     return f"{scheme}://" + PARAMETER.sub(r"\1\2=***", rest)
+
+
+def _only_in_path(rest: str) -> bool:
+    """Whether the @ of an address, without its scheme, are in its path, as in host/@user/live: there is no password."""
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return "@" not in host and ":" not in host
 
 
 def checked(address: str) -> tuple[str, str, int]:
@@ -56,12 +62,15 @@ def checked(address: str) -> tuple[str, str, int]:
         address.encode()  # OpenCV would end the whole process
         parts = urlsplit(address)
         port = parts.port or PORTS.get(parts.scheme)
-        broken = "@" in address and "@" not in parts.netloc  # a password ended the part where it belongs
+        rest = address.split("://", 1)[1]
+        behind = rest[len(parts.netloc) :]
+        broken = "@" in behind and not _only_in_path(rest)  # a / ? or # in a password ended the host too early
     except ValueError:
         broken = True
     if broken:  # not "from" the error, whose text may hold a piece of the password
         raise SourceError(
-            f"{shown}: no address; is its port a number to 65535? Write @ / : # ? in a password as %40 %2F %3A %23 %3F"
+            f"{shown}: no address; is its port a number to 65535? Write @ / : # ? in a password as %40 %2F %3A %23 %3F "
+            "(and @ in a path as %40)"
         )
     if port is None:
         raise SourceError(f"{shown}: --source reads {', '.join(f'{kind}://' for kind in PORTS)}")

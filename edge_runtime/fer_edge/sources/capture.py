@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,36 +16,58 @@ from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels
 from fer_edge.settings import View
 from fer_edge.sources.address import checked, masked, why_silent
-from fer_edge.sources.frame import Frame, believable_fps, turned
+from fer_edge.sources.frame import Frame, Log, believable_fps, turned
+from fer_edge.sources.web import downloaded
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
+VIDEO_SUFFIXES |= {".h264", ".h265", ".hevc", ".264", ".265", ".ts", ".m2ts", ".mts", ".mjpeg", ".mjpg", ".flv", ".dv"}
+"""Files with other names are videos where OpenCV opens them."""
 CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
 """Asking every backend of OpenCV for camera 7 takes longer, and gets answers about other things than cameras."""
 SMALL = 640 * 480
 """Pixels up to which a USB camera sends plain pixels fast enough; USB 2 has no room for 30 larger frames a second."""
+TEXT = bytes({7, 8, 9, 10, 12, 13, 27, *range(32, 256)})
+"""Bytes that text is made of."""
 SILENCE_MS = 10_000
 """How long a stream may give nothing before it counts as lost; OpenCV itself would wait 30 seconds. What a V4L2 camera
 may take is the same 10 seconds, in OpenCV."""
 DAMAGED_IN_A_ROW = 100
 """OpenCV says the same of a damaged frame and of the end; after so many, which at the end takes no time, it is the
 end."""
+MOST_FRAMES = 1e9
+"""Streams without an end state any number of frames, also negative ones."""
+COMPLETE = 0.98
+"""Share of its stated length from which on a video counts as complete: some state a rounded one."""
 DAMAGED_S = 1.0
 """A frame that failed only after this long was not damaged: none came."""
 
 
-def video(path: Path, view: View) -> Iterator[Frame]:
-    """Open a video file.
+def video(path: Path, view: View, log: Log) -> Iterator[Frame]:
+    """Open a video file; `log` is given a line if it is damaged or incomplete.
 
     Raises:
         DataError: OpenCV cannot read it.
     """
     require_utf8(path)
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path.absolute()))  # FFmpeg takes 10:30.mp4 for a protocol
     if not capture.isOpened() or not capture.grab():
         command = f"ffmpeg -i {shlex.quote(str(path))} converted.mp4"
         raise DataError(f"{path}: OpenCV cannot read this video; convert it: {command}")
     fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
-    return _frames(capture, path.name, fps, view, path)
+    return _recorded(capture, str(path), fps, view, log, path)
+
+
+def opens(path: Path) -> bool:
+    """Whether OpenCV opens a file as a video, whatever its name. Text is none: FFmpeg would draw it."""
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if not head.translate(None, delete=TEXT) or not path.is_file():
+        return False
+    require_utf8(path)
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    opened = capture.isOpened() and capture.grab()
+    capture.release()
+    return bool(opened)
 
 
 def camera(device: Path, view: View) -> Iterator[Frame]:
@@ -69,11 +92,11 @@ def camera(device: Path, view: View) -> Iterator[Frame]:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, view.size[1])
     if capture.isOpened() and view.fps:
         capture.set(cv2.CAP_PROP_FPS, view.fps)
-    if not capture.isOpened() or _grab(capture) is None:
+    if not capture.isOpened() or _grab(capture, DAMAGED_IN_A_ROW) is None:
         capture.release()
         raise SourceError(f"{name} does not open; {why_closed(number, video_nodes())}")
     fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 30)
-    return _frames(capture, name, fps, view, None)
+    return _live(capture, name, fps, view)
 
 
 def is_camera(device: Path) -> bool:
@@ -129,7 +152,42 @@ def stream(address: str, view: View) -> Iterator[Frame]:
     Raises:
         SourceError: No video comes from there; says why, and no password.
     """
+    capture = _opened(address)
+    return _live(capture, masked(address), believable_fps(capture.get(cv2.CAP_PROP_FPS), 25), view)
+
+
+def recorded(address: str, view: View, log: Log) -> Iterator[Frame]:
+    """Open a video file behind an address; where FFmpeg cannot read it in place, it is downloaded first.
+
+    Raises:
+        SourceError: No video comes from there; says why, and no password.
+        DataError: OpenCV cannot read it.
+    """
+    try:
+        capture = _opened(address)
+    except SourceError:
+        if not address.lower().startswith("http"):
+            raise
+        return _downloaded(address, view, log)
+    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
+    return _recorded(capture, masked(address), fps, view, log, None)
+
+
+def _downloaded(address: str, view: View, log: Log) -> Iterator[Frame]:
+    log(f"{masked(address)} cannot be read in place; downloading it")
+    with downloaded(address) as path:
+        for frame in video(path, view, log):
+            yield replace(frame, name=masked(address), path=None)
+
+
+def _opened(address: str) -> cv2.VideoCapture:
+    """Open an address and grab its first frame.
+
+    Raises:
+        SourceError: None comes from there.
+    """
     checked(address)
+    scheme, rest = address.split("://", 1)
     # One thread: each further one holds back a frame. Seen with H.264 at 20 frames per second: 102 ms from ffmpeg's
     # input to here with one, 152 with two, 253 with four, which no age would tell of.
     asked = {
@@ -137,32 +195,30 @@ def stream(address: str, view: View) -> Iterator[Frame]:
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: SILENCE_MS,
         cv2.CAP_PROP_N_THREADS: 1,
     }
-    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [number for pair in asked.items() for number in pair])
-    if not capture.isOpened() or _grab(capture) is None:
+    options = [number for pair in asked.items() for number in pair]
+    capture = cv2.VideoCapture(f"{scheme.lower()}://{rest}", cv2.CAP_FFMPEG, options)  # FFmpeg knows no RTSP://
+    if not capture.isOpened() or _grab(capture, DAMAGED_IN_A_ROW) is None:
         capture.release()
         raise SourceError(f"{masked(address)}: {why_silent(address)}")
-    fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
-    return _frames(capture, masked(address), fps, view, None)
+    return capture
 
 
-def _frames(capture: cv2.VideoCapture, name: str, fps: float, view: View, path: Path | None) -> Iterator[Frame]:
-    """Read a capture whose first frame has been grabbed already; only a file may end without an error."""
+def _live(capture: cv2.VideoCapture, name: str, fps: float, view: View) -> Iterator[Frame]:
+    """Read a camera or stream whose first frame has been grabbed already; it never ends without an error."""
     opened = begun = grabbed = time.perf_counter()
     index = damaged = 0
     try:
         while True:
             if index % view.vid_stride == 0:
                 frame_bgr = _retrieve(capture)
-                decoded = time.perf_counter()
                 if frame_bgr is None:
                     damaged += 1
                 else:
-                    t, captured = (index / fps, decoded) if path else (grabbed - opened, grabbed)
-                    pixels, ms = turned(frame_bgr, view), 1000 * (decoded - begun)
-                    yield Frame(name, index, t, pixels, ms, captured, path, fps, damaged)
+                    pixels, ms = turned(frame_bgr, view), 1000 * (time.perf_counter() - begun)
+                    yield Frame(name, index, grabbed - opened, pixels, ms, grabbed, None, fps, damaged)
                     damaged = 0
                 begun = time.perf_counter()
-            failed = _grab(capture)
+            failed = _grab(capture, DAMAGED_IN_A_ROW)
             grabbed = time.perf_counter()
             if failed is None:
                 break
@@ -170,13 +226,45 @@ def _frames(capture: cv2.VideoCapture, name: str, fps: float, view: View, path: 
             index += 1 + failed
     finally:
         capture.release()
-    if path is None:
-        raise SourceError(f"{name} gives no more frames")
+    raise SourceError(f"{name} gives no more frames")
 
 
-def _grab(capture: cv2.VideoCapture) -> int | None:
-    """Take the next frame that is whole; returns how many before it were damaged, None where no more come."""
-    for failed in range(DAMAGED_IN_A_ROW):
+def _recorded(
+    capture: cv2.VideoCapture, name: str, fps: float, view: View, log: Log, path: Path | None
+) -> Iterator[Frame]:
+    """Read a file whose first frame has been grabbed already, to its end; frames have the times that it says."""
+    stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    total = int(stated) if 0 < stated < MOST_FRAMES else None
+    timed = capture.get(cv2.CAP_PROP_FPS) == fps  # where the rate cannot be one, the times cannot be either
+    begun, first = time.perf_counter(), capture.get(cv2.CAP_PROP_POS_MSEC)
+    index = damaged = read = failures = 0
+    t = 0.0
+    try:
+        while True:
+            frame_bgr = _retrieve(capture) if index % view.vid_stride == 0 else None
+            if frame_bgr is not None:
+                decoded = time.perf_counter()
+                pixels, ms = turned(frame_bgr, view), 1000 * (decoded - begun)
+                yield Frame(name, index, t, pixels, ms, decoded, path, fps, damaged)
+                damaged, begun = 0, time.perf_counter()
+            elif index % view.vid_stride == 0:
+                damaged += 1
+            read += 1
+            failed = _grab(capture, max(DAMAGED_IN_A_ROW, (total or 0) - index))
+            if failed is None:
+                break
+            damaged, failures, index = damaged + failed, failures + failed, index + 1 + failed
+            stamp = (capture.get(cv2.CAP_PROP_POS_MSEC) - first) / 1000
+            t = stamp if timed and stamp > t else t + (1 + failed) / fps  # raw streams have no times
+    finally:
+        capture.release()
+    if total and (failures or t + 1 / fps < COMPLETE * total / fps - 1):
+        log(f"{name}: ended after {read} of {total} frames; the video is damaged or incomplete")
+
+
+def _grab(capture: cv2.VideoCapture, tries: int) -> int | None:
+    """Take the next frame that is complete; returns how many before it were damaged, None where no more come."""
+    for failed in range(tries):
         begun = time.perf_counter()
         try:
             if capture.grab():

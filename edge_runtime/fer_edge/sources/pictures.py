@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_edge.errors import DataError
-from fer_edge.imaging.images import read_picture
+from fer_edge.imaging.images import decode_picture, read_picture
 from fer_edge.settings import View
+from fer_edge.sources.address import masked
 from fer_edge.sources.frame import Frame, Log, turned
+from fer_edge.sources.web import fetched
 
 
 def picture(path: Path, view: View, index: int = 0) -> Frame:
@@ -19,7 +21,20 @@ def picture(path: Path, view: View, index: int = 0) -> Frame:
     begun = time.perf_counter()
     frame_bgr = turned(read_picture(path), view)
     captured = time.perf_counter()
-    return Frame(path.name, index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
+    return Frame(str(path), index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
+
+
+def fetched_picture(address: str, view: View) -> Iterator[Frame]:
+    """Load one picture from an http:// or https:// address.
+
+    Raises:
+        SourceError: Nothing comes from there.
+        DataError: It is no picture.
+    """
+    begun, name = time.perf_counter(), masked(address)
+    frame_bgr = turned(decode_picture(fetched(address), name), view)
+    captured = time.perf_counter()
+    yield Frame(name, 0, 0.0, frame_bgr, 1000 * (captured - begun), captured)
 
 
 def pictures(name: str, paths: list[Path], view: View, log: Log) -> Iterator[Frame]:

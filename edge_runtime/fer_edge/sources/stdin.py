@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import numpy as np
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels, decode_picture
 from fer_edge.settings import View
-from fer_edge.sources.frame import Frame, turned
+from fer_edge.sources.frame import Frame, Log, turned
 
 NAME = "standard input"
 FPS = 25.0
@@ -29,16 +28,11 @@ JPEG, END_OR_BEGIN = b"\xff\xd8\xff", re.compile(rb"\xff[\xd8\xd9]")
 HOW = "such as: ffmpeg -i video.mp4 -f mjpeg - | fer-edge run --source -"
 
 
-def is_live() -> bool:
-    """Log whether frames come by themselves, through a pipe; a file (`< video.mjpg`) waits until it is read."""
-    try:
-        return not stat.S_ISREG(os.fstat(_descriptor()).st_mode)
-    except SourceError:
-        return False
-
-
-def standard_input(view: View) -> Iterator[Frame]:
+def standard_input(view: View, log: Log) -> Iterator[Frame]:
     """Wait for the first bytes, tell by them what comes, and read on until the end.
+
+    A pipe carries no clock: frames have the times of the frame rate that `view.fps` says, or of `FPS`, which `log` is
+    told; with `view.live`, those at which they come.
 
     Raises:
         SourceError: It is closed, the keyboard, empty, or holds neither JPEG pictures nor frames of a known size.
@@ -46,7 +40,9 @@ def standard_input(view: View) -> Iterator[Frame]:
     descriptor = _descriptor()
     if os.isatty(descriptor):
         raise SourceError(f"standard input is the keyboard; send frames through a pipe, {HOW}")
-    live = is_live()
+    live = bool(view.live)
+    if not live and view.fps is None:
+        log(f"{NAME}: assuming {FPS:g} frames per second; to say another, type: --fps")
     chunks = iter(lambda: os.read(descriptor, CHUNK), b"")
     head = b""
     for chunk in chunks:

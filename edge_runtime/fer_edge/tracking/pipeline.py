@@ -2,6 +2,7 @@
 
 import math
 import time
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -145,6 +146,8 @@ class Pipeline:
         self.pace = None if tracking.budget_ms is None else TimeBudget(tracking.budget_ms, tracking.detect_every or 1)
         """How often the detector is asked; None without a budget."""
         if self.pace and recognizer.detector.side:
+            self.recognizer = recognizer = copy(recognizer)  # the caller's goes on to see frames as large as before
+            recognizer.detector = copy(recognizer.detector)
             fit_detector(recognizer.detector, self.pace.budget_ms)
         every = tracking.detect_every or (DETECT_EVERY if self.pace is None else 1)
         self._tracker = FaceTracker(recognizer.detector, every, tracking.max_faces, tracking.min_face)

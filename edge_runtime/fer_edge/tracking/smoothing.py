@@ -100,15 +100,16 @@ class Smoother:
         return self._label, pooled
 
     def _wanted(self, pooled: Floats) -> str:
-        """Name what the average says, with the label until now in mind."""
+        """Name what the average says, with the label until now in mind.
+
+        A label appears at the model's threshold or above; one that is there stays until it is `band` below it.
+        """
         settings, best = self._settings, int(pooled.argmax())
-        threshold = self._uncertain_below
+        if self._label in self._labels:
+            held = pooled[self._labels.index(self._label)]
+            if held >= self._uncertain_below - settings.band and pooled[best] < held + settings.lead:
+                return self._label
+        needed = self._uncertain_below
         if self._label == UNCERTAIN:  # 1 is never reached
-            threshold = min(threshold + settings.band, (threshold + 1) / 2)
-        elif self._label is not None:
-            threshold -= settings.band
-        if pooled[best] < threshold:
-            return UNCERTAIN
-        if self._label in self._labels and pooled[best] < pooled[self._labels.index(self._label)] + settings.lead:
-            return self._label
-        return self._labels[best]
+            needed = min(needed + settings.band, (needed + 1) / 2)
+        return self._labels[best] if pooled[best] >= needed else UNCERTAIN

@@ -11,7 +11,6 @@ from fer_edge.detection.detector_contract import DetectorContract, DetectorModel
 from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels
 from fer_edge.inspection.detector_selftest import make_golden
-from fer_edge.native_logs import quiet
 from fer_edge.versions import installed
 from fer_edge_export.detector.drawings import drawn_pictures
 from fer_edge_export.detector.weights import DIGEST, SOURCE, read_weights
@@ -50,7 +49,7 @@ def make_detectors(folder: Path) -> list[Path]:
     Raises:
         FerEdgeError: Something is missing, or cannot be written.
     """
-    with needs("train"), quiet():
+    with needs("train"):
         from fer_edge_export.detector.network import make_network
         from fer_edge_export.detector.ranges import equalised, normalised
     console.print(f"drawing {PICTURES} pictures to calibrate with")

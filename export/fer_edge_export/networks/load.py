@@ -9,7 +9,6 @@ from shlex import quote
 from typing import Any
 
 from fer_edge.errors import DAMAGE, ModelError, needs
-from fer_edge.native_logs import quiet
 from fer_edge_export.networks.layers import as_graph, flat_layers
 from fer_edge_export.results import NetworkFacts
 
@@ -35,7 +34,7 @@ def load_network(path: Path) -> Any:
             layer.dtype_policy = layer.variable_dtype
     if isinstance(network.input_shape, tuple) and isinstance(network.output_shape, tuple):
         return network
-    with needs("train"), quiet():
+    with needs("train"):
         return as_graph(network)  # was a list or dict of one each
 
 
@@ -90,7 +89,7 @@ def _skips_pixels(layer: Any) -> str | None:
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; make one: fer-edge train --data DIR")
-    with needs("train"), quiet():
+    with needs("train"):
         import keras
 
         try:

@@ -10,7 +10,6 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.interpreter import Engine
-from fer_edge.native_logs import quiet
 from fer_edge_export.accuracy.compare import Logits
 from fer_edge_export.quantize.calibrate import RangeRule, choose_two
 from fer_edge_export.quantize.convert import convert
@@ -61,7 +60,7 @@ class ExportedNetwork:
             DataError: There are too few training faces.
             ModelError: The network cannot take ranges from outside.
         """
-        with needs("train"), quiet():
+        with needs("train"):
             from fer_edge_export.quantize.fake_quant import quantised, ranges
             from fer_edge_export.quantize.fine_tune import fine_tune
 

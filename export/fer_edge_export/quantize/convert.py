@@ -1,22 +1,29 @@
 """From a Keras network to TFLite flatbuffers, by recipe; the input of an int8 one is the camera's own bytes.
 
-TensorFlow's `convert()` leaks some memory each time and is loud: a command converts a few times and ends; `quiet` hides
-the noise.
+TensorFlow's `convert()` leaks some memory each time, is loud, and may crash: it runs in the worker process.
 """
 
+import importlib
+import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from fer_edge.errors import DataError, ModelError, needs
+from fer_edge.errors import DAMAGE, DataError, ModelError, one_line
 from fer_edge.imaging.images import Pixels, with_channels
-from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.operators import refuse_custom
 from fer_edge.model.quantization import PIXELS, to_unit
-from fer_edge.native_logs import quiet
-from fer_edge_export.recipes import Recipe
+from fer_edge.model.trial import load_runtime
+from fer_edge.worker import WORKER, WorkerDiedError, WorkerError
+from fer_edge_export.networks.layers import flat_layers
+from fer_edge_export.recipes import Recipe, RecipeName
+
+LARGEST_EXPONENT = 88.7
+"""exp() of more is infinite in float32."""
 
 
 def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> bytes:
@@ -54,9 +61,8 @@ def check_input(flatbuffer: bytes) -> None:
     """
     _, runtime = load_runtime()
     try:
-        with quiet():
-            interpreter = runtime.Interpreter(model_content=flatbuffer)
-            interpreter.allocate_tensors()
+        interpreter = runtime.Interpreter(model_content=flatbuffer)
+        interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:  # so it ends where a tensor was the same for every calibration face
         raise ModelError(
             f"the int8 model does not run ({error}); are all calibration faces alike? Give others: --data SET.npz"
@@ -91,33 +97,112 @@ def _representative(calibration: Pixels) -> Iterator[list[Any]]:
 
 
 def _convert(network: Any, recipe: Recipe, calibration: Pixels | None) -> bytes:
-    with needs("train"), quiet():
-        import keras
-        import tensorflow as tf
+    """Convert in another process: TensorFlow's converter is loud, and may crash."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        network.save(path)
+        blobs = [path.read_bytes()]
+    if calibration is not None and recipe.calibrated:
+        blobs.append(as_npy(calibration))
+    try:
+        return WORKER.call(convert_saved, *blobs, recipe=recipe.name, own_layers=_own_layers(network))
+    except WorkerDiedError as error:
+        culprit = None if calibration is None else overflowing(network, calibration)
+        cause = f"layer {culprit} gives numbers beyond float32's range" if culprit else str(error)
+        raise ModelError(
+            f"TensorFlow's converter crashes on the network {network.name!r} ({cause}); is --pixels right?"
+        ) from error
+    except WorkerError as error:
+        raise ModelError(str(error)) from error
 
-        one = keras.Input(batch_shape=(1, *network.input_shape[1:]), name="one")  # an open batch costs operators
-        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, network(one), name=network.name))
-        if recipe.name != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if calibration is not None and recipe.calibrated:
-            converter.representative_dataset = lambda: _representative(calibration)
-        kernels = tf.lite.OpsSet.TFLITE_BUILTINS
-        if recipe.name == "int8":
-            kernels = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-            converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
-        elif recipe.name == "int16x8":
-            kernels = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-            converter.inference_input_type = converter.inference_output_type = tf.int16
-        elif recipe.name == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        converter.target_spec.supported_ops = [kernels]
+
+def _own_layers(network: Any) -> list[tuple[str, str]]:
+    """Module and name of each layer class that is not Keras' own."""
+    kinds = {type(layer) for layer in flat_layers(network)}
+    return sorted((kind.__module__, kind.__qualname__) for kind in kinds if not kind.__module__.startswith("keras."))
+
+
+def as_npy(array: Any) -> bytes:
+    """Store an array as the content of a .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def overflowing(network: Any, calibration: Pixels) -> str | None:
+    """Find the first layer that gives numbers beyond float32's range, or would inside TFLite.
+
+    TFLite computes softplus(x), of which mish is made, as log(1 + exp(x)): infinite from x = 88.7 on.
+
+    Args:
+        network: keras.Model.
+        calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 pictures.
+    """
+    import keras
+
+    layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+    inner = keras.Model(network.inputs, [layer.output for layer in layers])
+    answers = inner.predict(to_unit(with_channels(calibration)), batch_size=32, verbose=0)
+    for layer, answer in zip(layers, answers if len(layers) > 1 else [answers], strict=True):
+        softplus = getattr(getattr(layer, "activation", None), "__name__", "") in ("softplus", "mish")
+        largest = np.abs(answer).max()
+        if not np.isfinite(largest) or (softplus and largest > LARGEST_EXPONENT):
+            return str(layer.name)
+    return None
+
+
+def convert_saved(
+    network: bytes, calibration: bytes | None = None, *, recipe: RecipeName, own_layers: list[tuple[str, str]]
+) -> bytes:
+    """Convert a saved Keras network; runs in the worker process.
+
+    Args:
+        network: Content of a .keras file.
+        calibration: Content of a .npy file with pictures as `convert` takes them; None for a recipe without.
+        recipe: Its name.
+        own_layers: Module and name of each layer class that is not Keras' own.
+
+    Raises:
+        ModelError: A layer cannot be loaded, TFLite has no operators for it, or it cannot be quantised.
+    """
+    import keras
+    import tensorflow as tf
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        path.write_bytes(network)
         try:
-            return bytes(converter.convert())
-        except Exception as error:  # ConverterError is a plain Exception in a module that cannot be imported by name
-            reason = str(error).split("<unknown>")[0].strip().split("\n")[0] or type(error).__name__
-            foreign = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error))))
-            if foreign:
-                reason = f"TFLite has no operator for TensorFlow's {', '.join(foreign)}"
+            known = {name: getattr(importlib.import_module(module), name) for module, name in own_layers}
+            loaded = keras.models.load_model(path, custom_objects=known, compile=False)
+        except (ImportError, AttributeError, *DAMAGE) as error:
             raise ModelError(
-                f"TFLite cannot convert the network {network.name!r}: {reason[:200]}; use standard Keras layers only"
+                f"TFLite cannot convert the network: a layer cannot be loaded in another process ({one_line(error)}); "
+                "use standard Keras layers only"
             ) from error
+    one = keras.Input(batch_shape=(1, *loaded.input_shape[1:]), name="one")  # an open batch costs operators
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, loaded(one), name=loaded.name))
+    if recipe != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if calibration is not None:
+        pictures = np.load(io.BytesIO(calibration), allow_pickle=False)
+        converter.representative_dataset = lambda: _representative(pictures)
+    kernels = tf.lite.OpsSet.TFLITE_BUILTINS
+    if recipe == "int8":
+        kernels = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
+    elif recipe == "int16x8":
+        kernels = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+    elif recipe == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    converter.target_spec.supported_ops = [kernels]
+    try:
+        return bytes(converter.convert())
+    except Exception as error:  # ConverterError is a plain Exception in a module that cannot be imported by name
+        reason = str(error).split("<unknown>")[0].strip().split("\n")[0] or type(error).__name__
+        foreign = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error))))
+        if foreign:
+            reason = f"TFLite has no operator for TensorFlow's {', '.join(foreign)}"
+        raise ModelError(
+            f"TFLite cannot convert the network {loaded.name!r}: {reason[:200]}; use standard Keras layers only"
+        ) from error

@@ -49,7 +49,7 @@ def test_auto_is_the_detector_that_comes_with_fer_edge(capfd: pytest.CaptureFixt
     assert isinstance(detector, YuNet)
     assert detector.model.path == BUNDLED_DETECTORS[detector_recipe()]
     assert detector.side == SIDE
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)

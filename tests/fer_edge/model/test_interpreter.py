@@ -7,7 +7,8 @@ import pytest
 from fer_edge.detection.detector import BUNDLED_DETECTORS, YuNet
 from fer_edge.errors import FerEdgeError, ModelError
 from fer_edge.model.contract import read_model
-from fer_edge.model.interpreter import Network, load_runtime
+from fer_edge.model.interpreter import Network
+from fer_edge.model.trial import load_runtime
 from fer_edge.recognition.classifier import BUNDLED
 
 

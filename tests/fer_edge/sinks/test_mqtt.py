@@ -111,7 +111,7 @@ def test_a_picture_is_published_though_it_takes_less_time_than_to_connect(
     finished = fer_edge("run", *flags, "--mqtt-topic", TOPIC)
 
     assert (finished.code, finished.stderr) == (0, "")
-    assert json.loads(listener.until(f"{TOPIC}/state"))["source"] == picture.name
+    assert json.loads(listener.until(f"{TOPIC}/state"))["source"] == str(picture)
     assert (refused.code, refused.stdout) == (1, "")
     assert refused.stderr.endswith("no connection to the broker; start it, or leave out --mqtt\n")
 

@@ -109,11 +109,12 @@ def save(folder: Path, *results: Result, stride: int = 1) -> AnnotatedWriter:
     return saver
 
 
-def test_a_new_video_takes_the_place_of_an_older_one(source: Path, out: Path) -> None:
+def test_a_new_video_leaves_an_older_one(source: Path, out: Path) -> None:
     save(out, *(result(source / "clip.avi", 10, index=index) for index in range(3)))
 
-    assert names(out) == ["clip.mp4"]
-    assert played(out / "clip.mp4") == (3, 10)
+    assert names(out) == ["clip-2.mp4", "clip.mp4"]
+    assert played(out / "clip-2.mp4") == (3, 10)
+    assert (out / "clip.mp4").read_bytes() == OLD
 
 
 def test_what_a_camera_saw_is_never_written_over(tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_a_video_that_cannot_be_opened_leaves_the_older_one(
 ) -> None:
     row = np.zeros((1, 320, 3), np.uint8)  # MPEG-4 knows no picture of one row
 
-    with pytest.raises(FerEdgeError, match=r"clip\.mp4: OpenCV makes no \.mp4 of 320x1 pixels"):
+    with pytest.raises(FerEdgeError, match=r"clip-2\.mp4: OpenCV makes no \.mp4 of 320x1 pixels"):
         save(out, result(source / "clip.avi", 10, row))
 
     assert capfd.readouterr().err == ""

@@ -21,7 +21,10 @@ from fer_edge.sources.reader import frames
         ("http://cam/video?token=s3/cr?et", "http://cam/video?token=***"),
         ("http://cam/video?action=stream#token=s3cret", "http://cam/video?action=stream#token=***"),
         ("http://cam/video?loginuse=me;loginpas=s3cret", "http://cam/video?loginuse=***;loginpas=***"),
-        ("http://cam/video?mail=me@home&key=s3cret", "http://***@home&key=***"),  # too much rather than too little
+        (
+            "http://cam/video?mail=me@home&key=s3cret",
+            "http://cam/video?mail=***&key=***",
+        ),
         (
             "rtsp://cam/user=me_password=s3_cret_channel=1_stream=0.sdp?real_stream",
             "rtsp://cam/user=***_password=***_channel=1_stream=0.sdp?real_stream",

@@ -30,7 +30,7 @@ def test_a_picture_is_one_frame(tmp_path: Path) -> None:
 
     (frame,) = open_source(str(tmp_path / "a.png"))
 
-    assert (frame.name, frame.index, frame.t, frame.fps) == ("a.png", 0, 0.0, None)
+    assert (frame.name, frame.index, frame.t, frame.fps) == (str(tmp_path / "a.png"), 0, 0.0, None)
     np.testing.assert_array_equal(frame.bgr, GREY)
     assert frame.capture_ms > 0
 
@@ -42,10 +42,14 @@ def test_a_folder_gives_its_pictures_in_order_and_nothing_else(tmp_path: Path) -
     (tmp_path / "notes.txt").touch()
     (tmp_path / ".hidden.png").touch()
 
-    assert [(frame.index, frame.name) for frame in open_source(str(tmp_path))] == [
-        (0, "a.jpg"),
-        (1, "b.png"),
-        (2, "c.PNG"),
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "more").mkdir()
+    lines: list[str] = []
+    found = [(frame.index, frame.name) for frame in find_source(str(tmp_path), log=lines.append).open()]
+    assert found == [(index, str(tmp_path / name)) for index, name in enumerate(("a.jpg", "b.png", "c.PNG"))]
+    assert lines == [
+        f"{tmp_path}: left out 1 other file, 1 subfolder, 1 video; a folder's pictures only are read, without "
+        f"subfolders: '{tmp_path}/**/*.jpg'"
     ]
 
 
@@ -57,7 +61,7 @@ def test_an_unreadable_picture_of_a_folder_is_told_and_left_out(
     (tmp_path / "text.jpg").write_text("hello")
     lines: list[str] = []
 
-    assert [frame.name for frame in find_source(str(tmp_path), log=lines.append).open()] == ["good.png"]
+    assert [frame.name for frame in find_source(str(tmp_path), log=lines.append).open()] == [str(tmp_path / "good.png")]
 
     assert [line.split(": ", 1)[0] for line in lines[:2]] == ["left out", "left out"]
     assert lines[2:] == ["2 of 3 pictures could not be read"]
@@ -166,7 +170,7 @@ def test_a_folder_named_as_a_number_is_a_folder(tmp_path: Path, monkeypatch: pyt
     write_picture(tmp_path / "2024" / "a.png", GREY)
     monkeypatch.chdir(tmp_path)
 
-    assert [frame.name for frame in open_source("2024")] == ["a.png"]
+    assert [frame.name for frame in open_source("2024")] == ["2024/a.png"]
 
 
 def test_a_pattern_gives_the_pictures_that_match_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,18 +180,21 @@ def test_a_pattern_gives_the_pictures_that_match_in_order(tmp_path: Path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def names(pattern: str) -> list[str]:
-        return [frame.name for frame in open_source(pattern)]
+        return [Path(frame.name).name for frame in open_source(pattern)]
 
     assert names("photos/*") == ["a.jpg", "b.png"]
     assert names("photos/?.jpg") == ["a.jpg"]
     assert names("photos/**/*.jpg") == ["a.jpg", "c.jpg"]
     assert names(f"{tmp_path}/photos/[ab].*") == ["a.jpg", "b.png"]
     assert names("~/photos/*.png") == ["b.png"]
+    assert [frame.name for frame in open_source("photos/**/*.jpg")] == ["photos/a.jpg", "photos/old/c.jpg"]
+    with pytest.raises(SourceError, match=r"~nobodyhere/.*: no picture has such a name"):
+        names("~nobodyhere/*.png")
 
 
 def test_a_picture_whose_name_looks_like_a_pattern_is_a_picture(tmp_path: Path) -> None:
     write_picture(tmp_path / "a[1].png", GREY)
-    assert [frame.name for frame in open_source(str(tmp_path / "a[1].png"))] == ["a[1].png"]
+    assert [frame.name for frame in open_source(str(tmp_path / "a[1].png"))] == [str(tmp_path / "a[1].png")]
 
 
 @pytest.mark.parametrize("pattern", ["*.jpg", "none/*.jpg", "*.txt", "a**b"])
@@ -247,7 +254,7 @@ def test_pictures_begin_again_and_a_broken_one_is_told_once(tmp_path: Path) -> N
 
     found = list(islice(find_source(str(tmp_path), View(loop=True), told.append).open(), 3))
 
-    assert [(frame.index, frame.name) for frame in found] == [(0, "a.png"), (2, "a.png"), (4, "a.png")]
+    assert [(frame.index, frame.name) for frame in found] == [(index, str(tmp_path / "a.png")) for index in (0, 2, 4)]
     assert [line.startswith("left out") for line in told] == [True]
     one = find_source(str(tmp_path / "a.png"), View(loop=True)).open()
     assert [frame.index for frame in islice(one, 3)] == [0, 1, 2]

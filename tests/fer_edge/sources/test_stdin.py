@@ -179,13 +179,25 @@ def test_a_closed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         find_source("-").open()
 
 
-def test_through_a_pipe_the_newest_frame_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_through_a_pipe_every_frame_comes_at_the_assumed_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    lines: list[str] = []
+    with os.fdopen(reader) as pipe, os.fdopen(writer, "wb") as sender:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        sender.write(b"".join(FILM))
+        sender.close()
+        with frames(find_source("-", log=lines.append), print) as reading:
+            assert [frame.t for frame in reading] == [index / 25 for index in range(5)]
+    assert lines == ["standard input: assuming 25 frames per second; to say another, type: --fps"]
+
+
+def test_through_a_pipe_that_is_live_the_newest_frame_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader) as pipe, os.fdopen(writer, "wb") as camera:
         monkeypatch.setattr(sys, "stdin", pipe)
         sender = threading.Thread(target=lambda: (camera.write(b"".join(FILM)), camera.close()))
         sender.start()
-        with frames(find_source("-"), print) as live:
+        with frames(find_source("-", View(live=True)), print) as live:
             assert isinstance(live, LiveReader)
             sender.join(10)
             live._thread.join(10)  # it has read all of them

@@ -309,7 +309,8 @@ def test_the_bundled_detector_sees_most_where_there_is_time(tiny: Path, choice: 
     watcher = Pipeline(recognizer, TrackingSettings(budget_ms=5000))
 
     assert isinstance(recognizer.detector, YuNet)
-    assert recognizer.detector.side == max(SIDES)
+    assert watcher.recognizer.detector.side == max(SIDES)
+    assert recognizer.detector.side == SIDE  # the caller's stays as it was
     assert watcher.chosen == f"yunet_{choice} sees a frame 640 pixels large"
 
 

@@ -15,8 +15,9 @@ from fer_edge.errors import DataError, FerEdgeError, ModelError
 from fer_edge.files import sha256
 from fer_edge.imaging.boxes import overlaps
 from fer_edge.imaging.images import Pixels
-from fer_edge.model.interpreter import Engine, load_runtime
+from fer_edge.model.interpreter import Engine
 from fer_edge.model.operators import BUILTIN, operators
+from fer_edge.model.trial import load_runtime
 from fer_edge_export.detector.drawings import drawn_pictures
 from fer_edge_export.detector.weights import DIGEST, HEADS, SOURCE, Floats, Weights, read_weights
 from fer_edge_export.quantize.convert import convert

@@ -12,9 +12,9 @@ import pytest
 
 from fer_edge.errors import ModelError
 from fer_edge.model.contract import ModelFile, read_model
-from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.operators import BUILTIN
 from fer_edge.model.package import read_packed
+from fer_edge.model.trial import load_runtime
 from fer_edge.recognition.classifier import BUNDLED
 from fer_edge_export.microcontroller.arena import arena_bytes, estimate, measure
 from fer_edge_export.microcontroller.c_array import RESOLVER, c_float, c_header, c_string

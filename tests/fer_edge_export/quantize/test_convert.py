@@ -5,7 +5,7 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import DataError, ModelError
-from fer_edge.model.interpreter import load_runtime
+from fer_edge.model.trial import load_runtime
 from fer_edge_export.networks.load import count_macs, facts
 from fer_edge_export.quantize.convert import check_input, convert
 from fer_edge_export.recipes import RECIPES
@@ -76,13 +76,34 @@ def test_calibration_faces_of_another_size_are_refused(network: Any) -> None:
 
 def test_operation_outside_tflite_is_refused() -> None:
     import keras
-    import tensorflow as tf
 
-    steps = [keras.layers.Lambda(tf.math.digamma), keras.layers.Flatten(), keras.layers.Dense(2)]
-    strange = keras.Sequential([keras.Input((16, 16, 1)), *steps], name="strange")
+    given = keras.Input((16, 16, 1))
+    answer = keras.layers.Dense(2)(keras.layers.Flatten()(keras.ops.erfinv(given)))
+    strange = keras.Model(given, answer, name="strange")
 
-    with pytest.raises(ModelError, match="TFLite cannot convert the network 'strange'"):
+    with pytest.raises(ModelError, match=r"TFLite cannot convert the network 'strange': TFLite has no .*'s Erfinv"):
         convert(strange, RECIPES["float32"])
+
+
+def test_layer_of_nobody_elses_is_refused() -> None:
+    import keras
+
+    class Own(keras.layers.Layer):
+        """A layer that no other process can load."""
+
+    own = keras.Sequential([keras.Input((16, 16, 1)), Own(), keras.layers.Flatten()])
+    with pytest.raises(ModelError, match=r"a layer cannot be loaded in another process .*; use standard Keras layers"):
+        convert(own, RECIPES["float32"])
+
+
+def test_converter_that_crashes_names_the_layer() -> None:
+    import keras
+
+    steps = [keras.layers.Flatten(), keras.layers.Dense(4, activation="softplus", name="loud"), keras.layers.Dense(2)]
+    network = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Rescaling(25500.0), *steps])
+    network.get_layer("loud").set_weights([np.ones((256, 4)), np.zeros(4)])
+    with pytest.raises(ModelError, match=r"crashes .*\(layer loud gives numbers beyond float32's range\); is --pixels"):
+        convert(network, RECIPES["int8"], np.full((2, 16, 16), 255, np.uint8))
 
 
 def test_multiply_accumulates_are_counted_by_hand(network: Any) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.errors import ModelError
-from fer_edge.model.interpreter import load_runtime
 from fer_edge.model.operators import operators
+from fer_edge.model.trial import load_runtime
 from fer_edge_export.layer_errors.measure import layer_errors
 from fer_edge_export.networks.layers import flat_layers
 from fer_edge_export.quantize.convert import convert

@@ -148,7 +148,7 @@ def test_kernels_are_rounded_as_tflite_rounds_them(faces: Any) -> None:
     import keras
     from keras import layers
 
-    from fer_edge.model.interpreter import load_runtime
+    from fer_edge.model.trial import load_runtime
     from fer_edge_export.quantize.fine_tune import _axes, rounded_kernel
 
     keras.utils.set_random_seed(0)

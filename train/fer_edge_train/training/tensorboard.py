@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.native_logs import quiet
 from fer_edge_train.runs.folder import Row
 
 
@@ -33,8 +32,7 @@ class TensorBoardLogs(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Rewrite the known epochs."""
-        with quiet():  # on the JAX backend it is not loaded yet
-            import tensorflow as tf
+        import tensorflow as tf
 
         for part in ("training", "validation"):
             for old in (self._folder / part).glob("events.*"):
