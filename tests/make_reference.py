@@ -14,6 +14,7 @@ from fer_edge.options import Option, metavar
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 MEANINGS = {
+    "--config": "a file with settings; flags override it",
     "--colour": "what the network looks at: grey, or colour",
     "--data": "data set folder, or a prepared set (.npz)",
     "--detector": "form of the face detector; none: a picture is a face",

@@ -175,7 +175,7 @@ class RunSettings:
         ),
     ] = None
     mqtt_topic: Annotated[
-        str | None, Option(metavar="TOPIC", panel=OUTPUTS, help="Topic prefix; default: fer-edge/HOSTNAME.")
+        str | None, Option(metavar="TOPIC", panel=OUTPUTS, help="Topic prefix; default: fer-edge/HOSTNAME/SOURCE.")
     ] = None
     preview: Annotated[
         bool,

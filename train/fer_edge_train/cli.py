@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from fer_edge.console import print_json
-from fer_edge.errors import UsageError, needs
+from fer_edge.errors import ModelError, UsageError, needs
 from fer_edge.native_logs import quiet
 from fer_edge.options import JsonOption, takes, typed, was_typed
 from fer_edge_train.config_file import read_config_file
@@ -141,9 +141,15 @@ def _refuse_other_options(ctx: typer.Context) -> None:
 @app.command()
 @takes(DataSettings, without=("group", "test_split", "validation_split", "seed"))
 def evaluate(
-    model: Annotated[Path, typer.Option("--model", "-m", help="A .tflite, a .keras, or a run folder.")],
     data: Annotated[Path, typer.Option(help="Data set folder, or a prepared set (.npz).")],
     ctx: typer.Context,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]", help="A .tflite, a run folder, or a .keras in one; default: the bundled one."
+        ),
+    ] = None,
+    model: Annotated[Path | None, typer.Option("--model", "-m", help="As MODEL.")] = None,
     split: Annotated[
         Literal["training", "validation", "testing", "all"] | None,
         typer.Option(help="Which faces; default: those not used in training the model."),
@@ -161,12 +167,18 @@ def evaluate(
 ) -> None:
     """Evaluate a model: accuracy, balanced accuracy, macro-F1, recall per class, calibration error.
 
-    Example: fer-edge evaluate --model runs/train/ferplus --data ferplus --split validation --protocol all
+    Example: fer-edge evaluate runs/train/ferplus --data ferplus --split validation --protocol all
     """
+    if path and model:
+        raise UsageError(f"give one model: {path}, or --model {model}")
+    model = path or model
+    if model and not model.exists():
+        raise ModelError(f"{model}: no such file or folder; see your runs: fer-edge runs")
     with needs("train"), quiet():
+        from fer_edge.recognition.classifier import BUNDLED
         from fer_edge_train.evaluation import evaluate as evaluation
 
-        loaded = evaluation.load_model(model)
+        loaded = evaluation.load_model(model or BUNDLED)
     with evaluation.evaluation_folder(project, name) as folder:
         chosen = evaluation.load_faces_for(loaded, data, typed(DataSettings(), ctx), split)
         figures = {"data": str(data), **evaluation.evaluate(loaded, chosen, protocol)}

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ from fer_edge.sinks.annotate import legend
 from fer_edge.sinks.blur import Blur
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sinks.fan_out import FanOut
-from fer_edge.sinks.mqtt_broker import parsed_broker, usual_topic
+from fer_edge.sinks.mqtt_broker import default_topic, parsed_broker
 from fer_edge.sinks.on_change import OnChange
 from fer_edge.sinks.stdout import StdoutSink
 from fer_edge.sinks.threaded import ThreadedSink
@@ -158,7 +159,9 @@ class RunSummary:
 
     def __init__(self) -> None:
         self._first = self._last = 0.0
-        self._frames = self._faces = self._dropped = 0
+        self._frames = self._faces = self._dropped = self._changes = 0
+        self._shown: Counter[str] = Counter()
+        self._seconds: tuple[float, float] | None = None
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -168,18 +171,32 @@ class RunSummary:
         self._first = self._first or self._last
         self._frames += 1
         self._faces += sum(event.before is None and event.after is not None for event in result.events)
+        self._changes += sum(event.before is not None and event.after is not None for event in result.events)
+        self._shown.update(face.label for face in result.faces)
+        self._seconds = (self._seconds or (result.frame.t, 0))[0], result.frame.t
         self._dropped = result.dropped
 
     def report(self, pipeline: Pipeline, writer: AnnotatedWriter | None, sinks: FanOut) -> None:
         """Say it in a line, what a budget came to in another, and what was saved in a third."""
         if self._frames:
             rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
-            console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
+            faces = f"{self._faces} face{'s' * (self._faces != 1)}"
+            console.print(f"{self._frames} frame{'s' * (self._frames != 1)}{rate}, {self._dropped} dropped; {faces}")
+            if self._shown:
+                console.print(self._expressions())
             if pipeline.pace:
                 console.print(pipeline.pace.text)
         if writer and "--save" not in sinks.failed:
             count = len(writer.written)
             console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {writer.folder}")
+
+    def _expressions(self) -> str:
+        """Share of each expression, and how often it changed."""
+        total = sum(self._shown.values())
+        shares = ", ".join(f"{label} {count / total:.0%}" for label, count in self._shown.most_common())
+        begun, ended = self._seconds or (0.0, 0.0)
+        minutes = (ended - begun) / 60
+        return f"expressions: {shares}" + (f"; {self._changes / minutes:.1f} changes per minute" if minutes > 0 else "")
 
 
 class _Terminated(BaseException):
@@ -241,7 +258,8 @@ def _open_mqtt(address: str, topic: str | None, source: Source, model: ModelFile
     with needs("mqtt"):
         from fer_edge.sinks.mqtt import MqttSink
     name = model.contract.network.get("name", model.path.stem)
-    mqtt = MqttSink(parsed_broker(address), topic or usual_topic(), model.contract.labels, console.print, name)
+    topic = topic or default_topic(source.name)
+    mqtt = MqttSink(parsed_broker(address), topic, model.contract.labels, console.print, name)
     if not source.live:
         mqtt.wait()
     return mqtt

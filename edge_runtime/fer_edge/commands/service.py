@@ -19,6 +19,7 @@ def service(
     user: Annotated[
         bool, typer.Option("--user", help="As a service of this user, without root; it runs while they are logged in.")
     ] = False,
+    name: Annotated[str, typer.Option(help="Of the service; another one for each camera.")] = "fer-edge",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the unit on stdout and change nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -37,7 +38,7 @@ def service(
     from fer_edge.service import systemd as services
     from fer_edge.service.unit import unit_text
 
-    location = services.unit_location(user=user)
+    location = services.unit_location(user=user, name=name)
     if action == "install":
         plan = services.plan(flags or [], location, get_command(run_app))
         if dry_run:

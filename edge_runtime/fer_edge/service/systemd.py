@@ -15,12 +15,11 @@ from typing import Any
 from fer_edge.device.cameras import steady_names
 from fer_edge.device.machine import limits_memory, memory_mb
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.files import make_folder, write_text
+from fer_edge.files import expanded, make_folder, write_text
 from fer_edge.service.unit import Unit, environment_text, read_flags, unit_text
 from fer_edge.sources.address import masked
 
 NAME = "fer-edge"
-UNIT = f"{NAME}.service"
 MEMORY_MB = 1024
 """Most that a service may take, or half of what the machine has: twice what photos of 64 million pixels need."""
 STEPS_SINCE = 254
@@ -38,21 +37,28 @@ class UnitLocation:
     for_user: bool
     """A service of this user (`systemctl --user`), not of the machine."""
     systemctl: Systemctl
+    name: str = NAME
+    """Of the service, one for each camera."""
 
     @property
     def unit(self) -> Path:
         """The unit."""
-        return self.folder / UNIT
+        return self.folder / f"{self.name}.service"
 
     @property
     def secrets(self) -> Path:
         """What may be read by its owner only."""
-        return self.folder / f"{NAME}.env"
+        return self.folder / f"{self.name}.env"
 
     @property
     def flag(self) -> str:
-        """What `fer-edge service`, systemctl and journalctl want to be told."""
+        """What systemctl and journalctl want to be told."""
         return " --user" if self.for_user else ""
+
+    @property
+    def flags(self) -> str:
+        """What `fer-edge service` wants to be told."""
+        return self.flag + (f" --name {self.name}" if self.name != NAME else "")
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,21 @@ class Report:
     passed: bool = True
 
 
-def unit_location(*, user: bool) -> UnitLocation:
-    """Find out where the units of this user, or of the machine, are."""
+def unit_location(*, user: bool, name: str = NAME) -> UnitLocation:
+    """Find out where the units of this user, or of the machine, are.
+
+    Raises:
+        UsageError: `name` is none of a unit, or this user has no home folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name) or name.startswith("."):
+        raise UsageError(f"--name {name}: a service's name has letters, digits, - _ and . only, such as fer-edge-door")
     if not user:
-        return UnitLocation(Path("/etc/systemd/system"), False, lambda words: _systemctl(words))
-    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return UnitLocation(configuration / "systemd/user", True, lambda words: _systemctl(["--user", *words]))
+        return UnitLocation(Path("/etc/systemd/system"), False, lambda words: _systemctl(words), name)
+    home = expanded(Path("~"))
+    if not (given := os.environ.get("XDG_CONFIG_HOME")) and home == Path("~"):
+        raise UsageError("--user: this user has no home folder; type: export HOME=/home/NAME")
+    folder = Path(given or home / ".config") / "systemd/user"
+    return UnitLocation(folder, True, lambda words: _systemctl(["--user", *words]), name)
 
 
 def plan(flags: Sequence[str], location: UnitLocation, command: Any) -> Unit:
@@ -115,8 +130,8 @@ def install(unit: Unit, location: UnitLocation, typed: Sequence[str] = ()) -> Re
             location.secrets.unlink(missing_ok=True)
     write_text(location.unit, unit_text(unit))
     _must(location, "daemon-reload")
-    _must(location, "enable", UNIT)
-    _must(location, "restart", UNIT)
+    _must(location, "enable", location.unit.name)
+    _must(location, "restart", location.unit.name)
     return Report(_installed_lines(unit, location), {"unit": str(location.unit), "secrets": sorted(unit.secrets)})
 
 
@@ -127,7 +142,7 @@ def _installed_lines(unit: Unit, location: UnitLocation) -> list[str]:
         lines.append(f"wrote {location.secrets}, which only {reader} can read: {', '.join(sorted(unit.secrets))}")
     lingers = location.for_user and Path("/var/lib/systemd/linger", _name(os.geteuid())).exists()
     again = "each login" if location.for_user and not lingers else "boot"
-    lines.append(f"it runs now, and from {again} on; look: fer-edge service status{location.flag}")
+    lines.append(f"it runs now, and from {again} on; look: fer-edge service status{location.flags}")
     if again != "boot":
         lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {_name(os.geteuid())}")
     number = re.search(r"--source ([0-9]+)(?: |$)", " ".join(unit.given.arguments))
@@ -148,17 +163,17 @@ def status(location: UnitLocation) -> Report:
     """
     require_systemd()
     wanted = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,StateChangeTimestamp"
-    answer = _must(location, "show", UNIT, f"--property={wanted}")
+    answer = _must(location, "show", location.unit.name, f"--property={wanted}")
     said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
     if said.get("LoadState") == "not-found":
-        raise FerEdgeError(f"no service is installed; type: fer-edge service install{location.flag} -- --source 0")
+        raise FerEdgeError(f"no service is installed; type: fer-edge service install{location.flags} -- --source 0")
     state, inner = said.get("ActiveState", "unknown"), said.get("SubState", "unknown")
-    parts = [f"{UNIT}: {state} ({inner}) since {said.get('StateChangeTimestamp') or 'boot'}"]
+    parts = [f"{location.unit.name}: {state} ({inner}) since {said.get('StateChangeTimestamp') or 'boot'}"]
     parts.append(said.get("UnitFileState") or "not enabled")
     parts.append(f"started again {said.get('NRestarts', '0')} times")
     if said.get("Result", "success") != "success":
         parts.append(f"last time: {said['Result']}")
-    lines = [", ".join(parts), f"log: journalctl{location.flag} -u {NAME} -n 20 --no-pager"]
+    lines = [", ".join(parts), f"log: journalctl{location.flag} -u {location.name} -n 20 --no-pager"]
     if location.secrets.exists():
         lines.append(f"passwords and tokens: {location.secrets}; to change one, install again")
     return Report(lines, {"unit": str(location.unit), **said}, state == "active")
@@ -176,11 +191,11 @@ def remove(location: UnitLocation) -> Report:
     require_systemd()
     _require_right(location, "remove")
     if location.unit in files:
-        _must(location, "disable", "--now", UNIT)
+        _must(location, "disable", "--now", location.unit.name)
     for path in files:
         path.unlink()
     _must(location, "daemon-reload")
-    location.systemctl(["reset-failed", UNIT])  # says no where it had not failed
+    location.systemctl(["reset-failed", location.unit.name])  # says no where it had not failed
     return Report([f"stopped and removed {' and '.join(map(str, files))}"], {"removed": [str(path) for path in files]})
 
 
@@ -221,7 +236,7 @@ def _require_right(location: UnitLocation, action: str, flags: Sequence[str] = (
     Raises:
         FerEdgeError: Root is needed, or is too much.
     """
-    command = f"{action}{location.flag}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
+    command = f"{action}{location.flags}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
     if location.for_user and os.environ.get("SUDO_USER"):
         raise UsageError(f"--user and sudo do not go together; type, without sudo: {_program()} service {command}")
     if not location.for_user and os.geteuid() != 0:

@@ -13,7 +13,7 @@ from fer_edge.errors import UsageError
 from fer_edge.sinks.mqtt_broker import PASSWORD, parsed_broker
 from fer_edge.sources.address import is_address, masked
 
-READ = frozenset({"model", "detector_model"})
+READ = frozenset({"config", "model", "detector_model"})
 """Paths behind these flags of `run` are read; behind all others something is written."""
 SECRET = re.compile("token|password|secret|key")
 """Flags of `run` that are a secret whatever they hold; of the others, addresses with a password are."""
@@ -94,6 +94,12 @@ def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
     context = command.make_context("fer-edge run", list(flags))
     hints = get_type_hints(command.callback)
     values, _, given = command.make_parser(context).parse_args(list(flags))
+    if (place := values.pop("place")) is not None:
+        if "source" in values:
+            raise UsageError(f"give one source: {place}, or --source {values['source']}")
+        values["source"] = place
+        given.append(next(parameter for parameter in command.params if parameter.name == "source"))
+    given = [parameter for parameter in given if parameter.name != "place"]
     _check_page(values)
     _check_broker(values)
     arguments: list[str] = []

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -139,6 +139,7 @@ class MqttSink(Sink):
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
         return client
 
     def _on_connect(
@@ -148,6 +149,7 @@ class MqttSink(Sink):
             self._tell_lost("refuses", f": {reason}; are user and password right?")
             return
         client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
+        client.subscribe(f"{self._topic}/availability", qos=1)
         for topic, config in self._configs.items():
             client.publish(topic, json.dumps(config), qos=1, retain=True)
         self._fresh = True
@@ -156,6 +158,10 @@ class MqttSink(Sink):
         if self._lost:
             self._lost = ""
             self._log(f"{self._broker} is back")
+
+    def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
+        if message.payload == b"offline" and not self._closing:  # another run with this topic has ended
+            client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it caught it

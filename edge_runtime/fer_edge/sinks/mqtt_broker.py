@@ -59,9 +59,14 @@ def parsed_broker(address: str) -> Broker:
     return Broker(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", user, known)
 
 
-def usual_topic() -> str:
-    """Name the topic after this machine."""
-    return f"fer-edge/{re.sub('[^A-Za-z0-9_.-]', '-', socket.gethostname()) or 'camera'}"
+def default_topic(source: str) -> str:
+    """Name the topic after this machine and the source, so that two runs on one machine have two.
+
+    >>> default_topic("rtsp://***@10.0.0.9:554/live").rpartition("/")[2]
+    'rtsp-10.0.0.9-554-live'
+    """
+    machine, place = (re.sub("[^A-Za-z0-9_.]+", "-", name).strip("-")[-80:] for name in (socket.gethostname(), source))
+    return f"fer-edge/{machine or 'camera'}/{place or 'source'}"
 
 
 def checked_topic(topic: str) -> str:

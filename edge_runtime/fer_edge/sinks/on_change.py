@@ -1,6 +1,7 @@
 """A command of the user's, run when an expression changes."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -21,6 +22,8 @@ CLOSING_S = 0.7
 """How long the end of the run waits for commands."""
 GRACE_S = 0.2
 """Between asking a command to end and ending it."""
+SHELL = {"|", ">", ">>", "<", "&&", "||", ";", "&"}
+"""Words that only a shell reads."""
 MOST = 64
 """Faces whose change may wait for the command; those that wait longest are forgotten."""
 
@@ -156,6 +159,12 @@ def _words(command: str) -> list[str]:
         raise UsageError(
             f"--on-change {words[0]}: no such command, or not executable (chmod +x); "
             f"a shell's own: --on-change {shlex.quote('sh -c ' + shlex.quote(command))}"
+        )
+    unquoted = re.sub(r"'[^']*'|\\.", "", command)
+    if re.search(r"\$[A-Za-z_{(]", unquoted) or SHELL & set(unquoted.split()):
+        raise UsageError(
+            f"--on-change {command}: no shell reads it, and $ | > would stay as they are; to have one read it, type: "
+            f"--on-change {shlex.quote('sh -c ' + shlex.quote(command))}"
         )
     return words
 

@@ -7,17 +7,20 @@ from typing import Any
 
 from fer_edge.detection.detector import LANDMARK_NAMES, Landmarks
 from fer_edge.errors import FerEdgeError
+from fer_edge.recognition.recognizer import Face
 from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Event, Result
 
 
 class StdoutSink(Sink):
-    """Prints a line per frame on stdout."""
+    """Prints a line per frame on stdout; on a terminal, of a video or camera, only where faces or labels change."""
 
     def __init__(self, *, json: bool) -> None:
         """Print JSON, or what people read."""
         self._json = json
         self._stdout = sys.stdout.fileno()
+        self._brief = not json and os.isatty(self._stdout)
+        self._shown: object = None
 
     def write(self, result: Result) -> None:
         """Print one line.
@@ -26,6 +29,11 @@ class StdoutSink(Sink):
             BrokenPipeError: Whoever read the lines went away.
             FerEdgeError: They cannot be written; it is a file on a full disk, perhaps.
         """
+        if self._brief and result.frame.fps is not None:  # a person reads: what has changed, and not every frame
+            shown = [(face.id, face.label) for face in result.faces]
+            if shown == self._shown:
+                return
+            self._shown = shown
         line = json.dumps(as_json(result), allow_nan=False) if self._json else as_text(result)
         # Not through sys.stdout: a thread that waits in there for a slow reader would make Python abort at its end.
         rest = f"{line}\n".encode(errors="surrogateescape")
@@ -45,8 +53,12 @@ def as_text(result: Result) -> str:
     """One short line: what was found where."""
     frame = result.frame
     place = frame.name if frame.fps is None else f"{frame.name} {frame.t:.2f} s"
-    faces = ", ".join(f"{face.label} {face.score:.2f}" for face in result.faces)
+    faces = ", ".join(f"{_number(face)}{face.label} {face.score:.2f}" for face in result.faces)
     return f"{place}: {faces or 'no face'}"
+
+
+def _number(face: Face) -> str:
+    return "" if face.id is None else f"{face.id}: "
 
 
 def as_json(result: Result) -> dict[str, Any]:

@@ -179,6 +179,8 @@ def _played(source: Source, view: View) -> Source:
 
 def _accept(kind: str, view: View, *known: str) -> None:
     """Refuse what this kind of source would have to leave aside without a word."""
+    if view.vid_stride > 1 and kind in ("pictures", "a picture"):
+        raise UsageError(f"--vid-stride is nothing for {kind}; leave it out")
     for field in ("live", "size", "fps", "loop", "realtime"):
         if getattr(view, field) not in (None, False) and field not in known:
             raise UsageError(f"--{field} is nothing for {kind}; leave it out")

@@ -61,8 +61,9 @@ def test_every_sink_gets_every_frame_of_a_file(
     assert cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
     assert lines[0]["events"] == [{"t": 0.0, "id": 0, "before": None, "after": lines[0]["faces"][0]["label"]}]
     assert told.read_text().splitlines()[0].startswith(">")
-    summary, wrote = errors.splitlines()
-    assert re.fullmatch(r"12 frames, [0-9.]+ per second, 0 dropped; 1 faces", summary)
+    summary, expressions, wrote = errors.splitlines()
+    assert re.fullmatch(r"12 frames, [0-9.]+ per second, 0 dropped; 1 face", summary)
+    assert re.fullmatch(r"expressions: [a-z]+ [0-9]+%, .*; [0-9.]+ changes per minute", expressions)
     assert wrote == f"wrote 1 file to {tmp_path / 'out'}"
 
 
@@ -212,9 +213,9 @@ def test_a_run_that_is_ended_leaves_everything_whole(
     assert ended == code
     assert took < 3  # a second, and a machine that has other work
     assert "stopped" in told
-    assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 faces", line) for line in told)
+    assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 face", line) for line in told)
     (film,) = out.iterdir()
-    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.mp4", film.name)
+    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.(mp4|webm)", film.name)
     assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
     content = table.read_text()
     assert content.endswith("\n")
@@ -253,7 +254,7 @@ def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
 
     assert finished.returncode == 1
     assert len(finished.stdout.splitlines()) == 12
-    warning, summary = finished.stderr.splitlines()
+    warning, summary, _ = finished.stderr.splitlines()
     assert (
         warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or fix its permissions"
     )

@@ -10,7 +10,7 @@ pytest.importorskip("paho", reason="needs the extra [mqtt]: pip install '.[mqtt]
 
 from fer_edge.errors import UsageError
 from fer_edge.sinks.mqtt import STATE_EVERY_S, discovery, dominant, state_as_json
-from fer_edge.sinks.mqtt_broker import Broker, checked_topic, parsed_broker, usual_topic
+from fer_edge.sinks.mqtt_broker import Broker, checked_topic, default_topic, parsed_broker
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 from support.mosquitto import LABELS, face
@@ -60,10 +60,12 @@ def test_a_topic_below_which_nothing_can_be_said_is_refused(topic: str) -> None:
         checked_topic(topic)
 
 
-def test_the_usual_topic_is_one_whatever_the_machine_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_topic_is_one_whatever_machine_and_source_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pi4.local", "k\u00fcche #1/+", ""):
         monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
-        assert checked_topic(usual_topic()).startswith("fer-edge/")
+        topics = {default_topic(source) for source in ("camera 0", "camera 1", "küche/#1.mp4", "rtsp://***@10.0.0.9/+")}
+        assert len(topics) == 4
+        assert all(checked_topic(topic).startswith("fer-edge/") for topic in topics)
 
 
 @pytest.mark.parametrize(
