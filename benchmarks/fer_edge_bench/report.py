@@ -50,7 +50,8 @@ def ratio_lines(report: dict[str, Any]) -> list[str]:
     """Say how float32 compares with int8 on the same faces, and the other form of the detector on the same frames."""
     lines = []
     if ratio := _judged(report, "float_over_int8"):
-        lines.append(f"float32 took {ratio['p50']:.2f} times as long as int8 on the same faces {_spread(ratio)}")
+        own = report["model"]["recipe"]
+        lines.append(f"float32 took {ratio['p50']:.2f} times as long as {own} on the same faces {_spread(ratio)}")
     if ratio := _judged(report, "other_detector_over_own"):
         own, other = report["detector"], report["other_detector"]
         advice = f"; faster here: --detector {other.split('_')[-1]}" if ratio["p50"] < FASTER else ""

@@ -45,9 +45,11 @@ def export_command(
         )
     if settings.qat_epochs and settings.recipe != "int8":
         raise UsageError(f"--qat-epochs fine-tunes for int8, not for --recipe {settings.recipe}; leave one out")
+    if settings.calib_rule == "percentile" and settings.recipe not in ("int8", None):
+        raise UsageError(f"--calib-rule chooses the ranges of int8, not of --recipe {settings.recipe}; leave one out")
     settings = replace(settings, recipe=None) if auto else settings
     with needs("train"), quiet():
-        importlib.import_module("keras")
+        importlib.import_module("keras").ops.zeros(1)  # finds the devices
         from fer_edge_export.accuracy.gate import check
         from fer_edge_export.export import export
         from fer_edge_export.report.text import as_table

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from fer_edge.console import console
-from fer_edge.data.faceset import FaceSet, Protocol
+from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import fit_temperature
 from fer_edge.data.provenance import write_used_pictures
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, ModelError
 from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, write_model
 from fer_edge.versions import installed
+from fer_edge_export.accuracy.held_out import LEAST_FITTING, fitting_faces, held_out
 from fer_edge_export.foreign import adopt, near_chance
 from fer_edge_export.inputs import Inputs, read_inputs
 from fer_edge_export.layer_errors.advice import advice, verdict
@@ -23,13 +24,16 @@ from fer_edge_export.microcontroller.c_array import c_header
 from fer_edge_export.networks.load import facts, load_network
 from fer_edge_export.quantize.calibrate import apart_from
 from fer_edge_export.quantize.candidates import ExportedNetwork, answers
-from fer_edge_export.quantize.convert import convert
+from fer_edge_export.quantize.convert import convert, overflowing
 from fer_edge_export.quantize.ladder import TriedRecipe, try_recipes
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import as_page
 from fer_edge_export.report.text import as_markdown
 from fer_edge_export.results import ExportReport, HeldOut, LayerError, WrittenFile, as_json
 from fer_edge_export.settings import PACKAGES, ExportSettings
+
+OVERFLOW_FACES = 64
+"""Faces on which every layer is looked at before anything is converted."""
 
 
 def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, ExportReport]:
@@ -52,11 +56,17 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
         network, inputs = adopt(network, inputs, settings.stated)
     split, judged = held_out(inputs.heldout, settings.protocol)
     check_shapes(inputs, network)
+    if culprit := overflowing(network, judged.faces[:OVERFLOW_FACES]):
+        raise ModelError(
+            f"{inputs.network}: layer {culprit} gives numbers beyond float32's range on these faces; are the pixels as "
+            "in its training? See --pixels"
+        )
     console.print(f"making float32: {RECIPES['float32']}")
     float32 = convert(network, RECIPES["float32"])
     temperature = inputs.temperature
     if temperature is None:
-        temperature = _fit_temperature(float32, inputs.heldout, settings.protocol)
+        fitting, judged = fitting_faces(inputs.heldout, judged, split, settings.protocol)
+        temperature = _fit_temperature(float32, fitting)
     validation = inputs.heldout.part("validation" if split == "testing" else "nothing")
     training = calibrating(inputs.training, judged)
     exported = ExportedNetwork(network, float32, training, validation, judged, temperature)
@@ -115,25 +125,6 @@ def _weak_points(exported: ExportedNetwork, last: TriedRecipe) -> tuple[list[Lay
     return errors, advice(blamed, network) if errors else []
 
 
-def held_out(faces: FaceSet, protocol: Protocol) -> tuple[str, FaceSet]:
-    """Choose the faces to judge on: the testing part if the set has one, else the validation part.
-
-    Returns:
-        The name of the part, and its faces under `protocol`.
-
-    Raises:
-        DataError: No face is left.
-    """
-    split = "testing" if (faces.split == "testing").any() else "validation"
-    judged = faces.part(split).under(protocol)
-    if len(judged) == 0:
-        raise DataError(
-            f"no {split} face to judge int8 on (protocol {protocol}); "
-            "give a set with held-out faces: --data SET.npz, or --protocol all"
-        )
-    return split, judged
-
-
 def calibrating(training: FaceSet, judged: FaceSet) -> FaceSet:
     """Leave out the training faces that judge, byte for byte: data sets bring such pairs.
 
@@ -171,9 +162,11 @@ def check_shapes(inputs: Inputs, network: Any) -> None:
         )
 
 
-def _fit_temperature(float32: bytes, heldout: FaceSet, protocol: Protocol) -> float:
-    validation = heldout.part("validation").under(protocol)
-    return fit_temperature(answers(float32, validation.faces, "fitting the temperature"), validation.labels)
+def _fit_temperature(float32: bytes, fitting: FaceSet) -> float:
+    if len(fitting) == 0:
+        console.print(f"fewer than {LEAST_FITTING} faces to fit the temperature; it stays 1")
+        return 1.0
+    return fit_temperature(answers(float32, fitting.faces, "fitting the temperature"), fitting.labels)
 
 
 def _contract(report: ExportReport, inputs: Inputs, settings: ExportSettings) -> Contract:

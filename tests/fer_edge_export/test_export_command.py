@@ -8,7 +8,7 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.model.contract import read_model
-from fer_edge_export.export import held_out
+from fer_edge_export.accuracy.held_out import fitting_faces, held_out
 from fer_edge_export.quantize.calibrate import choose_two
 from support.command import FerEdge, Finished
 from support.exports import FILES, LABELS, STRIPES
@@ -243,6 +243,18 @@ def test_majority_protocol_leaves_out_faces_without_a_majority(stripes: FaceSet)
 
     assert len(held_out(some, "majority")[1]) == 26
     assert len(held_out(some, "all")[1]) == 30
+
+
+def test_faces_that_fit_the_temperature_do_not_evaluate(stripes: FaceSet, capfd: pytest.CaptureFixture[str]) -> None:
+    many = stripes.take(np.tile(np.flatnonzero(stripes.split != "training"), 10))
+    many = replace(many, split=np.full(len(many), "validation"), group=np.arange(len(many)).astype(str))
+    fitting, judged = fitting_faces(many, many, "validation", "majority")
+    assert len(fitting) + len(judged) == len(many)
+    assert not set(fitting.group.tolist()) & set(judged.group.tolist())
+    assert f"{len(fitting)} validation faces fit the temperature, the others judge" in capfd.readouterr().err
+    few = many.take(np.arange(20))
+    fitting, judged = fitting_faces(few, few, "validation", "majority")
+    assert (len(fitting), len(judged)) == (0, 20)
 
 
 def other_stripes(stripes: FaceSet, **changed: object) -> FaceSet:

@@ -1,5 +1,6 @@
 """Commands prepare, train and evaluate; heavy packages are imported only when one of them runs."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -179,6 +180,7 @@ def evaluate(
         from fer_edge_train.evaluation import evaluate as evaluation
 
         loaded = evaluation.load_model(model or BUNDLED)
+        importlib.import_module("keras").ops.zeros(1)  # finds the devices
     with evaluation.evaluation_folder(project, name) as folder:
         chosen = evaluation.load_faces_for(loaded, data, typed(DataSettings(), ctx), split)
         figures = {"data": str(data), **evaluation.evaluate(loaded, chosen, protocol)}

@@ -111,7 +111,10 @@ class Engine:
             raise ModelError(f"{self._path}: {self.runtime} cannot run it: {one_line(error)}") from error
         answers = [_decode(self._interpreter.get_tensor(output["index"])[0], output) for output in self._outputs]
         if not all((np.abs(answer) < LARGEST).all() for answer in answers):  # nor is NaN below anything
-            raise ModelError(f"{self._path}: its network answers with NaN or beyond {LARGEST:g}; copy the file again")
+            raise ModelError(
+                f"{self._path}: its network answers with NaN or beyond {LARGEST:g}; copy the file again, or export "
+                "another"
+            )
         return answers
 
     def _show(self, pixels: Pixels) -> None:

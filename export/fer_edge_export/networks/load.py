@@ -8,6 +8,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import numpy as np
+
 from fer_edge.errors import DAMAGE, ModelError, needs
 from fer_edge_export.networks.layers import as_graph, flat_layers
 from fer_edge_export.results import NetworkFacts
@@ -30,6 +32,11 @@ def load_network(path: Path) -> Any:
     if complaint:
         raise ModelError(f"{path}: {complaint}")
     for layer in flat_layers(network):
+        if not all(np.isfinite(weights).all() for weights in layer.get_weights()):
+            raise ModelError(
+                f"{path}: layer {layer.name} has weights that are NaN or infinite, its training diverged; train it "
+                "again with a lower learning rate"
+            )
         if layer.compute_dtype != layer.variable_dtype:  # mixed precision, which TFLite has no operators for
             layer.dtype_policy = layer.variable_dtype
     if isinstance(network.input_shape, tuple) and isinstance(network.output_shape, tuple):

@@ -6,7 +6,7 @@ TensorFlow's `convert()` leaks some memory each time, is loud, and may crash: it
 import importlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -138,17 +138,32 @@ def overflowing(network: Any, calibration: Pixels) -> str | None:
         network: keras.Model.
         calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 pictures.
     """
+    found: list[str] = []
+
+    def watched(layer: Any) -> Callable[..., Any]:
+        call = layer.call
+
+        def watching(*arguments: Any, **options: Any) -> Any:
+            answer = call(*arguments, **options)
+            softplus = getattr(getattr(layer, "activation", None), "__name__", "") in ("softplus", "mish")
+            largest = max(float(np.abs(np.asarray(one)).max(initial=0)) for one in keras.tree.flatten(answer))
+            if not np.isfinite(largest) or (softplus and largest > LARGEST_EXPONENT):
+                found.append(str(layer.name))
+            return answer
+
+        return watching
+
     import keras
 
-    layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
-    inner = keras.Model(network.inputs, [layer.output for layer in layers])
-    answers = inner.predict(to_unit(with_channels(calibration)), batch_size=32, verbose=0)
-    for layer, answer in zip(layers, answers if len(layers) > 1 else [answers], strict=True):
-        softplus = getattr(getattr(layer, "activation", None), "__name__", "") in ("softplus", "mish")
-        largest = np.abs(answer).max()
-        if not np.isfinite(largest) or (softplus and largest > LARGEST_EXPONENT):
-            return str(layer.name)
-    return None
+    layers = flat_layers(network)
+    try:
+        for layer in layers:
+            layer.call = watched(layer)
+        network(to_unit(with_channels(calibration)), training=False)
+    finally:
+        for layer in layers:
+            del layer.call
+    return found[0] if found else None
 
 
 def convert_saved(
