@@ -150,7 +150,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """Prediction for a face."""
 
     label: str
@@ -165,8 +165,8 @@ class Disagreement:
     """Index in the evaluation faces."""
     picture: str
     truth: str
-    float32: Answer
-    quantised: Answer
+    float32: Prediction
+    quantised: Prediction
     kl_divergence: float
     """In nats."""
 

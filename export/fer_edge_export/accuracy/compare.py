@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import Z, calibration_error, softmax, summary
-from fer_edge_export.results import Answer, ClassChange, ClassRecall, Comparison, Disagreement, Figures
+from fer_edge_export.results import ClassChange, ClassRecall, Comparison, Disagreement, Figures, Prediction
 
 Logits = npt.NDArray[np.float32]
 SHOWN = 20
@@ -145,9 +145,9 @@ def disagreements(
     before, after = softmax(float_logits, temperature), softmax(logits, temperature)
     found = divergences(before, after)
 
-    def prediction(probabilities: npt.NDArray[np.float64]) -> Answer:
+    def prediction(probabilities: npt.NDArray[np.float64]) -> Prediction:
         best = int(probabilities.argmax())
-        return Answer(faces.classes[best], round(float(probabilities[best]), 4))
+        return Prediction(faces.classes[best], round(float(probabilities[best]), 4))
 
     return tuple(
         Disagreement(

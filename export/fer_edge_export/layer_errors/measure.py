@@ -187,8 +187,8 @@ def _layers_in(tensor: str, order: Collection[str]) -> list[str]:
     for path in tensor.split(";"):
         for part in reversed(path.split("/")[1:]):
             pieces = part.split(PART)
-            wholes = [PART.join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
-            name = next((name for name in (re.sub(r"_\d+$", "", part), part, *wholes) if name in order), None)
+            prefixes = [PART.join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
+            name = next((name for name in (re.sub(r"_\d+$", "", part), part, *prefixes) if name in order), None)
             if name:
                 layers.append(name)
                 break

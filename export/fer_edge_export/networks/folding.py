@@ -29,7 +29,7 @@ IDENTITIES = (
 NOTHING = keras.Input((1,))
 CALLS = (keras.Sequential.call, type(keras.Model(NOTHING, NOTHING)).call)
 """`call` of functional and Sequential networks; a subclass may do more in its own `call`."""
-REFUSED = "min-max calibration still works: leave out --qat-epochs and --calib-rule percentile"
+FALLBACK = "min-max calibration still works: leave out --qat-epochs and --calib-rule percentile"
 
 Visit = Callable[..., Any]
 
@@ -58,12 +58,12 @@ def folded(network: Any) -> Any:
         if is_identity(layer):
             return args[0]
         if id(layer) in called:
-            raise ModelError(f"the layer {layer.name!r} is called more than once; {REFUSED}")
+            raise ModelError(f"the layer {layer.name!r} is called more than once; {FALLBACK}")
         called.add(id(layer))
         first, *rest = _parts(layer, names)
         x = first(*args, **kwargs)
         if len(keras.tree.flatten(x)) != 1:
-            raise ModelError(f"the layer {layer.name!r} returns several tensors; {REFUSED}")
+            raise ModelError(f"the layer {layer.name!r} returns several tensors; {FALLBACK}")
         for part in rest:
             x = part(x)
         _set_weights(layer, [first, *rest])
@@ -133,7 +133,7 @@ def _checked_graph(network: Any) -> Any:
     if len(inputs) != 1 or len(outputs) != 1 or type(network).call not in CALLS:
         raise ModelError(
             f"the network {network.name!r} is not a graph of layers with one input and one output (or is a subclass of "
-            f"keras.Model); {REFUSED}"
+            f"keras.Model); {FALLBACK}"
         )
     return as_graph(network)
 
@@ -153,7 +153,7 @@ def clone_layer(layer: Any, **changed: Any) -> Any:
     try:
         return type(layer).from_config({**layer.get_config(), **changed})
     except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
-        raise ModelError(f"the layer {layer.name!r} cannot be cloned ({one_line(error)}); {REFUSED}") from error
+        raise ModelError(f"the layer {layer.name!r} cannot be cloned ({one_line(error)}); {FALLBACK}") from error
 
 
 def is_identity(layer: Any) -> bool:
@@ -215,7 +215,7 @@ def _set_weights(layer: Any, parts: list[Any]) -> None:
 def _fold(norm: Any, kernel: Any) -> None:
     """Fold a BatchNormalization, gamma (x - mean) / sqrt(variance + epsilon) + beta, into a kernel."""
     if norm.axis not in (-1, len(kernel.output.shape) - 1):
-        raise ModelError(f"the layer {norm.name!r} normalises axis {norm.axis}, not the channels; {REFUSED}")
+        raise ModelError(f"the layer {norm.name!r} normalises axis {norm.axis}, not the channels; {FALLBACK}")
     mean, variance = (np.asarray(moment, np.float64) for moment in (norm.moving_mean, norm.moving_variance))
     gain = 1 / np.sqrt(variance + norm.epsilon)
     if norm.scale:
