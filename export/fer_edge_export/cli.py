@@ -1,4 +1,4 @@
-"""The commands of this package; nothing heavy is imported before one of them runs."""
+"""The `export` command; heavy imports happen only when it runs."""
 
 import importlib
 import shlex
@@ -21,27 +21,28 @@ app = typer.Typer()
 def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of fer-edge train, or a .keras file.")],
     ctx: typer.Context,
-    out: Annotated[Path | None, typer.Option(help="Folder for the files.", show_default="RUN/export")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="As --recipe int8, which is the default.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder.", show_default="RUN/export")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Same as --recipe int8, the default.")] = False,
     auto: Annotated[
-        bool, typer.Option("--auto", help="Try int8, int8 with other faces, dynamic, float16, until the gate holds.")
+        bool,
+        typer.Option("--auto", help="Try int8, int8 with other faces, dynamic, float16 until one passes."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a float32 and a quantised .tflite model of a run, and prove on held-out faces what quantisation cost.
+    """Export a run to float32 and quantised .tflite models; measures the accuracy drop on held-out faces.
 
     Example: fer-edge export runs/train/edge --max-drop 0.005
 
-    Where int8 loses too much: fer-edge export runs/train/edge --auto
+    If int8 loses too much: fer-edge export runs/train/edge --auto
 
-    Of others: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
+    Third-party: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
     """
     from fer_edge.console import console, print_json
 
     settings = typed(ExportSettings(), ctx)
     if (int8 or auto) and settings.recipe != "int8":
         raise UsageError(
-            f"--recipe {settings.recipe} and {'--auto' if auto else '--int8'} ask for two things; give one"
+            f"--recipe {settings.recipe} and {'--auto' if auto else '--int8'} exclude each other; give one"
         )
     if settings.qat_epochs and settings.recipe != "int8":
         raise UsageError(f"--qat-epochs fine-tunes for int8, not for --recipe {settings.recipe}; leave one out")

@@ -1,4 +1,4 @@
-"""The ways to make a network small, as data, and the ladder that `--auto` walks down."""
+"""Quantisation recipes, and those that `--auto` tries."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,15 +8,15 @@ RecipeName = Literal["int8", "int16x8", "float16", "dynamic", "float32"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to convert a network."""
+    """A way to convert a network."""
 
     name: RecipeName
     weights: str
-    """How a weight is stored."""
+    """Type of stored weights."""
     activations: str
-    """What is computed with."""
+    """Type of activations."""
     calibrated: bool
-    """Whether faces set the ranges of what is computed."""
+    """Whether the activation ranges are calibrated with faces."""
 
     def __str__(self) -> str:
         return f"{self.weights} weights, {self.activations} activations"
@@ -28,28 +28,28 @@ RECIPES: dict[str, Recipe] = {
         Recipe("int8", "int8", "int8", calibrated=True),
         Recipe("int16x8", "int8", "int16", calibrated=True),
         Recipe("float16", "float16", "float32", calibrated=False),
-        Recipe("dynamic", "int8", "float32", calibrated=False),  # the kernels make int8 of them as they come
+        Recipe("dynamic", "int8", "float32", calibrated=False),  # kernels quantise activations at run time
         Recipe("float32", "float32", "float32", calibrated=False),
     )
 }
-"""Smallest and fastest first; what a recipe gains depends on network and processor."""
+"""Smallest and fastest first; the gain depends on network and processor."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One thing to try."""
+    """One attempt of an export."""
 
     recipe: RecipeName
     other_faces: bool = False
-    """Calibrated with faces of which the attempt before had none."""
+    """Calibrated with faces not used by the previous attempt."""
     learned: bool = False
-    """Weights and ranges of the attempt before, fine-tuned with rounding in between."""
+    """The previous attempt after quantisation-aware training."""
 
     def __str__(self) -> str:
-        how = ", other faces" if self.other_faces else ", learned ranges" if self.learned else ""
-        return f"{self.recipe}{how}"
+        variant = ", other faces" if self.other_faces else ", learned ranges" if self.learned else ""
+        return f"{self.recipe}{variant}"
 
 
 LADDER = (Attempt("int8"), Attempt("int8", other_faces=True), Attempt("dynamic"), Attempt("float16"))
-"""What `--auto` tries until the gate holds. int16x8 is not among them: LiteRT computes it by its reference kernels, and
-`edge` takes 19 times as long so as in float32 (export/README.md)."""
+"""Attempts of `--auto`, until one passes the gate. Without int16x8: LiteRT has only reference kernels for it, which run
+`edge` 19 times slower than float32 (export/README.md)."""

@@ -1,4 +1,4 @@
-"""What an export found out, as records: `export_report.json` is an `ExportReport`, field by field."""
+"""Results of an export as dataclasses: `export_report.json` is an `ExportReport`, field by field."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """How large a network is."""
+    """Size of a network."""
 
     name: str
     parameters: int
     macs: int
-    """Multiply-accumulates of one face."""
+    """Multiply-accumulates per face."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The faces that judged."""
+    """Evaluation faces."""
 
     split: str
     protocol: str
@@ -24,7 +24,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A calibration that was tried."""
+    """One calibration tried."""
 
     faces: int
     rule: str
@@ -34,53 +34,53 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a calibration was chosen."""
+    """Selection of the calibration."""
 
     split: str
-    """Of the faces to choose by."""
+    """Split of the faces it was selected on."""
     n: int
-    """How many they were."""
+    """Their number."""
     tried: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
 class OtherFaces:
-    """How a model that was calibrated with other faces answers, beside the first one."""
+    """A model calibrated with other faces, compared with the first one."""
 
     faces: int
     accuracy: float
     same_answer: float
-    """Share of the faces."""
+    """Share of faces with the same prediction."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """How a network was fine-tuned for int8."""
+    """Fine-tuning for int8."""
 
     epochs: int
     best_epoch: int
-    """0: none was better than the network as it was."""
+    """0: none was better than the original network."""
     learning_rate: float
     seed: int
     faces: int
     held_back: int
-    """Training faces that chose the epoch."""
+    """Training faces held out to select the epoch."""
     kl_divergence: tuple[float, ...]
-    """On those, mean in nats from float32, before the first epoch and after each."""
+    """Mean over those in nats, from float32, before the first epoch and after each."""
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What set the ranges of a model."""
+    """Calibration of a model."""
 
     faces: int
     seed: int
     rule: str
     per_class: dict[str, int]
     doubts: tuple[str, ...]
-    """What is wrong with the faces."""
+    """Warnings about the faces."""
     source: dict[str, Any]
-    """Where they are from (`FaceSet.source`)."""
+    """Their data set (`FaceSet.source`)."""
     choice: Choice | None = None
     other_faces: OtherFaces | None = None
     learning: Learning | None = None
@@ -88,16 +88,16 @@ class CalibrationReport:
 
 @dataclass(frozen=True)
 class ClassRecall:
-    """How many of a class's faces a model finds."""
+    """Recall of a class."""
 
     n: int
     recall: float | None
-    """None for a class without a face."""
+    """None for a class without faces."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one model is worth on at least one face, as `fer_edge.data.metrics.summary` says it."""
+    """Metrics of a model, of `fer_edge.data.metrics.summary`."""
 
     n: int
     accuracy: float
@@ -112,7 +112,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What quantisation did to one class; recalls are None where it has no face."""
+    """Change of one class by quantisation; recalls are None for a class without faces."""
 
     n: int
     float32: float | None
@@ -122,9 +122,9 @@ class ClassChange:
     interval: tuple[float, float] | None
     """95 % interval of the change."""
     lost: int
-    """Faces that only float32 answers right."""
+    """Faces that only float32 predicts correctly."""
     gained: int
-    """Faces that only the quantised model answers right."""
+    """Faces that only the quantised model predicts correctly."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,15 @@ class Comparison:
 
     n: int
     drop: float
-    """Accuracy of float32 minus that of the quantised model."""
+    """Accuracy of float32 minus accuracy of the quantised model."""
     drop_interval: tuple[float, float]
-    """95 %."""
+    """95 % interval."""
     lost: int
     gained: int
     mcnemar_p: float
-    """How likely so uneven a split of lost and gained is by chance."""
+    """p-value of McNemar's exact test on `lost` and `gained`."""
     agreement: float
-    """Share of faces that both answer alike."""
+    """Share of faces with the same prediction."""
     kl_divergence: float
     """Mean over the faces, in nats."""
     per_class: dict[str, ClassChange]
@@ -150,8 +150,8 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model says of a face."""
+class Prediction:
+    """Prediction for a face."""
 
     label: str
     score: float
@@ -162,31 +162,31 @@ class Disagreement:
     """A face on which both models disagree."""
 
     row: int
-    """Of the faces that judged."""
+    """Index in the evaluation faces."""
     picture: str
     truth: str
-    float32: Answer
-    quantised: Answer
+    float32: Prediction
+    quantised: Prediction
     kl_divergence: float
     """In nats."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether a model passed."""
+    """Result of the accuracy gate."""
 
     rule: str
     max_drop: float
     passed: bool
     failures: tuple[str, ...]
-    """Why it did not."""
+    """Reasons of a failure."""
     findings: tuple[str, ...]
-    """What else to know before trusting it."""
+    """Other warnings."""
 
 
 @dataclass(frozen=True)
 class LadderRow:
-    """One attempt, in short."""
+    """Summary of one attempt."""
 
     tried: str
     recipe: str
@@ -201,31 +201,31 @@ class LadderRow:
 
 @dataclass(frozen=True)
 class LayerError:
-    """One operator of a network that makes an error of its own."""
+    """Quantisation error of one operator."""
 
     name: str
     """The Keras layer; several operators may belong to one."""
     operator: str
-    """What is computed, in TFLite's words, such as CONV_2D."""
+    """TFLite's name, such as CONV_2D."""
     harm: float
-    """RMS change of the answer by this operator's own error alone, over the answer's RMS spread from face to face."""
+    """RMS change of the output by this operator's own error alone, over the RMS spread of the output over the faces."""
     sqnr_db: float
-    """Signal to noise by itself: 10 log10(sum of squared float values / sum of squared own errors)."""
+    """Its own signal-to-noise ratio: 10 log10(sum of squared float values / sum of squared own errors)."""
     total_sqnr_db: float
-    """The same with what it inherits: all layers to here in int8 against all layers to here in float."""
+    """The same with the inherited error: all layers so far in int8, compared with float."""
     lowest: float
     highest: float
     """Range of the float network's values."""
     step: float
-    """Distance between two neighbouring int8 values; 0 where values stay float."""
+    """Quantisation step; 0 for float values."""
     clipped: float
-    """Share of the float values, 0 to 1, that int8 cannot express here."""
+    """Share of the float values, 0 to 1, outside the int8 range."""
     channel_range: float
-    """Range of the median channel among those that change at all."""
+    """Range of the median channel, without constant ones."""
     channel_outlier: float
     """Range of the widest channel over that of the median channel."""
     weight_outlier: float | None
-    """The same of the channels of its weights; None for an operator without quantised weights."""
+    """The same for the channels of its weights; None without quantised weights."""
 
 
 @dataclass(frozen=True)
@@ -239,30 +239,30 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Everything that an export tells."""
+    """Report of an export."""
 
     run: str
     weights: str
     """File of the network."""
     network: NetworkFacts
     recipe: str
-    """Of the model that was delivered beside float32."""
+    """Recipe of the exported model, besides float32."""
     heldout: HeldOut
     calibration: CalibrationReport | None
-    """None where the recipe needs no ranges."""
+    """None if the recipe needs none."""
     temperature: float
     uncertain_below: float
     gate: GateResult
     comparison: Comparison
     disagreements: tuple[Disagreement, ...]
-    """Those that differ most, the worst first."""
+    """Largest first."""
     ladder: tuple[LadderRow, ...]
-    """What was tried, the delivered one last."""
+    """All attempts, the exported one last."""
     layers: tuple[LayerError, ...]
     worst_layer: str | None
-    """One sentence; None where no layer was measured."""
+    """One sentence; None if no layer was measured."""
     advice: tuple[str, ...]
-    """What to do about the layers that int8 hurts."""
+    """Advice on layers with large errors."""
     made_with: dict[str, str]
     """Versions by package."""
     files: dict[str, WrittenFile]
@@ -273,5 +273,5 @@ Record = ExportReport | CalibrationReport | Comparison | GateResult | HeldOut
 
 
 def as_json(record: Record, recipe: str) -> dict[str, Any]:
-    """Lay a record out for JSON; what it says of the quantised model stands under the name of its `recipe`."""
+    """Convert to a JSON document; the key `quantised` becomes the name of the `recipe`."""
     return asdict(record, dict_factory=lambda pairs: {recipe if key == "quantised" else key: one for key, one in pairs})

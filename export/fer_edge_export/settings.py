@@ -1,4 +1,4 @@
-"""What decides an export: defaults, limits and help of its settings and flags."""
+"""Settings of an export: defaults, limits, help and flags."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,86 +13,84 @@ from fer_edge_export.recipes import RecipeName
 Weights = Literal["best", "last"]
 PixelRange = Literal["0..1", "0..255", "-1..1", "torch", "caffe"]
 Order = Literal["grey", "rgb", "bgr"]
-"""What a network sees, and in which order its three channels are."""
+"""Colour of the network's training faces, with the order of three channels."""
 PACKAGES = ("tensorflow", "keras", *RUNTIME)
-"""Packages whose versions an export records."""
+"""Packages whose versions are recorded."""
 
 
 def canonical(name: str) -> str:
-    """Give a class the name that fer-edge has for it; its own where it has none."""
+    """fer-edge's name of a class, or `name` if it has none."""
     return fold(name) or name
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Read class names between commas.
+    """Parse comma-separated class names.
 
     >>> parse_labels("angry, happy,neutral")
     ('angry', 'happy', 'neutral')
 
     Raises:
-        UsageError: A name is empty or cannot be printed, or one class has two.
+        UsageError: A name is empty or not printable, or two names mean the same class.
     """
     names = tuple(name.strip() for name in text.split(","))
     if len(names) < 2 or not all(name and name.isprintable() for name in names):
-        raise UsageError(f"--labels {text!r}: give names between commas, such as angry,happy,neutral")
+        raise UsageError(f"--labels {text!r}: give comma-separated names, such as angry,happy,neutral")
     for row, name in enumerate(names):
-        twice = [other for other in names[:row] if canonical(other) == canonical(name)]
-        if twice:
-            raise UsageError(f"--labels names one class twice: {twice[0]} and {name}; each output has its own")
+        same = [other for other in names[:row] if canonical(other) == canonical(name)]
+        if same:
+            raise UsageError(f"--labels names one class twice: {same[0]} and {name}; give one name per output")
     return names
 
 
 @dataclass(frozen=True)
 class ForeignNetworkSettings:
-    """What is said on the command line of a network that fer-edge did not train."""
+    """Facts about a network that fer-edge did not train."""
 
     labels: Annotated[
         tuple[str, ...] | None,
-        Option(help="Its classes in output order: angry,happy,neutral.", metavar="NAMES", parse=parse_labels),
+        Option(help="Class names in output order: angry,happy,neutral.", metavar="NAMES", parse=parse_labels),
     ] = None
     pixels: Annotated[
         PixelRange | None,
-        Option(help="Pixels that it was trained on; torch, caffe: as keras.applications prepares them."),
+        Option(help="Pixel range of its training; torch, caffe: modes of keras.applications."),
     ] = None
-    """None where the range is read off the network."""
-    colour: Annotated[
-        Order | None, Option(help="Colour that it was trained on; default: by its channels, grey or rgb.")
-    ] = None
-    """A network with three channels may have been trained on grey pictures."""
+    """None: detected from the network."""
+    colour: Annotated[Order | None, Option(help="Colour of its training; default: grey or rgb, by its channels.")] = (
+        None
+    )
+    """A network with three channels may have been trained on grey images."""
     crop_scale: Annotated[
-        float, Option(0.1, 10, help="Side of the crops that it was trained on, over the face box's longer side.")
+        float, Option(0.1, 10, help="Side of its training crops, relative to the longer side of the face box.")
     ] = 1.0
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Everything that decides an export; the report holds the same fields."""
+    """All settings of an export."""
 
     data: Annotated[
-        Path | None, Option(help="Prepared set (.npz) to calibrate and judge with, in place of the run's own.")
+        Path | None, Option(help="Prepared set (.npz) for calibration and evaluation, instead of the run's faces.")
     ] = None
     recipe: Annotated[
-        RecipeName | None, Option(help="What to make of the network; dynamic: int8 weights, float activations.")
+        RecipeName | None, Option(help="Quantisation recipe; dynamic: int8 weights, float activations.")
     ] = "int8"
-    """None walks down the ladder until the gate holds."""
+    """None: try recipes until one passes the gate."""
     calib_samples: Annotated[
-        int | None, Option(1, help="Training faces that set the int8 ranges; default: chosen among a few sizes.")
+        int | None, Option(1, help="Number of calibration faces for int8; default: selected from 100, 500 and 1000.")
     ] = None
     calib_rule: Annotated[
         Literal["minmax", "percentile"] | None,
-        Option(help="Ranges take in all values, or leave out 1 in 10,000; default: chosen."),
+        Option(help="int8 ranges from all values, or without the outermost 1 in 10,000; default: selected."),
     ] = None
     qat_epochs: Annotated[
-        int, Option(0, help="Epochs of fine-tuning weights and ranges with int8's rounding in between.")
+        int, Option(0, help="Epochs of quantisation-aware training of weights and ranges (int8).")
     ] = 0
-    max_drop: Annotated[float, Option(0, 1, help="Accuracy that may be lost; more exits with 3.")] = 0.01
+    max_drop: Annotated[float, Option(0, 1, help="Maximum accuracy drop; a larger one exits with 3.")] = 0.01
     gate: Annotated[
-        Literal["point", "bound"], Option(help="Judge the drop as measured, or the upper end of its 95 % interval.")
+        Literal["point", "bound"], Option(help="Check the measured drop, or the upper limit of its 95 % interval.")
     ] = "point"
-    seed: Annotated[int, Option(0, 2**32 - 1, help="Chooses the calibration faces.")] = 0
+    seed: Annotated[int, Option(0, 2**32 - 1, help="Random seed of the calibration faces.")] = 0
     use_weights: Annotated[Weights, Option(help="Weights of the run.")] = "best"
-    protocol: Annotated[
-        Literal["majority", "all"], Option(help="Held-out faces that count, where people voted (FER+).")
-    ] = "majority"
-    c_array: Annotated[bool, Option(help="Write a C header for TensorFlow Lite Micro, too (int8).")] = False
-    stated: Annotated[ForeignNetworkSettings, Option(panel="Networks of others")] = ForeignNetworkSettings()
+    protocol: Annotated[Literal["majority", "all"], Option(help="FER+ protocol: which faces count.")] = "majority"
+    c_array: Annotated[bool, Option(help="Also write a C header for TensorFlow Lite Micro (int8).")] = False
+    stated: Annotated[ForeignNetworkSettings, Option(panel="Third-party networks")] = ForeignNetworkSettings()

@@ -1,4 +1,4 @@
-"""A network whose weights are set by hand and faces that it tells apart: nothing here has to be trained."""
+"""A network with fixed weights that classifies synthetic stripes: no test has to train one."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CLASSES = ("flat", "lying", "standing")
 
 
 def draw_stripes(n: int, seed: int) -> FaceSet:
-    """n pictures of noise, of lying and of standing stripes, in turn; thirds are training, validation and testing."""
+    """n pictures of noise, of horizontal and of vertical stripes; thirds are training, validation and testing."""
     rng = np.random.default_rng(seed)
     wave = np.where(np.arange(SIZE) // 2 % 2, 60, 0)
     patterns = np.stack([np.zeros((SIZE, SIZE)), np.tile(wave[:, None], (1, SIZE)), np.tile(wave, (SIZE, 1))])
@@ -41,10 +41,10 @@ def draw_stripes(n: int, seed: int) -> FaceSet:
 
 
 def stripe_network(gain: float = 40.0) -> Any:
-    """Two edge filters, their mean strength, three logits: 29 parameters, and right on every picture of `draw_stripes`.
+    """Two edge filters, mean, three logits: 29 parameters, and correct on every picture of `draw_stripes`.
 
-    A flat picture, whether black or white, leaves both filters at their small bias, so that an int8 range calibrated
-    with nothing else is far too narrow for stripes.
+    Both filters give only their small bias for a flat picture, so an int8 range calibrated with flat pictures alone is
+    far too narrow for stripes.
     """
     import keras
     from keras import layers
@@ -67,7 +67,7 @@ def stripe_network(gain: float = 40.0) -> Any:
 
 @pytest.fixture(scope="session")
 def enlarging() -> bytes:
-    """An int8 network with Keras' own UpSampling2D, which becomes TILE and maps of five dimensions."""
+    """An int8 network with UpSampling2D, which becomes TILE with five dimensions."""
     import keras
     from keras import layers
 
@@ -84,7 +84,7 @@ def stripes_fixture() -> FaceSet:
 
 @pytest.fixture(scope="session")
 def many_stripes() -> FaceSet:
-    """Enough to choose a calibration by: 240 faces of each split."""
+    """Enough to select a calibration: 240 faces of each split."""
     return draw_stripes(720, seed=1)
 
 
@@ -102,7 +102,7 @@ def keras_file(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
-    """Makes a run in a folder as fer-edge train leaves it; a file named in `without` is missing."""
+    """Creates a run folder as fer-edge train does; without the files in `without`."""
 
     def make(folder: Path, *without: str, temperature: float | None = 0.5) -> Path:
         run = folder / "run"
@@ -124,5 +124,5 @@ def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_run(run_in: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Makes a run of the test's own."""
+    """Creates a run folder for one test."""
     return partial(run_in, tmp_path)

@@ -8,21 +8,21 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.model.contract import read_model
-from fer_edge_export.accuracy.held_out import fitting_faces, held_out
-from fer_edge_export.quantize.calibrate import choose_two
+from fer_edge_export.accuracy.evaluation_faces import evaluation_faces, fitting_faces
+from fer_edge_export.quantize.calibrate import calibration_subsets
 from support.command import FerEdge, Finished
 from support.exports import FILES, LABELS, STRIPES
 
 
 @pytest.mark.parametrize("given", ["", "best.keras"])
-def test_a_face_detectors_run_is_one_clear_line(fer_edge: FerEdge, make_run: Callable[..., Path], given: str) -> None:
+def test_a_face_detector_run_is_rejected(fer_edge: FerEdge, make_run: Callable[..., Path], given: str) -> None:
     run = make_run()
     (run / "config.json").write_text('{"task": "detect", "settings": {}, "network": {"name": "face"}, "source": {}}')
 
     result = fer_edge("export", run / given)
 
-    told = f"error: {run}: a face detector's run of an older fer-edge; detectors are no longer trained\n"
-    assert (result.code, result.stderr) == (1, told)
+    error = f"error: {run}: a face detector run of an older fer-edge; detectors are no longer trained\n"
+    assert (result.code, result.stderr) == (1, error)
     assert not (run / "export").exists()
 
 
@@ -30,17 +30,17 @@ def test_same_run_and_seed_give_the_same_bytes(
     fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     run, folders = make_run(), (tmp_path / "one", tmp_path / "my models")
-    told = [fer_edge("export", run, "--out", folder, "--calib-samples", 9) for folder in folders]
+    results = [fer_edge("export", run, "--out", folder, "--calib-samples", 9) for folder in folders]
 
     for file in FILES:
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
-    assert f"; try it: fer-edge selftest '{tmp_path}/my models/model_int8.tflite'" in told[1].stderr
-    assert told[1].stdout == ""
+    assert f"; try it: fer-edge selftest '{tmp_path}/my models/model_int8.tflite'" in results[1].stderr
+    assert results[1].stdout == ""
 
 
 @pytest.fixture(scope="module")
 def black(stripes: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set that has but one black picture to calibrate with."""
+    """A set with a single black calibration face."""
     few = stripes.take(np.flatnonzero(stripes.split != "training")[:40])
     split = few.split.copy()
     split[0] = "training"
@@ -53,12 +53,12 @@ def black(stripes: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def refused(fer_edge: FerEdge, run_in: Callable[..., Path], black: Path) -> tuple[Path, Finished]:
-    """A folder with an export that the gate stops, and what was told."""
+    """Folder and output of an export that fails the gate."""
     run = run_in(black.parent)
     return run / "export", fer_edge("export", run, "--data", black, "--json", code=3)
 
 
-def test_one_black_picture_for_calibration_fails_the_gate(refused: tuple[Path, Finished]) -> None:
+def test_calibration_with_one_black_face_fails_the_gate(refused: tuple[Path, Finished]) -> None:
     out, result = refused
 
     gate = json.loads(result.stdout)["gate"]
@@ -67,14 +67,14 @@ def test_one_black_picture_for_calibration_fails_the_gate(refused: tuple[Path, F
         "lying collapsed: recall 1.0000 -> 0.0000, n=6",
         "standing collapsed: recall 1.0000 -> 0.0000, n=6",
     ]
-    assert "warning: only 1 calibration face, 32 are the least; give a set with more: --data SET.npz" in result.stderr
-    assert "warning: the calibration faces are nearly blank (their grey values spread by 0.0 of 255)" in result.stderr
+    assert "warning: only 1 calibration face, the minimum is 32; give a larger set: --data SET.npz" in result.stderr
+    assert "warning: the calibration faces are nearly blank (standard deviation 0.0 of 255)" in result.stderr
     assert "error: int8 lost 0." in result.stderr
-    assert "Try: only 1 calibration face, 32 are the least; give a set with more" in result.stderr
+    assert "Try: only 1 calibration face, the minimum is 32; give a larger set" in result.stderr
     assert sorted(path.name for path in out.iterdir()) == FILES
 
 
-def test_auto_walks_down_the_ladder_until_the_gate_holds(
+def test_auto_tries_recipes_until_one_passes_the_gate(
     fer_edge: FerEdge, make_run: Callable[..., Path], black: Path
 ) -> None:
     run = make_run()
@@ -90,10 +90,10 @@ def test_auto_walks_down_the_ladder_until_the_gate_holds(
     assert "| dynamic | " in (run / "export" / "export_report.md").read_text()
 
 
-def test_auto_calibrates_with_other_faces_before_it_takes_another_recipe(
+def test_auto_tries_other_calibration_faces_before_another_recipe(
     fer_edge: FerEdge, make_run: Callable[..., Path], many_stripes: FaceSet, tmp_path: Path
 ) -> None:
-    first = choose_two(many_stripes, 40, seed=0)[0].names
+    first = calibration_subsets(many_stripes, 40, seed=0)[0].names
     faces = many_stripes.faces.copy()
     faces[np.isin(many_stripes.names, first)] = 0
     replace(many_stripes, faces=faces).save(tmp_path / "half_black.npz")
@@ -111,7 +111,7 @@ def test_auto_calibrates_with_other_faces_before_it_takes_another_recipe(
     assert report["calibration"]["doubts"] == []
 
 
-def test_the_report_says_how_much_hangs_on_the_calibration_faces(
+def test_the_report_shows_the_influence_of_the_calibration_faces(
     fer_edge: FerEdge, make_run: Callable[..., Path], many_stripes: FaceSet, tmp_path: Path
 ) -> None:
     many_stripes.save(tmp_path / "many.npz")
@@ -123,22 +123,22 @@ def test_the_report_says_how_much_hangs_on_the_calibration_faces(
     calibration = json.loads(result.stdout)["calibration"]
     assert calibration["other_faces"] == {"faces": 100, "accuracy": 1.0, "same_answer": 1.0}
     assert (calibration["choice"]["split"], calibration["choice"]["n"]) == ("validation", 240)
-    told = (run / "export" / "export_report.md").read_text()
-    assert "- Calibrated with 100 other training faces instead: accuracy 1.0000, same answer 100.0%" in told
+    report = (run / "export" / "export_report.md").read_text()
+    assert "- Calibrated with 100 other training faces instead: accuracy 1.0000, agreement 100.0%" in report
     assert "Calibrated with 100 other training faces" in (run / "export" / "export_report.html").read_text()
 
 
-def test_the_report_names_the_layer_that_hurts_and_says_what_to_do(refused: tuple[Path, Finished]) -> None:
+def test_the_report_names_the_worst_layer_and_gives_advice(refused: tuple[Path, Finished]) -> None:
     out, result = refused
 
     report = json.loads(result.stdout)
     harm = {layer["name"]: layer["harm"] for layer in report["layers"]}
     assert max(harm, key=harm.__getitem__) in report["worst_layer"]
-    assert "of its values lie outside the calibrated range (the calibration is to blame from 1% on)" in result.stderr
+    assert "of its values are outside the calibrated range (threshold 1%)" in result.stderr
     page = (out / "export_report.html").read_text()
     assert report["worst_layer"] in page
     assert "lying collapsed: recall 1.0000 -&gt; 0.0000, n=6" in page
-    assert page.count("<img") == 1 + 19  # the layers, and every face that judged
+    assert page.count("<img") == 1 + 19  # the plot, and every evaluation face
 
 
 def test_faces_on_which_both_models_disagree_are_shown_first(refused: tuple[Path, Finished]) -> None:
@@ -151,39 +151,39 @@ def test_faces_on_which_both_models_disagree_are_shown_first(refused: tuple[Path
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "told"),
+    ("flags", "code", "error"),
     [
         (("--c-array", "--recipe", "float16"), 1, "--recipe int8 --c-array"),
-        (("--recipe", "float16", "--auto"), 2, "--recipe float16 and --auto ask for two things; give one"),
-        (("--recipe", "float16", "--int8"), 2, "--recipe float16 and --int8 ask for two things; give one"),
+        (("--recipe", "float16", "--auto"), 2, "--recipe float16 and --auto exclude each other; give one"),
+        (("--recipe", "float16", "--int8"), 2, "--recipe float16 and --int8 exclude each other; give one"),
         (("--recipe", "float16", "--qat-epochs", 1), 2, "--qat-epochs fine-tunes for int8, not for --recipe float16"),
-        (LABELS, 2, "--labels, --pixels, --colour and --crop-scale are for a .keras file outside a run folder"),
+        (LABELS, 2, "is a run folder; leave out --labels, --pixels, --colour and --crop-scale"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused_before_anything_is_written(
-    fer_edge: FerEdge, make_run: Callable[..., Path], flags: tuple[object, ...], code: int, told: str
+def test_conflicting_flags_are_rejected_before_anything_is_written(
+    fer_edge: FerEdge, make_run: Callable[..., Path], flags: tuple[object, ...], code: int, error: str
 ) -> None:
     run = make_run()
 
-    assert told in fer_edge("export", run / "best.keras", *flags, code=code).stderr
+    assert error in fer_edge("export", run / "best.keras", *flags, code=code).stderr
     assert not (run / "export").exists()
 
 
-def test_auto_takes_int8_where_it_holds_and_a_temperature_is_fitted_on_validation_where_the_run_has_none(
+def test_auto_keeps_int8_if_it_passes_and_a_missing_temperature_is_fitted_on_validation_faces(
     fer_edge: FerEdge, make_run: Callable[..., Path]
 ) -> None:
     report = json.loads(fer_edge("export", make_run(temperature=None), "--auto", "--json").stdout)
 
     assert [rung["recipe"] for rung in report["ladder"]] == [report["recipe"]] == ["int8"]
-    assert report["temperature"] == 0.25  # every face is right: the colder the better
+    assert report["temperature"] == 0.25  # every prediction is correct: the lowest is best
 
 
-def test_keras_file_outside_a_run_is_exported_with_a_set_and_what_it_was_trained_on_is_not_stated(
+def test_keras_file_outside_a_run_is_exported_with_unknown_training_data(
     fer_edge: FerEdge, keras_file: Path, stripes: FaceSet, tmp_path: Path
 ) -> None:
     stripes.save(tmp_path / "set.npz")
     (tmp_path / "theirs.keras").write_bytes(keras_file.read_bytes())
-    (tmp_path / "config.json").write_text('{"architectures": ["Net"]}')  # of others, which makes no run of it
+    (tmp_path / "config.json").write_text('{"architectures": ["Net"]}')  # of another program: not a run folder
 
     given = ["--data", tmp_path / "set.npz", *LABELS, "--pixels", "0..1", "--out", tmp_path / "out", "--int8"]
     fer_edge("export", tmp_path / "theirs.keras", *given, code=0)
@@ -193,7 +193,7 @@ def test_keras_file_outside_a_run_is_exported_with_a_set_and_what_it_was_trained
     assert not (tmp_path / "out" / "seen.npz").exists()
 
 
-def test_keras_file_alone_says_what_to_type(fer_edge: FerEdge, keras_file: Path) -> None:
+def test_keras_file_without_faces_is_rejected_with_the_command(fer_edge: FerEdge, keras_file: Path) -> None:
     result = fer_edge("export", keras_file)
 
     assert result.code == 2
@@ -203,13 +203,13 @@ def test_keras_file_alone_says_what_to_type(fer_edge: FerEdge, keras_file: Path)
 @pytest.mark.parametrize(
     ("missing", "line"),
     [
-        ("calibration.npz", "holds no calibration.npz; give another set: fer-edge export"),
-        ("heldout.npz", "holds no heldout.npz"),
+        ("calibration.npz", "has no calibration.npz; give another set: fer-edge export"),
+        ("heldout.npz", "has no heldout.npz"),
         ("config.json", "is not a run folder; create one: fer-edge train"),
         ("best.keras", "best.keras: no such file"),
     ],
 )
-def test_incomplete_run_folder_is_one_clear_line(
+def test_incomplete_run_folder_is_rejected(
     fer_edge: FerEdge, make_run: Callable[..., Path], missing: str, line: str
 ) -> None:
     result = fer_edge("export", make_run(missing))
@@ -229,11 +229,11 @@ def test_set_with_other_classes_is_refused(
     assert "the data has smile, the model knows only flat, lying, standing" in result.stderr
 
 
-def test_held_out_faces_are_the_testing_ones_where_there_are_any(stripes: FaceSet) -> None:
+def test_evaluation_faces_are_the_testing_ones_if_any(stripes: FaceSet) -> None:
     without = stripes.take(stripes.split != "testing")
 
-    assert held_out(stripes, "majority")[0] == "testing"
-    assert held_out(without, "majority")[0] == "validation"
+    assert evaluation_faces(stripes, "majority")[0] == "testing"
+    assert evaluation_faces(without, "majority")[0] == "validation"
 
 
 def test_majority_protocol_leaves_out_faces_without_a_majority(stripes: FaceSet) -> None:
@@ -241,8 +241,8 @@ def test_majority_protocol_leaves_out_faces_without_a_majority(stripes: FaceSet)
     agreed[np.flatnonzero(stripes.split == "testing")[:4]] = False
     some = replace(stripes, agreed=agreed)
 
-    assert len(held_out(some, "majority")[1]) == 26
-    assert len(held_out(some, "all")[1]) == 30
+    assert len(evaluation_faces(some, "majority")[1]) == 26
+    assert len(evaluation_faces(some, "all")[1]) == 30
 
 
 def test_faces_that_fit_the_temperature_do_not_evaluate(stripes: FaceSet, capfd: pytest.CaptureFixture[str]) -> None:
@@ -251,22 +251,22 @@ def test_faces_that_fit_the_temperature_do_not_evaluate(stripes: FaceSet, capfd:
     fitting, judged = fitting_faces(many, many, "validation", "majority")
     assert len(fitting) + len(judged) == len(many)
     assert not set(fitting.group.tolist()) & set(judged.group.tolist())
-    assert f"{len(fitting)} validation faces fit the temperature, the others judge" in capfd.readouterr().err
+    assert f"{len(fitting)} validation faces fit the temperature, the other" in capfd.readouterr().err
     few = many.take(np.arange(20))
     fitting, judged = fitting_faces(few, few, "validation", "majority")
     assert (len(fitting), len(judged)) == (0, 20)
 
 
 def other_stripes(stripes: FaceSet, **changed: object) -> FaceSet:
-    """The same pictures as another data set, all of other photos."""
+    """The same pictures as another data set, from other photos."""
     source = {"name": "others", "digest": "7" * 64}
     return replace(stripes, **{"source": source, "photos": stripes.photos + np.uint64(500), **changed})
 
 
-def test_int8_is_not_judged_on_faces_that_the_run_was_trained_on(
+def test_faces_used_in_training_are_not_evaluated(
     fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
 ) -> None:
-    other = np.roll(stripes.split, 3)  # what was training is validation now, and so on
+    other = np.roll(stripes.split, 3)  # training becomes validation, and so on
     other_stripes(stripes, split=other, photos=stripes.photos).save(tmp_path / "again.npz")
     trained = other_stripes(stripes, split=np.where(stripes.split == "training", "testing", "training"))
     replace(trained, photos=stripes.photos).save(tmp_path / "trained.npz")
@@ -275,14 +275,14 @@ def test_int8_is_not_judged_on_faces_that_the_run_was_trained_on(
     result = fer_edge("export", run, "--data", tmp_path / "again.npz", "--json")
     refused = fer_edge("export", run, "--data", tmp_path / "trained.npz")
 
-    assert json.loads(result.stdout)["comparison"]["n"] == 30  # of testing, which was validation
+    assert json.loads(result.stdout)["comparison"]["n"] == 30  # testing, formerly validation
     assert "left out 30 held-out faces of" in result.stderr
     assert refused.code == 1
     assert "the network was trained on every held-out face of" in refused.stderr
     assert "leave out --data" in refused.stderr
 
 
-def test_a_set_that_does_not_tell_its_photos_is_judged_on_with_a_warning(
+def test_a_set_without_photo_digests_is_evaluated_with_a_warning(
     fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
 ) -> None:
     other_stripes(stripes, photos=np.zeros(0, np.uint64)).save(tmp_path / "old.npz")
@@ -293,7 +293,7 @@ def test_a_set_that_does_not_tell_its_photos_is_judged_on_with_a_warning(
     assert "warning: cannot tell whether the network was trained on the held-out faces of" in result.stderr
 
 
-def test_keras_file_in_a_run_folder_is_that_run(
+def test_keras_file_in_a_run_folder_has_the_data_of_the_run(
     fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
 ) -> None:
     turned = other_stripes(stripes).with_classes(("standing", "flat", "lying"))
@@ -313,7 +313,7 @@ def test_keras_file_in_a_run_folder_is_that_run(
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
-def test_a_damaged_keras_file_is_one_line(
+def test_a_damaged_keras_file_is_rejected(
     fer_edge: FerEdge, make_run: Callable[..., Path], place: float, tmp_path: Path
 ) -> None:
     run = make_run()
@@ -324,4 +324,4 @@ def test_a_damaged_keras_file_is_one_line(
     result = fer_edge("export", run)
 
     assert result.code == 1
-    assert "best.keras: not a Keras model that can be read" in result.stderr
+    assert "best.keras: not a readable Keras model" in result.stderr

@@ -1,4 +1,4 @@
-"""What an export makes of a network that looks at colour, each part alone; `test_colour.py` runs the result."""
+"""The parts of an export with an RGB network; `test_colour.py` runs the result."""
 
 import base64
 import re
@@ -18,7 +18,7 @@ from fer_edge.model.trial import load_runtime
 from fer_edge_export.accuracy.compare import disagreements
 from fer_edge_export.layer_errors.measure import layer_errors
 from fer_edge_export.microcontroller.c_array import c_header
-from fer_edge_export.quantize.calibrate import choose_two, doubts
+from fer_edge_export.quantize.calibrate import calibration_subsets, calibration_warnings
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import _faces
@@ -28,7 +28,7 @@ CLASSES = ("red", "green", "blue")
 
 
 def plain(count: int, seed: int = 0) -> FaceSet:
-    """Faces of one colour and some noise, in turn red, green and blue."""
+    """Faces of one colour with noise; red, green and blue alternate."""
     rng = np.random.default_rng(seed)
     truth = np.arange(count) % 3
     faces = 60 + 140 * np.eye(3)[truth][:, None, None] + rng.integers(-40, 40, (count, SIZE, SIZE, 3))
@@ -83,19 +83,19 @@ def test_the_input_is_exact_even_where_a_channel_is_always_dark(colourful: Any) 
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int16x8"])
-def test_grey_faces_do_not_calibrate_a_network_for_colour(colourful: Any, recipe: Any) -> None:
+def test_grey_faces_do_not_calibrate_an_rgb_network(colourful: Any, recipe: Any) -> None:
     with pytest.raises(
         DataError, match=r"16x16 grey pixels, the network's input is 16x16 RGB; .* --imgsz 16 --colour rgb"
     ):
         convert(colourful, RECIPES[recipe], np.zeros((4, SIZE, SIZE), np.uint8))
 
 
-def test_colour_does_not_calibrate_a_grey_network(network: Any) -> None:
+def test_rgb_faces_do_not_calibrate_a_grey_network(network: Any) -> None:
     with pytest.raises(DataError, match=r"16x16 RGB pixels, the network's input is 16x16 grey; .* --colour grey"):
         convert(network, RECIPES["int8"], np.zeros((4, SIZE, SIZE, 3), np.uint8))
 
 
-def test_layers_are_judged_on_faces_in_colour(colourful: Any, int8: bytes) -> None:
+def test_layer_errors_are_measured_on_rgb_faces(colourful: Any, int8: bytes) -> None:
     float32, faces = convert(colourful, RECIPES["float32"]), plain(8, seed=1).faces
 
     errors = layer_errors(colourful, float32, int8, faces)
@@ -103,11 +103,11 @@ def test_layers_are_judged_on_faces_in_colour(colourful: Any, int8: bytes) -> No
     assert {error.name for error in errors} >= {colourful.layers[0].name, colourful.layers[-1].name}
     swapped = layer_errors(colourful, float32, int8, faces[..., ::-1])
     assert [error.highest for error in errors] != [error.highest for error in swapped]
-    with pytest.raises(DataError, match=r"faces of shape \(16, 16, 3\), not on \(8, 16, 16\)"):
+    with pytest.raises(DataError, match=r"faces of shape \(16, 16, 3\), not \(8, 16, 16\)"):
         layer_errors(colourful, float32, int8, faces[..., 0])
 
 
-def test_a_c_header_says_what_a_pixel_is(int8: bytes) -> None:
+def test_a_c_header_describes_the_rgb_input(int8: bytes) -> None:
     model = Model(Path("model_int8.tflite"), int8, Contract(CLASSES, SIZE, "int8", "rgb"))
 
     header = c_header(model)
@@ -117,7 +117,7 @@ def test_a_c_header_says_what_a_pixel_is(int8: bytes) -> None:
     assert "area down, linear up, RGB;" in header
 
 
-def test_a_c_header_of_a_grey_model_says_so(tiny: Path) -> None:
+def test_a_c_header_describes_the_grey_input(tiny: Path) -> None:
     header = c_header(read_model(tiny))
 
     assert "#define FER_EDGE_INPUT_CHANNELS 1\n" in header
@@ -126,22 +126,22 @@ def test_a_c_header_of_a_grey_model_says_so(tiny: Path) -> None:
 
 
 def test_calibration_faces_keep_their_colour() -> None:
-    first, second = choose_two(plain(60), 30, seed=0)
+    first, second = calibration_subsets(plain(60), 30, seed=0)
 
     assert first.faces.shape == second.faces.shape == (30, SIZE, SIZE, 3)
 
 
-def test_one_colour_all_over_is_nearly_blank() -> None:
+def test_faces_of_a_single_colour_are_nearly_blank() -> None:
     red: Pixels = np.full((60, SIZE, SIZE, 3), (200, 30, 30), np.uint8)
-    red[:, 0, 0] += np.arange(60, dtype=np.uint8)[:, None]  # no two alike
+    red[:, 0, 0] += np.arange(60, dtype=np.uint8)[:, None]  # all different
 
-    told = doubts(replace(plain(60), faces=red), plain(60, seed=1))
+    warnings = calibration_warnings(replace(plain(60), faces=red), plain(60, seed=1))
 
-    assert [line for line in told if "nearly blank" in line]
-    assert not [line for line in doubts(plain(60), plain(60, seed=1)) if "nearly blank" in line]
+    assert [line for line in warnings if "nearly blank" in line]
+    assert not [line for line in calibration_warnings(plain(60), plain(60, seed=1)) if "nearly blank" in line]
 
 
-def test_faces_that_models_disagree_on_are_shown_in_colour() -> None:
+def test_disagreements_are_shown_in_colour() -> None:
     faces, logits = plain(3), np.zeros((3, 3), np.float32)
     rows = disagreements(logits, logits + np.eye(3, dtype=np.float32), faces, 1.0)
 

@@ -1,4 +1,4 @@
-"""What an export leaves and tells, of one export with each recipe."""
+"""Files and output of an export with each recipe."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Exported = Callable[[str], tuple[Path, Finished]]
 
 @pytest.fixture(scope="module")
 def exported(fer_edge: FerEdge, run_in: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Exports a run with a recipe, once; gives the folder, and what was told."""
+    """Exports a run with a recipe, once; returns the folder and the output."""
 
     @cache
     def export(recipe: str) -> tuple[Path, Finished]:
@@ -41,17 +41,17 @@ def test_run_folder_becomes_two_models_and_a_report(exported: Exported) -> None:
     assert (out / "labels.txt").read_text() == "flat\nlying\nstanding\n"
 
 
-def test_people_read_the_comparison_on_stderr(exported: Exported) -> None:
+def test_the_comparison_is_printed_on_stderr(exported: Exported) -> None:
     _, result = exported("int8")
 
     assert "testing faces, protocol: one label per face, n=30" in result.stderr
     assert "recall standing" in result.stderr
-    told = " ".join(result.stderr.split())
-    assert "int8 drop 0.0000 (95 % interval -0.0612 to 0.0612; passed; allowed 0.01), agreement 100.0%" in told
-    assert "30 faces are too few to show a drop within 0.01" in told
+    output = " ".join(result.stderr.split())
+    assert "int8 drop 0.0000 (95 % interval -0.0612 to 0.0612; passed; allowed 0.01), agreement 100.0%" in output
+    assert "30 faces are too few to show a drop within 0.01" in output
 
 
-def test_both_models_carry_the_whole_contract(exported: Exported) -> None:
+def test_both_models_have_the_complete_contract(exported: Exported) -> None:
     out, _ = exported("int8")
 
     for recipe in ("float32", "int8"):
@@ -66,25 +66,27 @@ def test_both_models_carry_the_whole_contract(exported: Exported) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["int8", "int16x8", "float16", "dynamic", "float32"])
-def test_every_recipe_answers_right_and_passes_its_selftest(fer_edge: FerEdge, exported: Exported, recipe: str) -> None:
+def test_every_recipe_predicts_correctly_and_passes_its_selftest(
+    fer_edge: FerEdge, exported: Exported, recipe: str
+) -> None:
     out, result = exported(recipe)
 
     assert json.loads(result.stdout)["comparison"][recipe]["accuracy"] == 1.0
     assert f"try it: fer-edge selftest {out / f'model_{recipe}.tflite'}" in result.stderr
     assert read_model(out / f"model_{recipe}.tflite").contract.recipe == recipe
-    for path in out.glob("*.tflite"):  # the float32 model lies beside each other one
+    for path in out.glob("*.tflite"):  # including float32
         fer_edge("selftest", path, code=0)
 
 
 @pytest.mark.parametrize("recipe", ["int8", "float16", "float32"])
-def test_info_states_all_of_an_exported_model(fer_edge: FerEdge, exported: Exported, recipe: str) -> None:
+def test_info_prints_all_facts_of_an_exported_model(fer_edge: FerEdge, exported: Exported, recipe: str) -> None:
     out, _ = exported(recipe)
 
     for path in out.glob("*.tflite"):
-        told = fer_edge("info", path).stderr
+        output = fer_edge("info", path).stderr
 
-        assert "not stated" not in told
-        assert "accuracy       100.00%; balanced 100.00%; macro-F1 100.00%" in told
-        assert "stripes; sha256 555555555555" in told
-        assert ("gate           passed: 1.00 points may be lost" in told) == (path.stem != "model_float32")
-        assert ("calibrated     30 training faces" in told) == (path.stem == "model_int8")
+        assert "not stated" not in output
+        assert "accuracy       100.00%; balanced 100.00%; macro-F1 100.00%" in output
+        assert "stripes; sha256 555555555555" in output
+        assert ("gate           passed: 1.00 points may be lost" in output) == (path.stem != "model_float32")
+        assert ("calibrated     30 training faces" in output) == (path.stem == "model_int8")

@@ -1,4 +1,4 @@
-"""A network that int8 hurts."""
+"""A network with a large int8 error."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ SOBEL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], np.float32)
 
 
 def badly_built(loud: float) -> Any:
-    """Two swish convolutions without BatchNorm, stripes in a few quiet channels, and brightness in one `loud` one."""
+    """Two swish convolutions without BatchNorm: stripes in small channels, brightness in one scaled by `loud`."""
     import keras
     from keras import layers
 

@@ -1,4 +1,4 @@
-"""What an export of the stripe network leaves, and what its run was trained on."""
+"""Files of an export of the stripe network, and its training data."""
 
 FILES = [
     "export_report.html",

@@ -14,10 +14,10 @@ def with_end(network: Any, *ends: Any) -> Any:
     copy = keras.models.clone_model(network)
     copy.set_weights(network.get_weights())
     pixels = keras.Input(network.input_shape[1:])
-    answer = copy(pixels)
+    output = copy(pixels)
     for end in ends:
-        answer = end(answer)
-    return keras.Model(pixels, answer, name="theirs")
+        output = end(output)
+    return keras.Model(pixels, output, name="theirs")
 
 
 def saved(network: Any, folder: Path) -> Path:

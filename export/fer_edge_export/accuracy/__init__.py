@@ -1,1 +1,1 @@
-"""What quantisation cost, and whether that is allowed."""
+"""Accuracy of quantised models: comparison with float32, and the gate."""

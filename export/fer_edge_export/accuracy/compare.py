@@ -1,4 +1,4 @@
-"""Float against quantised on the same faces: what quantisation cost, in all and per class, and how sure that is."""
+"""Paired comparison of the float and the quantised model: change of accuracy and recalls with confidence intervals."""
 
 import math
 from typing import NamedTuple
@@ -8,20 +8,20 @@ import numpy.typing as npt
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import Z, calibration_error, softmax, summary
-from fer_edge_export.results import Answer, ClassChange, ClassRecall, Comparison, Disagreement, Figures
+from fer_edge_export.results import ClassChange, ClassRecall, Comparison, Disagreement, Figures, Prediction
 
 Logits = npt.NDArray[np.float32]
 SHOWN = 20
-"""Faces that the report shows of those on which both models disagree."""
+"""Disagreements shown in the report."""
 
 
 class Change(NamedTuple):
-    """How a share of faces changed between two models that saw the same faces; above 0 is a gain."""
+    """Change of a share of faces between two models on the same faces; above 0 is a gain."""
 
     change: float
     low: float
     high: float
-    """Ends of its 95 % interval."""
+    """Limits of its 95 % interval."""
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     classes: tuple[str, ...],
     temperature: float = 1.0,
 ) -> Comparison:
-    """All figures of both models and their differences.
+    """Compute all metrics of both models and their differences.
 
     Args:
         float_logits: (n, classes) of the float32 model.
@@ -40,9 +40,9 @@ def compare(
         classes: Class names in output order.
         temperature: Divides both models' logits before the softmax.
     """
-    answers = float_logits.argmax(axis=1), logits.argmax(axis=1)
-    right = [answer == truth for answer in answers]
-    lost, gained = right[0] & ~right[1], right[1] & ~right[0]
+    predictions = float_logits.argmax(axis=1), logits.argmax(axis=1)
+    correct = [prediction == truth for prediction in predictions]
+    lost, gained = correct[0] & ~correct[1], correct[1] & ~correct[0]
     float32, quantised = (_figures(one, truth, classes, temperature) for one in (float_logits, logits))
     counts = int(lost.sum()), int(gained.sum())
     change = matched_change(*counts, len(truth)) or Change(0.0, -1.0, 1.0)
@@ -60,7 +60,7 @@ def compare(
         lost=counts[0],
         gained=counts[1],
         mcnemar_p=mcnemar(*counts),
-        agreement=round(float((answers[0] == answers[1]).mean()), 6),
+        agreement=round(float((predictions[0] == predictions[1]).mean()), 6),
         kl_divergence=round(float(np.mean(divergences(*probabilities))), 6),
         per_class=per_class,
         float32=float32,
@@ -84,10 +84,10 @@ def _class_change(n: int, recalls: tuple[float | None, float | None], lost: int,
 
 
 def matched_change(lost: int, gained: int, n: int) -> Change | None:
-    """Give the change of a share of `n` faces of which some were lost and some gained, with its 95 % interval.
+    """Change of a share of `n` faces with `lost` and `gained` ones, with its 95 % interval for matched pairs.
 
     The interval is Wald's with half a face added to each of the four cells (Agresti and Min 2005, Statistics in
-    Medicine 24), which holds for few faces, too; None for no face.
+    Medicine 24), valid for few faces, too; None for no face.
 
     >>> [round(value, 4) for value in matched_change(8, 2, 100) or ()]
     [-0.06, -0.1215, 0.0039]
@@ -101,23 +101,23 @@ def matched_change(lost: int, gained: int, n: int) -> Change | None:
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """Two-sided p of McNemar's exact test: how likely so uneven a split is where losing and gaining are alike.
+    """Two-sided p-value of McNemar's exact test.
 
     >>> mcnemar(5, 5), mcnemar(8, 1), mcnemar(0, 0)
     (1.0, 0.0390625, 1.0)
     """
-    return min(1.0, 2 * chance_to_lose(max(lost, gained), min(lost, gained)))
+    return min(1.0, 2 * sign_test(max(lost, gained), min(lost, gained)))
 
 
-def chance_to_lose(lost: int, gained: int) -> float:
-    """How likely `lost` or more of `lost` + `gained` faces are lost where losing and gaining are alike.
+def sign_test(lost: int, gained: int) -> float:
+    """One-sided p-value of the sign test: `lost` or more of `lost` + `gained` at equal probability.
 
-    >>> chance_to_lose(3, 0), chance_to_lose(0, 3)
+    >>> sign_test(3, 0), sign_test(0, 3)
     (0.125, 1.0)
     """
     both = lost + gained
-    ways = sum(math.comb(both, fewer) for fewer in range(gained + 1))
-    return float(ways / 2**both)
+    count = sum(math.comb(both, fewer) for fewer in range(gained + 1))
+    return float(count / 2**both)
 
 
 def divergences(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -133,29 +133,29 @@ def divergences(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64])
 def disagreements(
     float_logits: Logits, logits: Logits, faces: FaceSet, temperature: float, count: int = SHOWN
 ) -> tuple[Disagreement, ...]:
-    """Find the faces on which both models disagree most, by their divergence.
+    """Find the faces with the largest divergence between both models.
 
     Args:
         float_logits: (n, classes) of the float32 model.
         logits: (n, classes) of the quantised model.
         faces: The n faces.
         temperature: Divides both models' logits before the softmax.
-        count: How many.
+        count: Number of faces.
     """
     before, after = softmax(float_logits, temperature), softmax(logits, temperature)
     found = divergences(before, after)
 
-    def answer(probabilities: npt.NDArray[np.float64]) -> Answer:
+    def prediction(probabilities: npt.NDArray[np.float64]) -> Prediction:
         best = int(probabilities.argmax())
-        return Answer(faces.classes[best], round(float(probabilities[best]), 4))
+        return Prediction(faces.classes[best], round(float(probabilities[best]), 4))
 
     return tuple(
         Disagreement(
             row=int(row),
             picture=str(faces.names[row]),
             truth=faces.classes[faces.labels[row]],
-            float32=answer(before[row]),
-            quantised=answer(after[row]),
+            float32=prediction(before[row]),
+            quantised=prediction(after[row]),
             kl_divergence=round(float(found[row]), 4),
         )
         for row in np.argsort(-found, kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""The accuracy gate: a quantised model that lost too much is not passed on unseen."""
+"""The accuracy gate: fails an export whose quantised model lost too much accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -7,28 +7,28 @@ from typing import Literal
 
 from fer_edge.data.metrics import Z
 from fer_edge.errors import GateError
-from fer_edge_export.accuracy.compare import chance_to_lose, matched_change
+from fer_edge_export.accuracy.compare import matched_change, sign_test
 from fer_edge_export.results import CalibrationReport, ClassChange, Comparison, ExportReport, GateResult
 
 Rule = Literal["point", "bound"]
 
 MANY_CALIBRATION_FACES = 300
-"""With fewer, the first thing to try is more; beyond some 500, outliers widen the ranges again."""
+"""With fewer, more are suggested first; beyond about 500, outliers widen the ranges again."""
 COLLAPSE = 0.1
-"""A class collapses where its recall falls by more than this and chance alone would hardly do that, or where none of
-`COLLAPSE_LEAST` faces or more that float32 answered right is answered right any more."""
+"""A class collapses if its recall falls significantly by more than this, or if all of `COLLAPSE_LEAST` or more correct
+float32 predictions are lost."""
 COLLAPSE_LEAST = 3
 CHANCE = 0.05
 DISAGREEMENT = 0.1
-"""Share of changed answers that fails the gate whatever the accuracy: a weak network hides any damage. Our own networks
+"""Share of changed predictions that fails the gate at any accuracy: a weak network would hide the damage. Our networks
 change 1 to 3 % of theirs, badly quantised ones 20 to 70 %."""
 
 LEARN = 0.003
-"""Drop in accuracy from which on learning the ranges is worth its minutes."""
+"""Minimum accuracy drop at which fine-tuning is suggested."""
 
 
 def passes(drop: float, max_drop: float) -> bool:
-    """Tell whether a drop in accuracy (float32 minus int8, 0 to 1) is allowed; exactly `max_drop` is.
+    """Whether a drop in accuracy (float32 minus int8, 0 to 1) is allowed; exactly `max_drop` is.
 
     >>> passes(0.01, 0.01), passes(0.0101, 0.01), passes(-0.002, 0.0)
     (True, False, True)
@@ -36,53 +36,53 @@ def passes(drop: float, max_drop: float) -> bool:
     return drop <= max_drop
 
 
-def judge(comparison: Comparison, recipe: str, rule: Rule, max_drop: float) -> GateResult:
-    """Judge a model.
+def evaluate_gate(comparison: Comparison, recipe: str, rule: Rule, max_drop: float) -> GateResult:
+    """Apply the gate to a model.
 
     Args:
-        comparison: What `fer_edge_export.accuracy.compare.compare` found.
-        recipe: What the model is called.
-        rule: point judges the drop as measured, bound the upper end of its 95 % interval: what it may be.
-        max_drop: Accuracy, 0 to 1, that may be lost.
+        comparison: Result of `fer_edge_export.accuracy.compare.compare`.
+        recipe: Name of the model's recipe.
+        rule: point checks the measured drop, bound the upper limit of its 95 % interval.
+        max_drop: Maximum accuracy drop, 0 to 1.
     """
     drop, bound = comparison.drop, comparison.drop_interval[1]
     before, after = comparison.float32.accuracy, comparison.quantised.accuracy
     failures: list[str] = []
     findings: list[str] = []
-    told = f"lost {drop:.4f} of accuracy" if drop > 0 else "lost no accuracy"
-    lost = f"{recipe} {told} ({before:.4f} -> {after:.4f}, n={comparison.n})"
+    change = f"lost {drop:.4f} accuracy" if drop > 0 else "lost no accuracy"
+    lost = f"{recipe} {change} ({before:.4f} -> {after:.4f}, n={comparison.n})"
     if not passes(drop, max_drop):
-        failures.append(f"{lost}; allowed is {max_drop:g}")
+        failures.append(f"{lost}; allowed: {max_drop:g}")
     elif not passes(bound, max_drop):
-        sure = f"{lost}, and may lose up to {bound:.4f} (95 % interval); allowed is {max_drop:g}"
-        (failures if rule == "bound" else findings).append(sure)
+        possible = f"{lost}, and may lose up to {bound:.4f} (95 % interval); allowed: {max_drop:g}"
+        (failures if rule == "bound" else findings).append(possible)
     for name, row in comparison.per_class.items():
         if collapses(row):
             failures.append(f"{name} collapsed: recall {row.float32:.4f} -> {row.quantised:.4f}, n={row.n}")
     if not failures and 1 - comparison.agreement > max(DISAGREEMENT, max_drop):
         failures.append(
-            f"{recipe} and float32 agree on {comparison.agreement:.1%} of the faces only; that accuracy held is luck"
+            f"{recipe} and float32 agree on only {comparison.agreement:.1%} of the faces; the equal accuracy is chance"
         )
     if comparison.n < (enough := faces_needed(max_drop)):
         least = matched_change(0, 0, comparison.n)
         spread = least.high if least else 1.0
         findings.append(
-            f"{comparison.n} faces are too few to show a drop within {max_drop:g}: where not one answer changes, it "
-            f"may still be {spread:.4f}; {enough:,} would do"
+            f"{comparison.n} faces are too few to show a drop within {max_drop:g}: without any changed prediction, it "
+            f"may still be {spread:.4f}; {enough:,} are enough"
         )
     return GateResult(rule, max_drop, not failures, tuple(failures), tuple(findings))
 
 
 def collapses(row: ClassChange) -> bool:
-    """Tell whether a class is no longer found as it was."""
+    """Whether the recall of a class collapsed."""
     if row.change is None or -row.change <= COLLAPSE:
         return False
-    gone = row.quantised == 0 and row.lost >= COLLAPSE_LEAST
-    return gone or chance_to_lose(row.lost, row.gained) < CHANCE
+    all_lost = row.quantised == 0 and row.lost >= COLLAPSE_LEAST
+    return all_lost or sign_test(row.lost, row.gained) < CHANCE
 
 
 def faces_needed(max_drop: float) -> int:
-    """How many faces show that a model whose every answer stayed the same drops no more than `max_drop`.
+    """Number of faces needed to show a drop within `max_drop` when no prediction changes.
 
     >>> faces_needed(0.01)
     194
@@ -91,7 +91,7 @@ def faces_needed(max_drop: float) -> int:
 
 
 def check(report: ExportReport, folder: Path) -> None:
-    """Refuse the export that `report` describes if its gate failed; the files in `folder` stay.
+    """Raise an error if the gate of `report` failed; the files in `folder` are kept.
 
     Raises:
         GateError: The model lost more than allowed.
@@ -99,27 +99,27 @@ def check(report: ExportReport, folder: Path) -> None:
     if report.gate.passed:
         return
     can_learn = report.recipe == "int8" and report.comparison.drop > LEARN
-    ways = remedies(report.calibration, report.advice, can_learn)
-    raise GateError(f"{'; '.join(report.gate.failures)}. The files are in {folder}. Try: {'; '.join(ways)}")
+    suggestions = remedies(report.calibration, report.advice, can_learn)
+    raise GateError(f"{'; '.join(report.gate.failures)}. The files are in {folder}. Try: {'; '.join(suggestions)}")
 
 
 def remedies(calibration: CalibrationReport | None, advice: Sequence[str], can_learn: bool = False) -> list[str]:
-    """What to try after a failed gate, the likeliest first.
+    """Suggestions after a failed gate, most promising first.
 
     Args:
-        calibration: None where the recipe needs none.
-        advice: What the layers' errors tell.
-        can_learn: Whether fine-tuning may gain what was lost; from broken calibration faces it would learn the wrong.
+        calibration: None if the recipe needs none.
+        advice: Advice from the layer errors.
+        can_learn: Whether to suggest fine-tuning; not with bad calibration faces.
     """
-    ways = [line.rstrip(".") for line in [*(calibration.doubts[:1] if calibration else ()), *advice[:1]]]
+    lines = [line.rstrip(".") for line in [*(calibration.doubts[:1] if calibration else ()), *advice[:1]]]
     if calibration and not calibration.doubts:
         if can_learn and not calibration.learning:
-            ways.append("learned ranges: --qat-epochs 5")
+            lines.append("quantisation-aware training: --qat-epochs 5")
         if calibration.faces < MANY_CALIBRATION_FACES:
-            more = "--calib-samples 500, or a --data SET.npz that has them"
-            ways.append(f"more calibration faces than {calibration.faces}: {more}")
+            more = "--calib-samples 500, or a larger --data SET.npz"
+            lines.append(f"more calibration faces than {calibration.faces}: {more}")
         else:
-            ways.append("other calibration faces: --seed 1, or --data SET.npz with faces like those it will see")
-    ways.append("the next recipe that holds: --auto")
-    ways.append("a network with BatchNorm and ReLU6 behind every convolution: fer-edge train --network edge")
-    return [*ways, "or accept the drop: --max-drop"]
+            lines.append("other calibration faces: --seed 1, or --data SET.npz with typical faces")
+    lines.append("the next recipe that passes: --auto")
+    lines.append("a network with BatchNorm and ReLU6 after every convolution: fer-edge train --network edge")
+    return [*lines, "or accept the drop: --max-drop"]

@@ -1,4 +1,4 @@
 """The bundled face detector: YuNet's published weights, rebuilt in Keras and quantised for LiteRT.
 
-`python -m fer_edge_export.detector` makes both files of it, int8 and float16, from nothing but this package.
+`python -m fer_edge_export.detector` creates both files, int8 and float16, from this package alone.
 """

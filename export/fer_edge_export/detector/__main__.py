@@ -1,4 +1,4 @@
-"""python -m fer_edge_export.detector: make the bundled face detectors again."""
+"""python -m fer_edge_export.detector: create the bundled face detectors."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Make both bundled face detectors: build, bring to ranges, convert, add contract and golden vectors."""
+"""Create both bundled face detectors: build, normalise ranges, convert, add contract and reference outputs."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels
 from fer_edge.inspection.detector_selftest import make_golden
 from fer_edge.versions import installed
-from fer_edge_export.detector.drawings import drawn_pictures
+from fer_edge_export.detector.drawings import synthetic_pictures
 from fer_edge_export.detector.weights import DIGEST, SOURCE, read_weights
 from fer_edge_export.networks.load import facts
 from fer_edge_export.quantize.convert import convert
@@ -20,14 +20,14 @@ from fer_edge_export.recipes import RECIPES
 from fer_edge_export.settings import PACKAGES
 
 WIDTH, HEIGHT = 320, 256
-"""Pixels of the input: what a VGA frame becomes when its longer side is 320, in multiples of 32."""
+"""Input size in pixels: a VGA frame scaled to a longer side of 320, in multiples of 32."""
 PICTURES = 160
-"""Drawn ones that set the ranges."""
+"""Number of synthetic calibration pictures."""
 ENLARGED = 2
-"""Times that every third of them is shown larger, too: faces that fill 640 pixels set the ranges of the maps."""
+"""Factor by which every third one is also enlarged: the ranges of the maps include faces that fill 640 pixels."""
 SEED = 0
 THRESHOLD = 0.6
-"""Score from which on something counts as a face; docs/face_detector.md says how it was chosen."""
+"""Score threshold; its selection is in docs/face_detector.md."""
 TERMS = {
     "name": SOURCE.name,
     "digest": DIGEST,
@@ -41,20 +41,20 @@ def make_detectors(folder: Path) -> list[Path]:
     """Write `yunet_int8.tflite` and `yunet_float16.tflite`; the same bytes each time on one machine.
 
     Args:
-        folder: Where to.
+        folder: Output folder.
 
     Returns:
         Their paths.
 
     Raises:
-        FerEdgeError: Something is missing, or cannot be written.
+        FerEdgeError: A file or package is missing, or a file cannot be written.
     """
     with needs("train"):
         from fer_edge_export.detector.network import make_network
         from fer_edge_export.detector.ranges import equalised, normalised
-    console.print(f"drawing {PICTURES} pictures to calibrate with")
-    pictures = drawn_pictures(PICTURES, (WIDTH, HEIGHT), SEED)
-    console.print("looking at the ranges")
+    console.print(f"drawing {PICTURES} calibration pictures")
+    pictures = synthetic_pictures(PICTURES, (WIDTH, HEIGHT), SEED)
+    console.print("measuring ranges")
     weights, scale, offset = normalised(equalised(read_weights(), pictures), [pictures, _enlarged(pictures[::3])])
     base = DetectorContract(
         width=WIDTH,
@@ -68,7 +68,7 @@ def make_detectors(folder: Path) -> list[Path]:
     )
     paths = []
     for recipe in ("int8", "float16"):
-        console.print(f"making {recipe}: {RECIPES[recipe]}")
+        console.print(f"converting to {recipe}: {RECIPES[recipe]}")
         network = make_network(weights, (HEIGHT, WIDTH), clip=recipe == "int8")
         contract = replace(base, recipe=recipe, network=asdict(facts(network, "yunet")))
         flatbuffer = convert(network, RECIPES[recipe], pictures if recipe == "int8" else None)

@@ -10,24 +10,24 @@ from fer_edge_export.detector.weights import HEADS, Pair, Weights
 
 
 class Enlarge(layers.Layer):
-    """What `UpSampling2D(2)` does, (n, rows, columns, channels) to (n, 2 rows, 2 columns, channels), by its neighbours.
+    """`UpSampling2D(2)`, nearest: (n, rows, columns, channels) to (n, 2 rows, 2 columns, channels).
 
-    Keras' own layer becomes eight operators that XNNPACK leaves to slower kernels, with the map's size written into
-    them; this becomes two (CONCATENATION, DEPTH_TO_SPACE) that it runs, for maps of any size.
+    Keras' own layer becomes eight operators that XNNPACK does not run, with a fixed map size; this becomes two
+    (CONCATENATION, DEPTH_TO_SPACE) that it runs, for maps of any size.
     """
 
     def call(self, maps: Any) -> Any:
-        """Write each value four times."""
+        """Repeat each value four times."""
         import tensorflow as tf
 
         return tf.nn.depth_to_space(tf.concat([maps] * 4, axis=-1), 2)
 
 
 class Clip(layers.Layer):
-    """Keep a map within -1..1; TFLite's converter puts it into the convolution before."""
+    """Clip a map to -1..1; TFLite's converter fuses it into the previous convolution."""
 
     def call(self, maps: Any) -> Any:
-        """Cut off what lies beyond."""
+        """Clip `maps`, of any shape."""
         return keras.ops.minimum(keras.ops.maximum(maps, -1.0), 1.0)
 
 
@@ -36,13 +36,13 @@ def make_network(
 ) -> keras.Model:
     """Build YuNet (Wu et al. 2023) for inputs of any multiple of 32.
 
-    Layers are called after their pair, `NAME_pointwise` and `NAME_depthwise`; the sums of the feature pyramid
+    Layers are named after their pair, `NAME_pointwise` and `NAME_depthwise`; the sums of the feature pyramid are
     `sum16` and `sum8`.
 
     Args:
-        weights: What it computes with.
-        size_hw: Of the input, in pixels; None for any.
-        clip: Keep its maps within -1..1.
+        weights: Its weights.
+        size_hw: Input height and width in pixels; None for any.
+        clip: Whether to clip its maps to -1..1.
 
     Returns:
         keras.Model; (n, height, width, 3) BGR in 0..1 in, the three maps of `fer_edge.detection.yunet` out.

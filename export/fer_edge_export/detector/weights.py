@@ -1,4 +1,4 @@
-"""YuNet's weights, read from the ONNX file that OpenCV Zoo publishes."""
+"""Read YuNet's weights from the ONNX file of OpenCV Zoo."""
 
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -16,19 +16,19 @@ DIGEST = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 BACKBONE = ("stage0", *(f"stage{stage}{block}" for stage in range(1, 6) for block in "ab"))
 LATERALS = ("lateral32", "lateral16", "lateral8")
-"""Of the feature pyramid, by the stride of their maps; coarse to fine, as they are computed."""
+"""Feature pyramid, by the stride of the maps; coarse to fine, in execution order."""
 HEADS = ("head8", "head16", "head32")
 HEAD_PARTS = ("classification", "box", "objectness", "landmarks")
-"""In the order of the file."""
+"""Order in the file."""
 CHANNEL_ORDER = ("classification", "objectness", "box", "landmarks")
-"""In which `fer_edge.detection.yunet` reads them from one map."""
+"""Order in a map of `fer_edge.detection.yunet`."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A 1x1 convolution and the 3x3 depthwise convolution behind it; nothing stands between them."""
+    """A 1x1 convolution followed by a 3x3 depthwise convolution, without activation in between."""
 
     pointwise: Floats
     """(inputs, outputs)."""
@@ -38,7 +38,7 @@ class Pair:
     depthwise_bias: Floats
 
     def scaled_between(self, factors: Floats) -> "Pair":
-        """Multiply what the first convolution hands to the second; the answer stays the same."""
+        """Scale the channels between both convolutions; the output stays the same."""
         return replace(
             self,
             pointwise=self.pointwise * factors,
@@ -47,13 +47,13 @@ class Pair:
         )
 
     def normalised(self, scale: Floats, offset: Floats) -> "Pair":
-        """Let it answer (y - offset) / scale instead of y."""
+        """Change the output y to (y - offset) / scale."""
         return replace(self, depthwise=self.depthwise / scale, depthwise_bias=(self.depthwise_bias - offset) / scale)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """All of YuNet: a first convolution, and pairs by their name."""
+    """All weights of YuNet: the first convolution, and pairs by name."""
 
     stem: Floats
     """(3, 3, 3, 16): rows, columns, BGR in 0..1, outputs; stride 2, one pixel of padding on each side."""
@@ -62,10 +62,10 @@ class Weights:
 
 
 def read_weights(path: Path = SOURCE) -> Weights:
-    """Read `face_detection_yunet_2023mar.onnx`; its input of 0..255 becomes 0..1, and the heads of a stride one pair.
+    """Read `face_detection_yunet_2023mar.onnx`; input 0..255 becomes 0..1, and the heads of a stride one pair.
 
     Raises:
-        ModelError: The file is missing, or another one.
+        ModelError: The file is missing, or has another sha256.
     """
     try:
         content = path.read_bytes()
@@ -89,11 +89,11 @@ def read_weights(path: Path = SOURCE) -> Weights:
     stem, stem_bias = next(convolutions)
     pairs = {name: next_pair() for name in chain(BACKBONE, LATERALS)}
     parts = {(part, head): next_pair() for part in HEAD_PARTS for head in HEADS}
-    pairs |= {head: _side_by_side([parts[part, head] for part in CHANNEL_ORDER]) for head in HEADS}
+    pairs |= {head: _concatenated([parts[part, head] for part in CHANNEL_ORDER]) for head in HEADS}
     return Weights(255 * stem.transpose(2, 3, 1, 0), stem_bias, pairs)
 
 
-def _side_by_side(pairs: list[Pair]) -> Pair:
-    """One pair that answers what several answer to the same input, channel behind channel."""
+def _concatenated(pairs: list[Pair]) -> Pair:
+    """Join pairs with the same input into one, along the output channels."""
     fields = ("pointwise", "pointwise_bias", "depthwise", "depthwise_bias")
     return Pair(*(np.concatenate([getattr(pair, field) for pair in pairs], axis=-1) for field in fields))

@@ -1,1 +1,1 @@
-"""Which layers lose accuracy in int8."""
+"""Quantisation errors by layer, and advice."""

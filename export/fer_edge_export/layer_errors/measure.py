@@ -1,15 +1,15 @@
-"""Where int8 hurts: what each operator of the delivered file gets wrong by itself, and what that does to the answer.
+"""Quantisation error of each operator of the exported file, and its effect on the output.
 
-The files themselves are compared, not a third conversion, so that a file with other ranges (percentile, learned) or of
-another recipe is judged as it is. For every operator and face
+The exported files are compared, not a third conversion, so any ranges (percentile, learned) and recipes are measured
+as they are. For every operator and face
 
-- its own error is what it puts out in int8 less what the float operator makes of the same, already rounded, inputs:
-  nothing that it inherits from the layers before it (TensorFlow's quantisation debugger draws the line there, too);
-- its harm is how far that error alone, added to the float network's values there, moves the float network's answer.
+- its own error is its int8 output minus the float operator's output for the same, already rounded, inputs: without the
+  error inherited from earlier layers (as in TensorFlow's quantisation debugger);
+- its harm is the change of the float network's output when that error alone is added to the float values there.
 
-Layers are compared by harm, because a signal-to-noise ratio says little of the answer: noise that a mean over the map
-takes out again looks as bad as noise that stays, and one channel that is far larger than the others makes the ratio
-look best just where those others are lost.
+Layers are ranked by harm, since a signal-to-noise ratio says little about the output: noise that pooling averages out
+looks as bad as noise that remains, and one channel far larger than the others makes the ratio look best just when
+those others are lost.
 """
 
 import math
@@ -28,41 +28,41 @@ from fer_edge_export.results import LayerError
 
 NO_STEPS = np.zeros(0, np.float32)
 FACES = 32
-"""Enough to name the worst layer: on a badly built network 8 named the same one, with 18 % of harm in place of 19 %."""
+"""Enough to find the worst layer: on a bad network 8 found the same one, with 18 % of harm instead of 19 %."""
 
 
 def layer_errors(network: Any, float32: bytes, quantised: bytes, faces: Pixels) -> list[LayerError]:
-    """Measure the error of each operator, in the network's order.
+    """Measure the error of each operator, in network order.
 
-    Operators that only move values (reshape, max pooling) make none and are left out.
+    Operators that only move values (reshape, max pooling) have none and are left out.
 
     Args:
-        network: keras.Model from which both files were made; it names the layers.
+        network: keras.Model from which both files were made, for the layer names.
         float32: Its float32 flatbuffer.
-        quantised: Its flatbuffer of any recipe; built-in kernels run it, not XNNPACK.
+        quantised: Its flatbuffer of any recipe; run by built-in kernels, not XNNPACK.
         faces: (n, height, width) uint8 grey, or (n, height, width, 3) uint8 RGB; `FACES` are enough.
 
     Raises:
-        DataError: Fewer than two faces, or of another size than the network's input.
+        DataError: Fewer than two faces, or not of the size of the network's input.
     """
     shape = tuple(network.input_shape[1:])
     if len(faces) < 2 or with_channels(faces).shape[1:] != shape:
-        raise DataError(f"layers are judged on two or more faces of shape {shape}, not on {faces.shape}")
-    graph, whole, rounded = Graph(float32), Runner(float32), Runner(quantised)
-    there = _in_both(graph, Graph(quantised))
-    whole.show(faces[0])
-    graph.settle({index: whole.read(index).shape for index in graph.computed().values()})
-    probes = {index: _Probe(graph, index, there, rounded) for index in there}
-    answers = []
+        raise DataError(f"layer errors need two or more faces of shape {shape}, not {faces.shape}")
+    graph, reference, rounded = Graph(float32), Runner(float32), Runner(quantised)
+    common = _common_tensors(graph, Graph(quantised))
+    reference.run(faces[0])
+    graph.set_shapes({index: reference.read(index).shape for index in graph.computed().values()})
+    probes = {index: _Probe(graph, index, common, rounded) for index in common}
+    outputs = []
     for pixels in faces:
-        whole.show(pixels)
-        rounded.show(pixels)
-        right = {index: whole.read(index) for index in (*graph.inputs, *graph.computed().values())}
-        seen = right | {index: rounded.read(other) for index, other in there.items()}
-        answers.append([right[index] for index in graph.outputs])
+        reference.run(pixels)
+        rounded.run(pixels)
+        exact = {index: reference.read(index) for index in (*graph.inputs, *graph.computed().values())}
+        quantised_values = exact | {index: rounded.read(other) for index, other in common.items()}
+        outputs.append([exact[index] for index in graph.outputs])
         for probe in probes.values():
-            probe.look(right, seen)
-    spread = [float(np.var(np.stack(values), axis=0).mean()) for values in zip(*answers, strict=True)]
+            probe.add(exact, quantised_values)
+    spread = [float(np.var(np.stack(values), axis=0).mean()) for values in zip(*outputs, strict=True)]
     errors = []
     for operator, name in zip(graph.operators, layer_names(graph, network), strict=True):
         index, kernel = int(operator.outputs[0]), graph.kernel(operator)
@@ -72,11 +72,11 @@ def layer_errors(network: Any, float32: bytes, quantised: bytes, faces: Pixels) 
     return errors
 
 
-def _in_both(graph: Graph, other: Graph) -> dict[int, int]:
-    """Values that operators of both files put out, by name: index in the float file, and in the other."""
-    there = other.computed()
-    pairs = {index: there[name] for name, index in graph.computed().items() if name in there}
-    # a weight that is widened from float16 may have the name that an activation has elsewhere
+def _common_tensors(graph: Graph, other: Graph) -> dict[int, int]:
+    """Operator outputs in both files, matched by name: index in the float file -> index in the other."""
+    computed = other.computed()
+    pairs = {index: computed[name] for name, index in graph.computed().items() if name in computed}
+    # a weight dequantised from float16 may have the name of an activation in the other file
     return {
         index: pair
         for index, pair in pairs.items()
@@ -85,46 +85,46 @@ def _in_both(graph: Graph, other: Graph) -> dict[int, int]:
 
 
 def worst(errors: Sequence[LayerError]) -> LayerError:
-    """The operator whose own error moves the answer most; `errors` has at least one."""
+    """The operator with the largest harm; `errors` must not be empty."""
     return max(errors, key=lambda error: error.harm)
 
 
 class _Probe:
-    """One operator, cut out of the float network, and sums over faces of what it gets wrong in int8."""
+    """One operator, extracted from the float network, and the sums of its int8 errors over the faces."""
 
-    def __init__(self, graph: Graph, index: int, there: Mapping[int, int], rounded: Runner) -> None:
-        """Cut out what computes tensor `index` from tensors that both files have, and what follows on it.
+    def __init__(self, graph: Graph, index: int, common: Mapping[int, int], rounded: Runner) -> None:
+        """Extract the part that computes tensor `index` from tensors in both files, and the part after it.
 
         Args:
             graph: The float network.
             index: The operator's output.
-            there: Tensors of the float network that the int8 network has, too, and their index in it.
+            common: Tensors of the float network that are also in the int8 network -> their index there.
             rounded: The int8 network.
         """
         self.index = index
         self.outputs = graph.outputs
-        self.limits = rounded.limits(there[index])
-        # numbers that are shapes are computed again: as inputs they would be 0 while memory is planned
+        self.limits = rounded.limits(common[index])
+        # shape tensors are computed again: as inputs they would be 0 during memory planning
         computed = [each for each in graph.computed().values() if graph.is_float(each)]
-        self._alone = graph.part([index], {*there, *graph.inputs} - {index})
+        self._alone = graph.part([index], {*common, *graph.inputs} - {index})
         self._rest = graph.part(graph.outputs, {*computed[: computed.index(index) + 1], *graph.inputs})
         self.own = self.total = self.signal = 0.0
         self.clipped = self.n = self.faces = 0
-        self.moved = np.zeros(len(graph.outputs))
+        self.changed = np.zeros(len(graph.outputs))
         self.lowest = self.highest = np.zeros(0)
 
-    def look(self, right: Values, seen: Values) -> None:
-        """Add a face: the float network's tensors, and the int8 network's as real numbers."""
-        value, got = right[self.index], seen[self.index]
-        alone = self._alone.compute(seen)[self.index]
-        # of inputs that int8 rounds to 0 some operators, such as 1 / sqrt(x), have no answer in float
-        own = got - np.where(np.isfinite(alone), alone, value)
-        disturbed = self._rest.compute({**right, self.index: value + own})
-        for place, index in enumerate(self.outputs):
-            answer = np.where(np.isfinite(disturbed[index]), disturbed[index], 0)  # none at all: a root below zero
-            self.moved[place] += np.mean((answer - right[index]) ** 2, dtype=float)
+    def add(self, exact: Values, quantised: Values) -> None:
+        """Add a face: the float network's tensors, and the dequantised ones of the int8 network."""
+        value, actual = exact[self.index], quantised[self.index]
+        alone = self._alone.compute(quantised)[self.index]
+        # for inputs that int8 rounds to 0, some operators, such as 1 / sqrt(x), are not finite in float
+        own = actual - np.where(np.isfinite(alone), alone, value)
+        disturbed = self._rest.compute({**exact, self.index: value + own})
+        for number, index in enumerate(self.outputs):
+            output = np.where(np.isfinite(disturbed[index]), disturbed[index], 0)  # not finite: a root below zero
+            self.changed[number] += np.mean((output - exact[index]) ** 2, dtype=float)
         self.own += float(np.sum(own**2, dtype=float))
-        self.total += float(np.sum((got - value) ** 2, dtype=float))
+        self.total += float(np.sum((actual - value) ** 2, dtype=float))
         self.signal += float(np.sum(value**2, dtype=float))
         lowest, highest, step = self.limits
         self.clipped += int(((value < lowest - step / 2) | (value > highest + step / 2)).sum())
@@ -136,12 +136,14 @@ class _Probe:
         self.highest = ends[1] if first else np.maximum(self.highest, ends[1])
 
     def result(self, name: str, operator: str, spread: Sequence[float], weight_steps: Floats) -> LayerError:
-        """Sum up; `spread` is the variance of each of the network's outputs from face to face."""
+        """Compute the result; `spread` is the variance of each network output over the faces."""
         ranges = self.highest - self.lowest
         ranges = ranges[ranges > 0]
         typical = float(np.median(ranges)) if len(ranges) else 0.0
         harm = [
-            moved / self.faces / variance for moved, variance in zip(self.moved, spread, strict=True) if variance > 0
+            changed / self.faces / variance
+            for changed, variance in zip(self.changed, spread, strict=True)
+            if variance > 0
         ]
         return LayerError(
             name=name,
@@ -164,9 +166,9 @@ def _decibels(signal: float, noise: float) -> float:
 
 
 def layer_names(graph: Graph, network: Any) -> list[str]:
-    """The Keras layer of each operator: the one whose kernel it holds, else the first of those fused into it.
+    """Keras layer of each operator: the one whose kernel it has, else the first of those fused into it.
 
-    Tracing makes `conv2d_1` of the layer `conv2d` and `conv2d_1_2` of `conv2d_1`; so the last number goes first.
+    Tracing renames the layer `conv2d` to `conv2d_1` and `conv2d_1` to `conv2d_1_2`, so the last number is removed.
     """
     order = {layer.name: position for position, layer in enumerate(flat_layers(network))}
     last = next(reversed(order))
@@ -185,8 +187,8 @@ def _layers_in(tensor: str, order: Collection[str]) -> list[str]:
     for path in tensor.split(";"):
         for part in reversed(path.split("/")[1:]):
             pieces = part.split(PART)
-            wholes = [PART.join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
-            name = next((name for name in (re.sub(r"_\d+$", "", part), part, *wholes) if name in order), None)
+            prefixes = [PART.join(pieces[:count]) for count in range(len(pieces) - 1, 0, -1)]
+            name = next((name for name in (re.sub(r"_\d+$", "", part), part, *prefixes) if name in order), None)
             if name:
                 layers.append(name)
                 break

@@ -1,1 +1,1 @@
-"""Models as C headers for TensorFlow Lite Micro."""
+"""C headers for TensorFlow Lite Micro."""

@@ -1,7 +1,7 @@
-"""An expression model as one C header for TensorFlow Lite Micro: its bytes, and what a program must know about them.
+"""Write an expression model as a C header for TensorFlow Lite Micro.
 
-The array follows `xxd -i`, which TFLM's own examples are made with: aligned to 16 bytes, `..._len` beside it. A
-microcontroller gets no zip tail: labels, quantisation, temperature and crop scale stand in the header.
+The array has the format of `xxd -i`, as in TFLM's examples: aligned to 16 bytes, with `..._len`. It has no zip tail:
+labels, quantisation, temperature and crop scale are in the header.
 """
 
 from collections.abc import Iterable
@@ -25,12 +25,12 @@ SpaceToBatchNd SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze S
 Transpose TransposeConv UnidirectionalSequenceLSTM Unpack VarHandle While ZerosLike
 """
 RESOLVER = {name.lower(): f"Add{name}" for name in _RESOLVER.split()}
-"""Methods of `tflite::MicroMutableOpResolver` by the operator's name without underscores, in small letters; from
-python/tflite_micro/python_ops_resolver.cc of tensorflow/tflite-micro (read in November 2026 at 03e16b2) and the kernels
-in tflite-micro 0.dev20261023182759."""
+"""Operator name, lower case without underscores -> method of `tflite::MicroMutableOpResolver`; from
+python/tflite_micro/python_ops_resolver.cc of tensorflow/tflite-micro (November 2026, 03e16b2) and the kernels in
+tflite-micro 0.dev20261023182759."""
 
 BYTES_PER_LINE = 12
-"""As `xxd -i` has it."""
+"""As in `xxd -i`."""
 
 INPUTS: dict[InputColour, str] = {
     "grey": "one grey byte each",
@@ -39,10 +39,10 @@ INPUTS: dict[InputColour, str] = {
 
 
 def c_header(model: Model) -> str:
-    """Write a full int8 expression model as a header that C99 and C++11 compile.
+    """Format a full int8 expression model as a header for C99 and C++11.
 
     Raises:
-        ModelError: It is of another recipe, or TensorFlow Lite Micro has not all of its operators.
+        ModelError: It is of another recipe, or TensorFlow Lite Micro lacks one of its operators.
     """
     graph = Graph(model.flatbuffer)
     _require_int8(model, graph)
@@ -74,21 +74,21 @@ def c_header(model: Model) -> str:
 
 
 def c_string(text: str) -> str:
-    r"""Quote `text` for C as UTF-8: what is no plain character becomes three octal digits, which end by themselves.
+    r"""Quote `text` for C as UTF-8; non-ASCII and special characters become three octal digits.
 
     >>> print(c_string('say "é"?'))
     "say \042\303\251\042\077"
     """
-    plain = set(range(0x20, 0x7F)) - set(b'"\\?')  # two question marks would begin a trigraph
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+    unescaped = set(range(0x20, 0x7F)) - set(b'"\\?')  # two question marks may start a trigraph
+    return '"' + "".join(chr(byte) if byte in unescaped else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def _require_int8(model: Model, graph: Graph) -> None:
-    takes, gives = graph.type(graph.inputs[0]), graph.type(graph.outputs[0])
-    if model.contract.recipe != "int8" or (takes, gives) != ("UINT8", "INT8"):
+    input_type, output_type = graph.type(graph.inputs[0]), graph.type(graph.outputs[0])
+    if model.contract.recipe != "int8" or (input_type, output_type) != ("UINT8", "INT8"):
         raise ModelError(
-            f"{model.path}: takes {takes} and gives {gives} (recipe {model.contract.recipe}); a header for "
-            "microcontrollers is made of full int8 only: fer-edge export RUN --recipe int8 --c-array"
+            f"{model.path}: input {input_type}, output {output_type} (recipe {model.contract.recipe}); a C header "
+            "needs full int8: fer-edge export RUN --recipe int8 --c-array"
         )
 
 
@@ -97,18 +97,20 @@ def _resolver_calls(model: Model) -> list[str]:
     missing = [name for name in names if name.replace("_", "").lower() not in RESOLVER]
     if missing:
         raise ModelError(
-            f"{model.path}: TensorFlow Lite Micro has no {', '.join(missing)}; leave --c-array out, or train a network "
-            "without: fer-edge train --network edge"
+            f"{model.path}: TensorFlow Lite Micro has no {', '.join(missing)}; leave out --c-array, or train another "
+            "network: fer-edge train --network edge"
         )
     return [RESOLVER[name.replace("_", "").lower()] for name in names]
 
 
 def _introduction(model: Model, graph: Graph, arena: Arena) -> Iterable[str]:
-    dense = [graph.taken(operator)[1] for operator in graph.operators if graph.kind(operator) == "FULLY_CONNECTED"]
-    yield f"// {c_string(model.path.name)} for TensorFlow Lite Micro, made by fer-edge export."
+    dense = [
+        graph.operator_inputs(operator)[1] for operator in graph.operators if graph.kind(operator) == "FULLY_CONNECTED"
+    ]
+    yield f"// {c_string(model.path.name)} for TensorFlow Lite Micro, written by fer-edge export."
     yield f"// sha256 of the array: {sha256(model.flatbuffer)}"
     yield "//"
-    yield "// Include it in one source file: every file that does gets its own copy of the array."
+    yield "// Include it in one source file only: each file gets its own copy of the array."
     yield "//"
     yield "//   alignas(16) static uint8_t arena[FER_EDGE_ARENA_BYTES];"
     yield "//   static tflite::MicroMutableOpResolver<FER_EDGE_OPERATOR_COUNT> resolver;"
@@ -117,17 +119,17 @@ def _introduction(model: Model, graph: Graph, arena: Arena) -> Iterable[str]:
     yield "//       tflite::GetModel(fer_edge_model), resolver, arena, FER_EDGE_ARENA_BYTES);"
     yield "//   interpreter.AllocateTensors();"
     yield "//"
-    yield f"// Input: uint8 pixels as the camera gives them, {INPUTS[model.contract.colour]}, of the face:"
+    yield f"// Input: uint8 pixels, unchanged from the camera, {INPUTS[model.contract.colour]}, of the face:"
     yield f"//   {CROP_RULE[model.contract.colour]};"
     yield "//   the square's side is FER_EDGE_CROP_SCALE x the longer side of the face box."
     yield "// Output: logit[i] = (int8[i] - FER_EDGE_OUTPUT_ZERO_POINT) * FER_EDGE_OUTPUT_SCALE;"
     yield "//   probabilities = softmax(logit / FER_EDGE_TEMPERATURE), in the order of fer_edge_labels;"
-    yield "//   a best one below FER_EDGE_UNCERTAIN_BELOW means: uncertain."
+    yield "//   if the largest one is below FER_EDGE_UNCERTAIN_BELOW, the result is uncertain."
     yield f"// Arena: {arena.how}."
-    yield "//   That is for TFLM's reference kernels; optimised ones (CMSIS-NN, ESP-NN) may want more: if"
+    yield "//   This is for TFLM's reference kernels; optimised ones (CMSIS-NN, ESP-NN) may need more: if"
     yield "//   AllocateTensors() fails, enlarge it, then read interpreter.arena_used_bytes()."
     if any(len(graph.quantizations(kernel)) > 1 for kernel in dense):
-        yield "// The fully connected layers have a scale per channel, which TFLM knows since autumn 2024."
+        yield "// The fully connected layers have a scale per channel, which TFLM supports since autumn 2024."
 
 
 def _facts(model: Model, graph: Graph, arena: Arena) -> list[str]:
@@ -152,7 +154,7 @@ def _facts(model: Model, graph: Graph, arena: Arena) -> list[str]:
 
 
 def c_float(value: float) -> str:
-    """Write a float for C so that reading it gives the same float32.
+    """Format a float for C without loss of float32 precision.
 
     >>> c_float(1.0), c_float(0.4)
     ('1.0f', '0.4f')

@@ -1,1 +1,1 @@
-"""Keras networks: loading, adapting those of others, folding batch normalisation."""
+"""Keras networks: loading, adapting third-party ones, folding batch normalisation."""

@@ -1,4 +1,4 @@
-"""Keras surgery on a network of others: pixels in [0, 1] go in, whatever it was trained on, and logits come out."""
+"""Adapt a third-party Keras network: input pixels in [0, 1], whatever it was trained on, and logits as output."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from fer_edge_export.networks.layers import FRONT, activation, as_graph, inputs_
 from fer_edge_export.settings import Order, PixelRange
 
 Scaling = tuple[Floats, Floats]
-"""Kernel (channels of the picture, channels of the network) and bias of a 1x1 convolution on pixels in [0, 1]."""
+"""Kernel (image channels, network channels) and bias of a 1x1 convolution on pixels in [0, 1]."""
 
 RANGES: dict[PixelRange, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "0..1": ((1, 1, 1), (0, 0, 0)),
@@ -19,40 +19,40 @@ RANGES: dict[PixelRange, tuple[tuple[float, float, float], tuple[float, float, f
     "torch": ((1 / 0.229, 1 / 0.224, 1 / 0.225), (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)),
     "caffe": ((255, 255, 255), (-103.939, -116.779, -123.68)),
 }
-"""Factor and offset of each of the network's channels. torch and caffe, which turns RGB to BGR, are modes of
+"""Factor and offset of each network channel. torch and caffe, which converts RGB to BGR, are modes of
 keras.applications.imagenet_utils.preprocess_input; -1..1 is its mode tf."""
 OF_ONE_CHANNEL: tuple[PixelRange, ...] = ("0..1", "0..255", "-1..1")
 BYTES = 1 / 100
-"""A first layer that multiplies by less takes bytes: of 255 it makes at most 2.55, and of 1 next to nothing."""
-IDLE = {"Identity", "Dropout", "GaussianNoise", "GaussianDropout"}
-"""Layers that do nothing when a network answers, as do those called Random...: augmentation."""
+"""A first layer with a smaller factor takes pixels in 0..255, which become at most 2.55."""
+NO_OPS = {"Identity", "Dropout", "GaussianNoise", "GaussianDropout"}
+"""Layers without effect in inference, like those named Random...: augmentation."""
 
 
-def told_range(network: Any) -> PixelRange | None:
-    """Read off a network which pixels it takes: bytes, where a Rescaling divides them first; None where nothing tells.
+def input_range(network: Any) -> PixelRange | None:
+    """Detect the pixel range of a network: 0..255 if it starts with a Rescaling that divides; None if unknown.
 
     Args:
-        network: keras.Model of one input.
+        network: keras.Model with one input.
     """
     inputs = inputs_of(network)
     steps = {step.name: step for step in as_graph(network).operations}
-    here = next(iter(inputs))
+    current = next(iter(inputs))
     while True:
-        after = [name for name, before in inputs.items() if here in before]
+        after = [name for name, before in inputs.items() if current in before]
         if len(after) != 1:
             return None
-        here = after[0]
-        kind = type(steps[here]).__name__
-        if hasattr(steps[here], "layers"):
-            return told_range(steps[here])
-        if kind not in IDLE and not kind.startswith("Random"):
-            return "0..255" if kind == "Rescaling" and 0 < np.max(steps[here].scale) < BYTES else None
+        current = after[0]
+        kind = type(steps[current]).__name__
+        if hasattr(steps[current], "layers"):
+            return input_range(steps[current])
+        if kind not in NO_OPS and not kind.startswith("Random"):
+            return "0..255" if kind == "Rescaling" and 0 < np.max(steps[current].scale) < BYTES else None
 
 
 def scaling(pixels: PixelRange, order: Order, channels: int) -> Scaling:
-    """What turns pixels in [0, 1] into those that a network with so many `channels` wants.
+    """Conversion of pixels in [0, 1] to the pixel range and channel order of a network with `channels` channels.
 
-    A network with three channels that was trained on grey pictures gets the grey value three times.
+    A network with three channels trained on grey pictures gets the grey value three times.
 
     >>> kernel, bias = scaling("-1..1", "bgr", 3)
     >>> (np.float32([[0, 0.5, 1]]) @ kernel + bias).tolist()
@@ -67,10 +67,10 @@ def scaling(pixels: PixelRange, order: Order, channels: int) -> Scaling:
 
 
 def scaled(network: Any, how: Scaling) -> Any:
-    """Put a scaling in front of a network, as a 1x1 convolution; nothing where it would change nothing.
+    """Prepend a scaling to a network, as a 1x1 convolution; returns the network itself for the identity.
 
-    The converter folds a Rescaling that follows into it. In int8 it is exact for 0..255; for -1..1 all pixels are half
-    a grey level off, because -1 and 1 are the ends of 256 steps of which 0 is one.
+    The converter folds a following Rescaling into it. In int8 it is exact for 0..255; for -1..1 all pixels are off by
+    half a grey level, because 0 has to be one of the 256 values from -1 to 1.
     """
     import keras
 
@@ -85,42 +85,42 @@ def scaled(network: Any, how: Scaling) -> Any:
 
 
 def without_softmax(network: Any) -> Any:
-    """Take the softmax off the end of a network, also of one that ends in another network.
+    """Remove the final softmax of a network, also inside a nested network.
 
     Args:
-        network: keras.Model of one output; the result shares its layers, and a softmax that is the activation of
-            another layer is taken off in place.
+        network: keras.Model with one output; the result shares its layers, and a softmax that is the activation of
+            another layer is removed in place.
     """
     import keras
 
     graph = as_graph(network)
     last = graph.operations[-1]
     kind = type(last).__name__
-    instead: Callable[[Any], Any]
+    replacement: Callable[[Any], Any]
     if hasattr(last, "layers"):
-        instead = without_softmax(last)
-        if instead is last:
+        replacement = without_softmax(last)
+        if replacement is last:
             return network
     elif kind == "Softmax" or (kind == "Activation" and activation(last) == "softmax"):
-        instead = _as_it_is
+        replacement = _identity
     elif activation(last) == "softmax":
         last.activation = keras.activations.linear
-        return graph  # traced anew, if it was before
+        return graph  # traced again
     else:
         return network
 
     def call(step: Any, *args: Any, **kwargs: Any) -> Any:
-        return instead(args[0]) if step is last else step(*args, **kwargs)
+        return replacement(args[0]) if step is last else step(*args, **kwargs)
 
     return keras.models.clone_model(graph, clone_function=lambda step: step, call_function=call)
 
 
-def _as_it_is(logits: Any) -> Any:
+def _identity(logits: Any) -> Any:
     return logits
 
 
 def last_activation(network: Any) -> str:
-    """Keras' name of what a network puts its answers through; `linear` for none."""
+    """Keras' name of a network's output activation; `linear` for none."""
     last = as_graph(network).operations[-1]
     if hasattr(last, "layers"):
         return last_activation(last)

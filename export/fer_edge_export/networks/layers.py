@@ -1,16 +1,16 @@
-"""What is asked of the layers of a Keras network, and how parts of them are named."""
+"""Helpers for the layers of a Keras network and their names."""
 
 from collections.abc import Iterator
 from typing import Any
 
 FRONT = "pixel_range"
-"""The convolution that `networks.adapt` puts before networks of others: nothing there can be trained."""
+"""Name of the convolution that `networks.adapt` prepends to third-party networks; not trainable."""
 PART = "__"
-"""Between the name of a layer and that of a part of it, as in conv2d__activation (`networks.folding`)."""
+"""Separator between the names of a layer and of its part, as in conv2d__activation (`networks.folding`)."""
 
 
 def activation(layer: Any) -> str:
-    """Keras' name of what a layer puts its values through; `linear` for none."""
+    """Keras' name of a layer's activation; `linear` for none."""
     kind = type(layer).__name__
     if kind in {"ELU", "LeakyReLU", "PReLU"}:
         return kind
@@ -20,15 +20,15 @@ def activation(layer: Any) -> str:
 
 
 def flat_layers(network: Any) -> list[Any]:
-    """All layers of a keras.Model with those of networks inside it, in order."""
+    """All layers of a keras.Model, including those of nested networks, in order."""
     nested = [flat_layers(layer) if hasattr(layer, "layers") else [layer] for layer in network.layers]
     return [layer for layers in nested for layer in layers]
 
 
 def as_graph(network: Any) -> Any:
-    """The functional keras.Model from the input of a network to its output, also of a Sequential; layers are shared.
+    """Convert a network, also a Sequential, to a functional keras.Model with the same layers.
 
-    Its `operations` are layers, networks inside it and single operations, in the order of computing.
+    Its `operations` are layers, nested networks and single operations, in execution order.
     """
     import keras
 
@@ -36,12 +36,12 @@ def as_graph(network: Any) -> Any:
 
 
 def inputs_of(network: Any) -> dict[str, list[str]]:
-    """Names of the operations whose outputs each operation of `as_graph` takes, by its own name, in their order."""
+    """Operation name of `as_graph` -> names of the operations whose outputs it consumes, in order."""
     return {step["name"]: list(_sources(step["inbound_nodes"])) for step in as_graph(network).get_config()["layers"]}
 
 
 def _sources(call: Any) -> Iterator[str]:
-    """Names of the operations whose outputs are among the arguments of a call, in a network's configuration."""
+    """Names of the operations whose outputs are arguments of a call, in a network's configuration."""
     if isinstance(call, dict) and call.get("class_name") == "__keras_tensor__":
         yield call["config"]["keras_history"][0]
     elif isinstance(call, dict | list | tuple):

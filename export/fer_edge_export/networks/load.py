@@ -1,4 +1,4 @@
-"""Read a Keras network from its file, and say how large it is."""
+"""Load a Keras network from its file, and measure its size."""
 
 import json
 import math
@@ -15,68 +15,68 @@ from fer_edge_export.networks.layers import as_graph, flat_layers
 from fer_edge_export.results import NetworkFacts
 
 WANTED = "fer-edge exports networks with input (None, size, size, 1) or (None, size, size, 3)"
-MEND = "mend it in Python with keras.Model(...).save(...)"
+FIX = "fix it in Python with keras.Model(...).save(...)"
 
 
 def load_network(path: Path) -> Any:
-    """Read a `.keras` file for inference.
+    """Load a `.keras` file for inference.
 
     Returns:
-        keras.Model; (n, size, size, 1 or 3) in, (n, classes) out, in float32 throughout.
+        keras.Model; (n, size, size, 1 or 3) in, (n, classes) out, all in float32.
 
     Raises:
-        ModelError: The file is missing or damaged, needs code of its own, or the network's shape is another.
+        ModelError: The file is missing or damaged, needs custom code, or the network has another shape.
     """
     network = _load(path)
-    complaint = _complaint(network)
-    if complaint:
-        raise ModelError(f"{path}: {complaint}")
+    problem = _problem(network)
+    if problem:
+        raise ModelError(f"{path}: {problem}")
     for layer in flat_layers(network):
         if not all(np.isfinite(weights).all() for weights in layer.get_weights()):
             raise ModelError(
                 f"{path}: layer {layer.name} has weights that are NaN or infinite, its training diverged; train it "
                 "again with a lower learning rate"
             )
-        if layer.compute_dtype != layer.variable_dtype:  # mixed precision, which TFLite has no operators for
+        if layer.compute_dtype != layer.variable_dtype:  # mixed precision, for which TFLite has no operators
             layer.dtype_policy = layer.variable_dtype
     if isinstance(network.input_shape, tuple) and isinstance(network.output_shape, tuple):
         return network
     with needs("train"):
-        return as_graph(network)  # was a list or dict of one each
+        return as_graph(network)  # inputs or outputs were a list or dict of one
 
 
-def _complaint(network: Any) -> str | None:
-    """Say what keeps a network from being exported, and what to do."""
+def _problem(network: Any) -> str | None:
+    """Why a network cannot be exported, and the fix; None if it can."""
     inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
     if not inputs or not outputs:
-        return f"its layers were never connected to an input; {MEND}: put keras.Input((size, size, channels)) in front"
+        return f"its layers were never connected to an input; {FIX}: add keras.Input((size, size, channels))"
     if len(inputs) > 1 or len(outputs) > 1:
-        return f"it has {len(inputs)} inputs and {len(outputs)} outputs; {MEND}: one picture in, the expressions out"
-    shape, answer = tuple(inputs[0].shape), tuple(outputs[0].shape)
+        return f"it has {len(inputs)} inputs and {len(outputs)} outputs; {FIX}: one picture in, the expressions out"
+    shape, output = tuple(inputs[0].shape), tuple(outputs[0].shape)
     if len(shape) != 4:
         return f"its input is {shape}; {WANTED}"
     if shape[1] in (1, 3) and shape[2] == shape[3] != shape[1]:
-        return f"its input is {shape}, channels first; {WANTED}: build it again channels last, and copy the weights"
+        return f"its input is {shape}, channels first; {WANTED}: rebuild it channels last, and copy the weights"
     if None in shape[1:]:
         fixed = "x = keras.Input((96, 96, 3)); keras.Model(x, network(x)).save(...)"
-        return f"its input is {shape}, of no fixed size; fix it in Python: {fixed}"
+        return f"its input is {shape}, without fixed size; fix it in Python: {fixed}"
     if shape[1] != shape[2] or shape[3] not in (1, 3):
         return f"its input is {shape}; {WANTED}"
     if not str(inputs[0].dtype).startswith("float"):
-        return f"its input holds {inputs[0].dtype}; {MEND}, with an input of floats"
-    if len(answer) != 2 or answer[1] is None:
-        return f"its output is {answer}; needed is (None, classes)"
-    if answer[1] < 2:
-        return "it has one output, which tells no classes apart; needed is (None, classes)"
-    return next(filter(None, map(_skips_pixels, flat_layers(network))), None)
+        return f"its input is {inputs[0].dtype}; {FIX}, with a float input"
+    if len(output) != 2 or output[1] is None:
+        return f"its output is {output}; it must be (None, classes)"
+    if output[1] < 2:
+        return "it has one output; it must be (None, classes) with two classes or more"
+    return next(filter(None, map(_padding_problem, flat_layers(network))), None)
 
 
-def _skips_pixels(layer: Any) -> str | None:
-    """Say what is wrong with a layer that LiteRT's fast kernels compute wrongly, in float as in int8.
+def _padding_problem(layer: Any) -> str | None:
+    """Why LiteRT's XNNPACK kernels compute a layer wrongly, in float32 and int8; None if they do not.
 
-    Those are convolutions with padding "same" whose last kernel ends before the picture does: the padding would be
-    negative, and XNNPACK shifts the picture (seen with LiteRT 2.1.6; its reference kernels are right). Padding "valid"
-    is the same computation.
+    Affected are convolutions with padding "same" whose last window ends before the edge of the image: the padding would
+    be negative, and XNNPACK shifts the image (seen with LiteRT 2.1.6; its reference kernels are correct). Padding
+    "valid" is the same computation.
     """
     kernel, strides = getattr(layer, "kernel_size", None), getattr(layer, "strides", None)
     if not kernel or not strides or getattr(layer, "padding", None) != "same" or max(kernel) == 1:
@@ -89,28 +89,28 @@ def _skips_pixels(layer: Any) -> str | None:
         return None
     return (
         f"layer {layer.name} has stride {max(strides)} and kernel {min(kernel)}, which LiteRT computes wrongly with "
-        f'padding="same"; {MEND}: with padding="valid" there it is the same network'
+        f'padding="same"; {FIX}: padding="valid" gives the same network'
     )
 
 
 def _load(path: Path) -> Any:
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; make one: fer-edge train --data DIR")
+        raise ModelError(f"{path}: no such file; train one: fer-edge train --data DIR")
     with needs("train"):
         import keras
 
         try:
-            _refuse_code(path)
+            _check_no_code(path)
             return keras.models.load_model(path, compile=False)
         except DAMAGE as error:
             if _saved_by(path).startswith("2."):
-                way = f"save it there as .h5, then type: {to_keras('x.h5')}"
-                raise ModelError(f"{path}: saved by Keras 2, and Keras 3 cannot read it; {way}") from error
-            raise ModelError(f"{path}: not a Keras model that can be read; copy it again, or fer-edge train") from error
+                convert = f"save it there as .h5, then type: {to_keras('x.h5')}"
+                raise ModelError(f"{path}: saved by Keras 2, which Keras 3 cannot read; {convert}") from error
+            raise ModelError(f"{path}: not a readable Keras model; copy it again, or fer-edge train") from error
 
 
 def _saved_by(path: Path) -> str:
-    """Version of Keras that saved a file; empty where it cannot be read."""
+    """Version of Keras that saved a file; empty if unreadable."""
     try:
         with zipfile.ZipFile(path) as archive:
             return str(json.loads(archive.read("metadata.json"))["keras_version"])
@@ -118,13 +118,13 @@ def _saved_by(path: Path) -> str:
         return ""
 
 
-def _refuse_code(path: Path) -> None:
-    """Refuse a file that names code outside Keras, before Keras would look for it.
+def _check_no_code(path: Path) -> None:
+    """Reject a file that references code outside Keras, before Keras would load it.
 
-    Keras' safe mode refuses what it knows to be dangerous; here nothing but Keras' own classes is let through.
+    Keras' safe mode blocks known dangerous code; this allows Keras' own classes only.
 
     Raises:
-        ModelError: With the names of what it needs.
+        ModelError: It references other code; the message names it.
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
@@ -138,7 +138,7 @@ def _refuse_code(path: Path) -> None:
 
 
 def _foreign(config: Any) -> Iterator[str]:
-    """Name what is no part of Keras in the configuration of a network, or of anything in it."""
+    """Names of non-Keras code in the configuration of a network."""
     if isinstance(config, list):
         for part in config:
             yield from _foreign(part)
@@ -159,7 +159,7 @@ def _foreign(config: Any) -> Iterator[str]:
 
 
 def to_keras(old: str) -> str:
-    """The command that makes a `.keras` file of an `.h5` file.
+    """The command that converts an `.h5` file to `.keras`.
 
     >>> print(to_keras("a/net.h5"))
     python -c 'import keras; keras.models.load_model("a/net.h5", compile=False).save("a/net.keras")'
@@ -170,24 +170,24 @@ def to_keras(old: str) -> str:
 
 
 def count_macs(network: Any) -> int:
-    """Multiply-accumulates of one face: each kernel's weights times the places it is applied to.
+    """Multiply-accumulates per face: each kernel's weights times its output positions.
 
-    Holds for convolutions of every kind and dense layers in a channels-last network; biases, normalisation (which folds
-    into the convolution before it) and activations count nothing.
+    For convolutions and dense layers in a channels-last network; biases, normalisation (folded into the convolution
+    before it) and activations are not counted.
 
     Args:
-        network: keras.Model, each of whose layers is called once.
+        network: keras.Model that calls each layer once.
     """
     total = 0
     for layer in network.layers:
         if hasattr(layer, "layers"):
             total += count_macs(layer)
             continue
-        places = math.prod(layer.output.shape[1:-1])
-        total += sum(places * math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+        positions = math.prod(layer.output.shape[1:-1])
+        total += sum(positions * math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
     return total
 
 
 def facts(network: Any, name: str) -> NetworkFacts:
-    """What the model's contract says of the network."""
+    """Facts of the network for the model's contract."""
     return NetworkFacts(name, int(network.count_params()), count_macs(network))

@@ -1,1 +1,1 @@
-"""From a Keras network to TFLite: calibration, ranges, conversion, fine-tuning."""
+"""Keras to TFLite: calibration, ranges, conversion, fine-tuning."""

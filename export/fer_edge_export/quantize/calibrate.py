@@ -1,4 +1,4 @@
-"""Choose the faces by which int8 ranges are set: training faces only, every class among them, the same for one seed."""
+"""Sample calibration faces for int8: training faces only, stratified by class, reproducible by seed."""
 
 from typing import Literal
 
@@ -11,33 +11,33 @@ from fer_edge.imaging.images import Pixels
 
 Rows = npt.NDArray[np.int64]
 RangeRule = Literal["minmax", "percentile"]
-"""How a tensor's values make its range: all of them, or all but the `PERCENTILE` tails."""
+"""Range of a tensor: all of its values, or all but the tails beyond `PERCENTILE`."""
 
 SAMPLES = 500
-"""Calibration faces unless told, or found, otherwise: more bring more outliers."""
+"""Default number of calibration faces; more bring more outliers."""
 LEAST = 32
-"""Fewer faces leave the ranges to chance."""
+"""Minimum number of faces for reliable ranges."""
 OTHER_LIGHT = 40.0
-"""Grey levels between the means of two sets: FER+, muxspace and ExpW differ by 15, each from its own parts by 4."""
+"""Difference in mean grey level between two sets: FER+, muxspace and ExpW differ by 15, parts of each by 4."""
 NOISE = 0.3
-"""Correlation of neighbouring pixels: faces have 0.91 to 0.94, drawn ones 0.88, noise none."""
+"""Correlation of neighbouring pixels: faces have 0.91 to 0.94, synthetic ones 0.88, noise none."""
 FLAT = 8.0
-"""Grey levels: where all pixels of all faces spread by less (standard deviation), there is nothing to see."""
+"""Standard deviation of all pixels in grey levels: faces below it are blank."""
 
 
-def choose_two(faces: FaceSet, samples: int, seed: int) -> tuple[FaceSet, FaceSet]:
-    """Choose two sets of `samples` training faces, stratified by class, that share no face.
+def calibration_subsets(faces: FaceSet, samples: int, seed: int) -> tuple[FaceSet, FaceSet]:
+    """Sample two disjoint sets of `samples` training faces, stratified by class.
 
-    The rule: a quarter of the samples is divided equally between the classes (or all that a class has), the rest in
-    proportion to their faces. So the ranges fit what is common, and a rare expression's activations are within them.
+    A quarter of the samples is divided equally between the classes (or all faces of a class), the rest in proportion to
+    their faces. So the ranges fit common faces, and include the activations of rare expressions.
 
-    Either set is drawn from one half of every class. Where the training faces do not suffice for that, the first is
-    drawn from them all, and the second has what is left; it may be empty.
+    Each set is drawn from one half of every class. With too few training faces, the first is drawn from all of them,
+    and the second gets the rest; it may be empty.
 
     Args:
-        faces: Any set; only its training part is looked at.
-        samples: How many faces each set is to have; at least one for each class that has any.
-        seed: The same seed chooses the same faces.
+        faces: Any set; only its training split is used.
+        samples: Size of each set; at least one for each class with faces.
+        seed: Random seed.
 
     Raises:
         DataError: The set has no training face.
@@ -49,9 +49,9 @@ def choose_two(faces: FaceSet, samples: int, seed: int) -> tuple[FaceSet, FaceSe
         order = drawing_order(training.names.tolist(), seed)
         of_class = [order[training.labels[order] == label] for label in range(len(training.classes))]
         halves = [np.concatenate([rows[start::2] for rows in of_class]) for start in (0, 1)]
-        first, second = (_drawn(training, half, samples, seed) for half in halves)
+        first, second = (_sample(training, half, samples, seed) for half in halves)
     else:
-        first = _drawn(training, everything, samples, seed)
+        first = _sample(training, everything, samples, seed)
         second = np.setdiff1d(everything, first)
     return training.take(first), training.take(second)
 
@@ -60,22 +60,22 @@ def _training(faces: FaceSet) -> FaceSet:
     training = faces.part("training")
     if len(training) == 0:
         raise DataError(
-            "no training face in the set, and held-out ones must not calibrate; give others: --data SET.npz"
+            "no training face in the set, and held-out faces must not calibrate; give another set: --data SET.npz"
         )
     return training
 
 
-def _drawn(training: FaceSet, among: Rows, samples: int, seed: int) -> Rows:
-    """Rows of `training`, of those `among`, in their order."""
+def _sample(training: FaceSet, among: Rows, samples: int, seed: int) -> Rows:
+    """Sample rows of `training` from `among`, in order."""
     labels = training.labels[among]
-    wanted = shares(np.bincount(labels, minlength=len(training.classes)), samples)
+    per_class = shares(np.bincount(labels, minlength=len(training.classes)), samples)
     order = drawing_order(training.names[among].tolist(), seed)
-    rows = [order[labels[order] == label][:count] for label, count in enumerate(wanted)]
+    rows = [order[labels[order] == label][:count] for label, count in enumerate(per_class)]
     return np.sort(among[np.concatenate(rows)])
 
 
 def shares(counts: npt.NDArray[np.int64], samples: int) -> npt.NDArray[np.int64]:
-    """Divide `samples` among classes that have `counts` faces, by the rule of `choose_two`.
+    """Divide `samples` among classes with `counts` faces, by the rule of `calibration_subsets`.
 
     >>> shares(np.array([900, 90, 10, 0]), 100)
     array([78, 14,  8,  0])
@@ -98,52 +98,52 @@ def shares(counts: npt.NDArray[np.int64], samples: int) -> npt.NDArray[np.int64]
     return np.asarray(result, np.int64)
 
 
-def doubts(calibration: FaceSet, judged: FaceSet) -> list[str]:
-    """Say, in a line each, what is wrong with the faces that set the ranges.
+def calibration_warnings(calibration: FaceSet, heldout: FaceSet) -> list[str]:
+    """List problems of the calibration faces, one line each.
 
     Args:
-        calibration: The faces, in all.
-        judged: Faces that are to show what quantisation cost.
+        calibration: The calibration faces.
+        heldout: The faces for the evaluation.
     """
     n = len(calibration)
-    different = {face.tobytes() for face in calibration.faces}
+    unique = {face.tobytes() for face in calibration.faces}
     lines = []
     if n < LEAST:
         lines.append(
-            f"only {n} calibration face{'s' * (n != 1)}, {LEAST} are the least; give a set with more: --data SET.npz"
+            f"only {n} calibration face{'s' * (n != 1)}, the minimum is {LEAST}; give a larger set: --data SET.npz"
         )
-    if n > 1 and len(different) <= n // 2:
-        lines.append(f"of {n} calibration faces only {len(different)} differ; give others: --data SET.npz")
+    if n > 1 and len(unique) <= n // 2:
+        lines.append(f"of {n} calibration faces only {len(unique)} are unique; give others: --data SET.npz")
     present = [name for name, count in calibration.counts().items() if count]
-    known = [name for name, count in judged.counts().items() if count]
+    known = [name for name, count in heldout.counts().items() if count]
     if len(present) == 1 < len(known):
         lines.append(f"every calibration face is {present[0]}; give faces of each class: --data SET.npz")
     if (spread := float(calibration.grey.std())) < FLAT:
         lines.append(
-            f"the calibration faces are nearly blank (their grey values spread by {spread:.1f} of 255); "
-            "give faces like those it will see: --data SET.npz"
+            f"the calibration faces are nearly blank (standard deviation {spread:.1f} of 255); "
+            "give typical faces: --data SET.npz"
         )
-    light = [float(faces.grey.mean()) if len(faces) else 0.0 for faces in (calibration, judged)]
+    light = [float(faces.grey.mean()) if len(faces) else 0.0 for faces in (calibration, heldout)]
     if abs(light[0] - light[1]) > OTHER_LIGHT:
         lines.append(
-            f"the calibration faces are of another brightness ({light[0]:.0f} of 255 in the mean) than those that "
-            f"judge ({light[1]:.0f}); give faces like those it will see: --data SET.npz"
+            f"the calibration faces have another mean brightness ({light[0]:.0f} of 255) than the held-out ones "
+            f"({light[1]:.0f}); give typical faces: --data SET.npz"
         )
-    if spread >= FLAT and (alike := neighbours(calibration.grey)) < NOISE:
+    if spread >= FLAT and (correlation := pixel_correlation(calibration.grey)) < NOISE:
         lines.append(
-            f"the calibration faces look like noise (neighbouring pixels correlate by {alike:.2f}, in faces by 0.9); "
-            "give faces: --data SET.npz"
+            f"the calibration faces look like noise (neighbouring pixels correlate by {correlation:.2f}, in faces by "
+            "0.9); give faces: --data SET.npz"
         )
     return lines
 
 
-def neighbours(grey: Pixels) -> float:
-    """Correlation, -1 to 1, of the pixels of (n, size, size) uint8 pictures with those right of them."""
+def pixel_correlation(grey: Pixels) -> float:
+    """Correlation, -1 to 1, of horizontally adjacent pixels of (n, size, size) uint8 images."""
     left, right = grey[:, :, :-1].ravel(), grey[:, :, 1:].ravel()
     return float(np.corrcoef(left, right)[0, 1])
 
 
-def apart_from(training: FaceSet, judged: FaceSet) -> FaceSet:
-    """Leave out the training faces that are, byte for byte, among those that judge: data sets bring such pairs."""
-    judges = {face.tobytes() for face in judged.faces}
-    return training.take(np.array([face.tobytes() not in judges for face in training.faces], bool))
+def without_duplicates(training: FaceSet, heldout: FaceSet) -> FaceSet:
+    """Remove training faces that are byte-identical to held-out ones; data sets contain such pairs."""
+    contents = {face.tobytes() for face in heldout.faces}
+    return training.take(np.array([face.tobytes() not in contents for face in training.faces], bool))

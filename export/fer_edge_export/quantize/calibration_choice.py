@@ -1,4 +1,4 @@
-"""Choose how many faces, and by which rule, set the ranges of int8: by faces that judge nothing afterwards."""
+"""Select the number of calibration faces and the range rule for int8, on faces not used for evaluation."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ from fer_edge.data.faceset import FaceSet, drawing_order
 from fer_edge.data.metrics import softmax
 from fer_edge.errors import ModelError
 from fer_edge_export.accuracy.compare import divergences
-from fer_edge_export.quantize.calibrate import SAMPLES, RangeRule, choose_two
-from fer_edge_export.quantize.candidates import ExportedNetwork, answers
+from fer_edge_export.quantize.calibrate import SAMPLES, RangeRule, calibration_subsets
+from fer_edge_export.quantize.candidates import ExportedNetwork, predict
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.results import Candidate, Choice
 from fer_edge_export.settings import ExportSettings
@@ -19,97 +19,97 @@ from fer_edge_export.settings import ExportSettings
 SIZES = (100, SAMPLES, 1000)
 RULES: tuple[RangeRule, ...] = ("minmax", "percentile")
 MOST = 1000
-"""Faces to choose by; more would take longer and change no choice that matters."""
+"""Maximum number of faces for the selection; more hardly change it."""
 FEWEST = 100
-"""With fewer faces to choose by nothing is chosen."""
+"""Minimum number of faces for a selection."""
 SURE = 2.0
-"""Standard errors by which a candidate must be better than what is usual: small differences are chance."""
+"""Standard errors by which a candidate must beat the default: smaller differences are chance."""
 
 
 class Calibration(NamedTuple):
-    """How int8's ranges are to be set."""
+    """Calibration of int8 ranges."""
 
     samples: int
-    """Training faces."""
+    """Number of training faces."""
     rule: RangeRule
     choice: Choice | None = None
-    """None where nothing was chosen."""
+    """None if nothing was selected."""
 
 
 def choose_calibration(exported: ExportedNetwork, settings: ExportSettings) -> Calibration:
-    """Try sizes and rules, and keep 500 faces and min-max unless another is surely better.
+    """Try sizes and rules, and keep 500 faces and min-max unless another is significantly better.
 
-    A candidate is judged by how far the int8 model's probabilities are from the float32 model's (mean Kullback-Leibler
-    divergence), which needs no labels, on validation faces; where those judge the export, on training faces that no
-    candidate was calibrated with. It is surely better if its mean over the faces is lower by `SURE` standard errors of
-    the paired difference.
+    The criterion is the mean Kullback-Leibler divergence of the int8 model's probabilities from the float32 model's,
+    which needs no labels, on validation faces; if those evaluate the export, on training faces that calibrate no
+    candidate. A candidate is significantly better if its mean is lower by `SURE` standard errors of the paired
+    difference.
 
     Args:
-        exported: What is exported.
-        settings: May fix the size or the rule; what is fixed is not tried otherwise.
+        exported: The network to export.
+        settings: May fix the size or the rule.
 
     Raises:
-        ModelError: A percentile is asked for and the network cannot take ranges from outside.
+        ModelError: A percentile is requested and the network does not support custom ranges.
     """
     sizes, rules = _candidates(exported, settings)
-    usual = Calibration(min(sizes, key=lambda size: abs(size - SAMPLES)), rules[0])
-    split, watched = _watched(exported, max(sizes), settings.seed)
-    if len(sizes) * len(rules) == 1 or len(watched) < FEWEST:
-        return usual
-    told = ", ".join(map(str, sizes))
-    console.print(f"choosing the calibration: {told} faces, {' and '.join(rules)}, by {len(watched)} {split} faces")
-    before = softmax(answers(exported.float32, watched.faces, "float32"), exported.temperature)
+    default = Calibration(min(sizes, key=lambda size: abs(size - SAMPLES)), rules[0])
+    split, selection = _selection_faces(exported, max(sizes), settings.seed)
+    if len(sizes) * len(rules) == 1 or len(selection) < FEWEST:
+        return default
+    counts = ", ".join(map(str, sizes))
+    console.print(f"selecting calibration: {counts} faces, {' and '.join(rules)}, on {len(selection)} {split} faces")
+    before = softmax(predict(exported.float32, selection.faces, "float32"), exported.temperature)
     found = {}
     for rule in rules:
         for size in sizes:
-            faces = choose_two(exported.training, size, settings.seed)[0]
+            faces = calibration_subsets(exported.training, size, settings.seed)[0]
             try:
                 model = exported.make(RECIPES["int8"], faces, rule)
             except ModelError as error:
                 if rule == "minmax" or settings.calib_rule:
                     raise
-                console.print(f"percentile is not tried: {error}")
+                console.print(f"skipping percentile: {error}")
                 break
-            after = softmax(answers(model, watched.faces, f"{rule}, {size} faces"), exported.temperature)
+            after = softmax(predict(model, selection.faces, f"{rule}, {size} faces"), exported.temperature)
             found[Calibration(size, rule)] = divergences(before, after)
-    best = pick(found, usual)
+    best = best_calibration(found, default)
     tried = (Candidate(each.samples, each.rule, round(float(values.mean()), 6)) for each, values in found.items())
-    return best._replace(choice=Choice(split, len(watched), tuple(tried)))
+    return best._replace(choice=Choice(split, len(selection), tuple(tried)))
 
 
-def pick(found: dict[Calibration, npt.NDArray[np.float64]], usual: Calibration) -> Calibration:
-    """The candidate with the least mean divergence among those that are surely better than `usual`, else `usual`.
+def best_calibration(found: dict[Calibration, npt.NDArray[np.float64]], default: Calibration) -> Calibration:
+    """The candidate with the lowest mean divergence among those significantly better than `default`, else `default`.
 
     Args:
         found: (n,) divergences of each candidate on the same faces.
-        usual: One of them.
+        default: One of them.
     """
-    base = found[usual]
+    base = found[default]
 
-    def surely_better(values: npt.NDArray[np.float64]) -> bool:
+    def significantly_better(values: npt.NDArray[np.float64]) -> bool:
         gain = base - values
         return bool(gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)))
 
-    better = {each: values.mean() for each, values in found.items() if surely_better(values)}
-    return min(better, key=better.__getitem__, default=usual)
+    better = {each: values.mean() for each, values in found.items() if significantly_better(values)}
+    return min(better, key=better.__getitem__, default=default)
 
 
 def _candidates(exported: ExportedNetwork, settings: ExportSettings) -> tuple[list[int], tuple[RangeRule, ...]]:
-    there = int((exported.training.split == "training").sum())
+    available = int((exported.training.split == "training").sum())
     if settings.calib_samples:
         sizes = [settings.calib_samples]
     else:
-        sizes = [size for size in SIZES if 2 * size <= there] or [min(SAMPLES, there)]
+        sizes = [size for size in SIZES if 2 * size <= available] or [min(SAMPLES, available)]
     return sizes, (settings.calib_rule,) if settings.calib_rule else RULES
 
 
-def _watched(exported: ExportedNetwork, samples: int, seed: int) -> tuple[str, FaceSet]:
-    """Faces to choose by, and the split they are of: none of them calibrates a candidate, none judges."""
+def _selection_faces(exported: ExportedNetwork, samples: int, seed: int) -> tuple[str, FaceSet]:
+    """Faces for the selection, and their split: not used for calibration or evaluation."""
     if len(exported.validation):
-        return "validation", _some(exported.validation, seed)
+        return "validation", _limited(exported.validation, seed)
     # all candidates are drawn from the same half of the training faces
-    return "training", _some(choose_two(exported.training, samples, seed)[1], seed)
+    return "training", _limited(calibration_subsets(exported.training, samples, seed)[1], seed)
 
 
-def _some(faces: FaceSet, seed: int) -> FaceSet:
+def _limited(faces: FaceSet, seed: int) -> FaceSet:
     return faces.take(np.sort(drawing_order(faces.names.tolist(), seed)[:MOST]))

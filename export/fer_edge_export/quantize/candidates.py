@@ -1,4 +1,4 @@
-"""What is exported: a network with its faces; it makes a model by each recipe and lets it answer."""
+"""The network to export with its faces: conversion by recipe, fine-tuning and prediction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,37 +11,37 @@ from fer_edge.errors import needs
 from fer_edge.imaging.images import Pixels
 from fer_edge.model.interpreter import Engine
 from fer_edge_export.accuracy.compare import Logits
-from fer_edge_export.quantize.calibrate import RangeRule, choose_two
+from fer_edge_export.quantize.calibrate import RangeRule, calibration_subsets
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES, Recipe
 from fer_edge_export.results import Learning
 
 TUNING = 2000
-"""Training faces to fine-tune with: minutes for a few epochs, where all would take hours."""
+"""Training faces for fine-tuning: minutes for a few epochs, instead of hours with all."""
 
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """A network and the faces with which its models are made, chosen and judged."""
+    """A network and the faces for its calibration, selection and evaluation."""
 
     network: Any
     """keras.Model."""
     float32: bytes
-    """Its flatbuffer, as it is."""
+    """Its float32 flatbuffer."""
     training: FaceSet
-    """Faces to calibrate with."""
+    """Calibration faces."""
     validation: FaceSet
-    """Faces to choose the calibration by; empty where the validation faces are those that judge."""
-    judged: FaceSet
-    """Faces to compare on; nothing is chosen by them."""
+    """Faces to select the calibration; empty if the evaluation uses the validation faces."""
+    heldout: FaceSet
+    """Evaluation faces; not used for any selection."""
     temperature: float
-    """Of the logits."""
+    """Softmax temperature."""
 
     def make(self, recipe: Recipe, faces: FaceSet | None = None, rule: RangeRule = "minmax") -> bytes:
-        """Convert the network by `recipe`; a calibrated one takes its ranges from `faces` by `rule`.
+        """Convert the network by `recipe`; a calibrated one gets its ranges from `faces` by `rule`.
 
         Raises:
-            ModelError: It cannot be converted, or cannot take ranges from outside (`rule` is percentile).
+            ModelError: It cannot be converted, or does not support custom ranges (`rule` is percentile).
         """
         network = self.network
         if faces is not None and rule == "percentile":
@@ -54,24 +54,24 @@ class ExportedNetwork:
         """Fine-tune for int8 with up to `TUNING` training faces, from the ranges of `calibration` by `rule`.
 
         Returns:
-            The flatbuffer, the folded float network that was learned, and how it was.
+            The flatbuffer, the fine-tuned folded float network, and the training record.
 
         Raises:
-            DataError: There are too few training faces.
-            ModelError: The network cannot take ranges from outside.
+            DataError: Too few training faces.
+            ModelError: The network does not support custom ranges.
         """
         with needs("train"):
             from fer_edge_export.quantize.fake_quant import quantised, ranges
             from fer_edge_export.quantize.fine_tune import fine_tune
 
-        faces = choose_two(self.training, TUNING, seed)[0].faces
+        faces = calibration_subsets(self.training, TUNING, seed)[0].faces
         tuned = fine_tune(self.network, faces, ranges(self.network, calibration.faces, rule), epochs, seed)
         flatbuffer = convert(quantised(tuned.network, tuned.ranges), RECIPES["int8"], calibration.faces)
         return flatbuffer, tuned.network, tuned.learning
 
 
-def answers(flatbuffer: bytes, faces: Pixels, doing: str) -> Logits:
-    """Let a converted network answer to (n, size, size) or (n, size, size, 3) uint8 faces one by one; (n, classes)."""
+def predict(flatbuffer: bytes, faces: Pixels, description: str) -> Logits:
+    """Run a converted network on (n, size, size) or (n, size, size, 3) uint8 faces; returns (n, classes) logits."""
     engine = Engine("the converted network", flatbuffer)
     with progress() as bar:
-        return np.array([engine.run(face)[0] for face in bar.track(faces, description=doing)], np.float32)
+        return np.array([engine.run(face)[0] for face in bar.track(faces, description=description)], np.float32)

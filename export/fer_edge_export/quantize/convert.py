@@ -1,6 +1,6 @@
-"""From a Keras network to TFLite flatbuffers, by recipe; the input of an int8 one is the camera's own bytes.
+"""Convert a Keras network to TFLite flatbuffers by recipe; int8 models take uint8 pixels unchanged.
 
-TensorFlow's `convert()` leaks some memory each time, is loud, and may crash: it runs in the worker process.
+TensorFlow's `convert()` leaks some memory per call, logs a lot and may crash: it runs in the worker process.
 """
 
 import importlib
@@ -31,16 +31,16 @@ def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> 
 
     Args:
         network: keras.Model; (n, height, width, 1) grey or (n, height, width, 3) RGB in [0, 1] in.
-        recipe: How. int8 takes uint8 pixels at exactly scale 1/255 and gives int8, int16x8 takes and gives int16, the
+        recipe: int8 takes uint8 pixels at exactly scale 1/255 and returns int8, int16x8 takes and returns int16, the
             others floats.
-        calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 training pictures, by which a calibrated
-            recipe chooses the range of every tensor. An all-black and an all-white one are added, so that the input's
-            range is exactly 0 to 1.
+        calibration: (n, height, width) grey or (n, height, width, 3) RGB uint8 training pictures for the tensor ranges
+            of calibrated recipes. An all-black and an all-white picture are added, so that the input range is exactly
+            0 to 1.
 
     Raises:
-        DataError: The recipe wants pictures and there are none, or of another size or colour than the network's input.
-        ModelError: The network has layers that TFLite's built-in operations do not cover, cannot be quantised, or the
-            input of int8 did not come out at 1/255.
+        DataError: The recipe needs pictures and there are none, or of another size or colour than the network's input.
+        ModelError: The network has layers without built-in TFLite operators, cannot be quantised, or its int8 input
+            scale is not 1/255.
     """
     if recipe.calibrated:
         if calibration is None or len(calibration) == 0:
@@ -54,38 +54,38 @@ def convert(network: Any, recipe: Recipe, calibration: Pixels | None = None) -> 
 
 
 def check_input(flatbuffer: bytes) -> None:
-    """Make sure that the int8 model runs and takes pixels as they are.
+    """Check that the int8 model runs and takes uint8 pixels.
 
     Raises:
-        ModelError: The runtime refuses the model, or its input is no uint8 tensor at scale 1/255, zero point 0.
+        ModelError: The runtime rejects the model, or its input is not uint8 at scale 1/255, zero point 0.
     """
     _, runtime = load_runtime()
     try:
         interpreter = runtime.Interpreter(model_content=flatbuffer)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:  # so it ends where a tensor was the same for every calibration face
+    except (ValueError, RuntimeError) as error:  # if a tensor was constant over all calibration faces
         raise ModelError(
-            f"the int8 model does not run ({error}); are all calibration faces alike? Give others: --data SET.npz"
+            f"the int8 model does not run ({error}); are all calibration faces equal? Give others: --data SET.npz"
         ) from error
     tensor = interpreter.get_input_details()[0]
     scale, zero_point = tensor["quantization"]
     if tensor["dtype"] != np.uint8 or (scale, zero_point) != PIXELS:
         raise ModelError(
             f"the int8 input is {np.dtype(tensor['dtype']).name} at scale {scale:.8g}, zero point {zero_point}; "
-            "needed is uint8 at 1/255, 0: the network must take pixels in [0, 1] and not rescale it in a first layer"
+            "it must be uint8 at 1/255, 0: the network must take pixels in [0, 1] without a rescaling first layer"
         )
 
 
-def _check_shape(faces: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Make sure that faces (n, height, width, channels) fit an input (None, height, width, channels)."""
-    if faces[1:] != tuple(wanted[1:]):
-        told = [
-            f"{width}x{height} {'RGB' if channels == 3 else 'grey'}" for _, height, width, channels in (faces, wanted)
+def _check_shape(faces: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Check that faces (n, height, width, channels) fit an input (None, height, width, channels)."""
+    if faces[1:] != tuple(shape[1:]):
+        described = [
+            f"{width}x{height} {'RGB' if channels == 3 else 'grey'}" for _, height, width, channels in (faces, shape)
         ]
-        colour = "rgb" if wanted[3] == 3 else "grey"
+        colour = "rgb" if shape[3] == 3 else "grey"
         raise DataError(
-            f"calibration faces are {told[0]} pixels, the network's input is {told[1]}; "
-            f"prepare them again with --imgsz {wanted[2]} --colour {colour}"
+            f"calibration faces are {described[0]} pixels, the network's input is {described[1]}; "
+            f"prepare them again with --imgsz {shape[2]} --colour {colour}"
         )
 
 

@@ -1,4 +1,4 @@
-"""`export_report.html`: the proof to look at, in one file with its pictures inside; no script, no network."""
+"""`export_report.html`: the report as one HTML file with embedded images; no script, no network."""
 
 from collections.abc import Sequence
 from html import escape
@@ -22,38 +22,38 @@ from fer_edge_export.report.text import (
 from fer_edge_export.results import CalibrationReport, Disagreement, ExportReport
 
 SIDE = 88
-"""Of a face that is shown, in pixels."""
+"""Displayed size of a face, in pixels."""
 
 
-def as_page(report: ExportReport, judged: FaceSet) -> bytes:
-    """Write the report of an expression model as a page.
+def as_page(report: ExportReport, evaluation: FaceSet) -> bytes:
+    """Format the report as HTML.
 
     Args:
-        report: What the export found out.
-        judged: The faces that both models were compared on.
+        report: The report.
+        evaluation: The evaluation faces.
     """
     gate, recipe, comparison, calibration = report.gate, report.recipe, report.comparison, report.calibration
-    read_first = [*gate.failures, *gate.findings, *(calibration.doubts if calibration else ())]
+    warnings = [*gate.failures, *gate.findings, *(calibration.doubts if calibration else ())]
     sections = [
-        section("Read this first", bullets(read_first), "note") if read_first else "",
-        section("What it cost", _comparison(report)),
-        section("Where it hurts", _layers(report)) if report.layers else "",
-        section("What was tried", table(*ladder_rows(report))) if len(report.ladder) > 1 else "",
-        section("How it was calibrated", _calibration(calibration)) if calibration else "",
-        section(f"Where {recipe} and float32 disagree most", _faces(report.disagreements, judged, recipe)),
-        section("What was made", _made(report)),
+        section("Warnings", bullets(warnings), "note") if warnings else "",
+        section("Accuracy", _comparison(report)),
+        section("Layer errors", _layers(report)) if report.layers else "",
+        section("Attempts", table(*ladder_rows(report))) if len(report.ladder) > 1 else "",
+        section("Calibration", _calibration(calibration)) if calibration else "",
+        section(f"Largest disagreements of {recipe} and float32", _faces(report.disagreements, evaluation, recipe)),
+        section("Files", _files(report)),
     ]
-    figures = [
-        ("passed" if gate.passed else "FAILED", "the gate"),
-        (f"{100 * comparison.drop:.2f}", f"points of accuracy lost, at most {100 * gate.max_drop:g} allowed"),
-        (f"{comparison.agreement:.1%}", "same answer as float32"),
+    key_figures = [
+        ("passed" if gate.passed else "FAILED", "accuracy gate"),
+        (f"{100 * comparison.drop:.2f}", f"points accuracy drop, {100 * gate.max_drop:g} allowed"),
+        (f"{comparison.agreement:.1%}", "agreement with float32"),
         (f"{report.files[recipe].bytes / 1000:,.0f} KB", f"{recipe} model"),
         (f"{report.files['float32'].bytes / 1000:,.0f} KB", "float32 model"),
     ]
     return report_page(
         f"Export of {report.network.name} to {recipe}",
         headline(report),
-        tiles(figures),
+        tiles(key_figures),
         sections,
         f"fer-edge {__version__}, made with {versions(report)}",
     )
@@ -61,19 +61,19 @@ def as_page(report: ExportReport, judged: FaceSet) -> bytes:
 
 def _comparison(report: ExportReport) -> str:
     head, rows = comparison_rows(report)
-    note = "The interval of a change is that of matched pairs (Agresti and Min 2005): both models saw the same faces."
+    note = "Intervals of changes are for matched pairs (Agresti and Min 2005): both models got the same faces."
     return f"<p>{escape(verdict(report))}.</p>{table(head, rows)}<p class='soft'>{note}</p>"
 
 
 def _layers(report: ExportReport) -> str:
     picture = draw_layers(report.layers)
     image = f"<img class='plot' src='{data_address(picture, 'image/png')}' alt='Error of each layer'>"
-    told = f"<p>{escape(report.worst_layer or '')}</p>{bullets(report.advice)}"
+    advice = f"<p>{escape(report.worst_layer or '')}</p>{bullets(report.advice)}"
     how = (
-        "For each layer its own error alone, what it gets wrong of inputs that are rounded already, is put into the "
-        "float network; how far that moves the answers, over how far they spread from face to face, is its bar."
+        "For each layer, its own error on already rounded inputs is added to the float network; the bar is the change "
+        "of the outputs, relative to their spread over the faces."
     )
-    return f"{told}{image}<p class='soft'>{how}</p>"
+    return f"{advice}{image}<p class='soft'>{how}</p>"
 
 
 def _calibration(calibration: CalibrationReport) -> str:
@@ -83,20 +83,20 @@ def _calibration(calibration: CalibrationReport) -> str:
     return bullets(calibration_lines(calibration)) + rows
 
 
-def _faces(rows: Sequence[Disagreement], judged: FaceSet, recipe: str) -> str:
-    shown = []
+def _faces(rows: Sequence[Disagreement], evaluation: FaceSet, recipe: str) -> str:
+    images = []
     for row in rows:
-        face = cv2.resize(judged.faces[row.row], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-        answers = (("float32", row.float32), (recipe, row.quantised))
-        said = [f"{name}: {answer.label} {answer.score:.0%}" for name, answer in answers]
-        told = "<br>".join(escape(line) for line in (row.picture, f"label: {row.truth}", *said))
+        face = cv2.resize(evaluation.faces[row.row], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        predictions = (("float32", row.float32), (recipe, row.quantised))
+        lines = [f"{name}: {prediction.label} {prediction.score:.0%}" for name, prediction in predictions]
+        caption = "<br>".join(escape(line) for line in (row.picture, f"label: {row.truth}", *lines))
         address = as_jpeg(bgr_of(face.astype("uint8")))
-        shown.append(f"<img src='{address}' alt='{escape(row.truth)}'><div>{told}</div>")
-    order = "By the divergence of their probabilities, the largest first. Faces of your data: mind whom you show them."
-    return f"<p class='soft'>{order}</p><div class='faces'>{''.join(shown)}</div>"
+        images.append(f"<img src='{address}' alt='{escape(row.truth)}'><div>{caption}</div>")
+    order = "By the divergence of their probabilities, largest first. Faces of your data: share this file with care."
+    return f"<p class='soft'>{order}</p><div class='faces'>{''.join(images)}</div>"
 
 
-def _made(report: ExportReport) -> str:
+def _files(report: ExportReport) -> str:
     lines = [
         network_line(report),
         f"Weights: {report.weights} of {report.run}",

@@ -1,4 +1,4 @@
-"""The report of an export: for people in the terminal, and as Markdown beside the models."""
+"""The report of an export: a table in the terminal, and Markdown beside the models."""
 
 from rich.table import Table
 
@@ -6,21 +6,21 @@ from fer_edge_export.results import CalibrationReport, ExportReport, Figures
 
 
 def as_table(report: ExportReport) -> Table:
-    """Lay the report out for the terminal."""
+    """Format the report as a table for the terminal."""
     layers = [report.worst_layer] if report.worst_layer else []
     caption = "\n".join([verdict(report), *report.gate.findings, *layers, *report.advice])
     table = Table(title=headline(report), title_justify="left", caption=caption, caption_justify="left")
     head, rows = comparison_rows(report)
     for name in head:
         table.add_column(name, justify="left" if not name else "right")
-    of_classes = len(rows) - len(report.comparison.per_class)
+    metrics = len(rows) - len(report.comparison.per_class)
     for number, row in enumerate(rows, start=1):
-        table.add_row(*row, end_section=number == of_classes)
+        table.add_row(*row, end_section=number == metrics)
     return table
 
 
 def as_markdown(report: ExportReport) -> str:
-    """Write the report as Markdown."""
+    """Format the report as Markdown."""
     lines = [
         f"# Export of {report.network.name}",
         "",
@@ -48,23 +48,23 @@ def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def headline(report: ExportReport) -> str:
-    """Say on which faces both models were judged."""
+    """The evaluation faces, in one line."""
     return f"{report.heldout.split} faces, protocol: {report.heldout.protocol}, n={report.comparison.n}"
 
 
 def network_line(report: ExportReport) -> str:
-    """Say which network it is, and how large."""
+    """Name and size of the network, in one line."""
     network = report.network
     return f"Network: {network.name}, {network.parameters:,} parameters, {network.macs:,} multiply-accumulates"
 
 
 def versions(report: ExportReport) -> str:
-    """List the packages that made the models."""
+    """Package versions of the export."""
     return ", ".join(f"{package} {number}" for package, number in report.made_with.items())
 
 
 def verdict(report: ExportReport) -> str:
-    """Say in one line what quantisation cost and whether that is allowed."""
+    """Accuracy drop, gate and agreement, in one line."""
     comparison, gate = report.comparison, report.gate
     passed = "passed" if gate.passed else "FAILED"
     low, high = comparison.drop_interval
@@ -77,48 +77,48 @@ def verdict(report: ExportReport) -> str:
 
 
 def ladder_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of what was tried, in order."""
+    """Header and cells of the attempts, in order."""
     rows = []
-    for rung in report.ladder:
-        figures = [f"{rung.accuracy:.4f}", f"{rung.drop:.4f}", f"{rung.drop_interval[1]:.4f}"]
-        outcome = "passed" if rung.passed else "; ".join(rung.failures)
-        rows.append([rung.tried, f"{rung.bytes:,}", *figures, f"{rung.agreement:.1%}", outcome])
-    return ["tried", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
+    for row in report.ladder:
+        metrics = [f"{row.accuracy:.4f}", f"{row.drop:.4f}", f"{row.drop_interval[1]:.4f}"]
+        outcome = "passed" if row.passed else "; ".join(row.failures)
+        rows.append([row.tried, f"{row.bytes:,}", *metrics, f"{row.agreement:.1%}", outcome])
+    return ["attempt", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
 
 
 def calibration_lines(calibration: CalibrationReport | None) -> list[str]:
-    """Say what set the ranges, how that was chosen, how much hangs on it, and what is wrong with it."""
+    """Calibration faces, their selection, stability and warnings, and fine-tuning; one line each."""
     if calibration is None:
-        return ["Not calibrated: the recipe needs no ranges"]
+        return ["Not calibrated: the recipe needs no calibration"]
     per_class = ", ".join(f"{name} {n}" for name, n in calibration.per_class.items())
     how = f"{calibration.faces} training faces, {calibration.rule}, seed {calibration.seed}"
     lines = [f"Calibrated with {how}: {per_class}"]
     if choice := calibration.choice:
         tried = "; ".join(f"{row.faces} {row.rule} {row.kl_divergence:.2g}" for row in choice.tried)
-        lines.append(f"Chosen by the mean KL divergence from float32 on {choice.n:,} {choice.split} faces: {tried}")
+        lines.append(f"Selected by the mean KL divergence from float32 on {choice.n:,} {choice.split} faces: {tried}")
     if other := calibration.other_faces:
         lines.append(
-            f"Calibrated with {other.faces} other training faces instead: accuracy {other.accuracy:.4f}, same "
-            f"answer {other.same_answer:.1%}"
+            f"Calibrated with {other.faces} other training faces instead: accuracy {other.accuracy:.4f}, agreement "
+            f"{other.same_answer:.1%}"
         )
     if learning := calibration.learning:
         curve = learning.kl_divergence
         better = f"epoch {learning.best_epoch} was kept" if learning.best_epoch else "no epoch was better"
         lines.append(
             f"Then fine-tuned with {learning.faces:,} training faces, {learning.epochs} epochs, learning rate "
-            f"{learning.learning_rate:g}: mean KL divergence from float32 on {learning.held_back} others "
+            f"{learning.learning_rate:g}: mean KL divergence from float32 on {learning.held_back} held-out ones "
             f"{curve[0]:.2g} before, {min(curve):.2g} after; {better}"
         )
     return [*lines, *calibration.doubts]
 
 
 def comparison_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the figures, then of the classes' recalls."""
+    """Header and cells of the metrics, then of the recall per class."""
     comparison = report.comparison
     low, high = (-end for end in reversed(comparison.drop_interval))
     rows = []
-    quantised = _named(comparison.quantised)
-    for name, before in _named(comparison.float32).items():
+    quantised = _metrics(comparison.quantised)
+    for name, before in _metrics(comparison.float32).items():
         after = quantised[name]
         interval = f"{low:+.4f} to {high:+.4f}" if name == "accuracy" else ""
         rows.append([name, str(comparison.n), _number(before), _number(after), _number(after - before, "+"), interval])
@@ -129,7 +129,7 @@ def comparison_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
     return ["", "n", "float32", report.recipe, "change", "95 % interval"], rows
 
 
-def _named(figures: Figures) -> dict[str, float]:
+def _metrics(figures: Figures) -> dict[str, float]:
     return {
         "accuracy": figures.accuracy,
         "balanced accuracy": figures.balanced_accuracy,

@@ -1,4 +1,4 @@
-"""Calibrations that people get wrong, and a badly built network, through the command; made by benchmarks/."""
+"""Common calibration mistakes and a badly built network through the command; the sets are those of benchmarks/."""
 
 import json
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from support.command import FerEdge
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "warning"),
     [
         ("one class", "every calibration face is flat; give faces of each class: --data SET.npz"),
-        ("one picture", "of 30 calibration faces only 1 differ; give others: --data SET.npz"),
-        ("eight faces", "only 8 calibration faces, 32 are the least; give a set with more: --data SET.npz"),
-        ("black pictures", "the calibration faces are nearly blank (their grey values spread by "),
+        ("one picture", "of 30 calibration faces only 1 are unique; give others: --data SET.npz"),
+        ("eight faces", "only 8 calibration faces, the minimum is 32; give a larger set: --data SET.npz"),
+        ("black pictures", "the calibration faces are nearly blank (standard deviation "),
         ("noise", "the calibration faces look like noise (neighbouring pixels correlate by "),
-        ("dark pictures", "the calibration faces are of another brightness ("),
+        ("dark pictures", "the calibration faces have another mean brightness ("),
     ],
 )
-def test_a_broken_calibration_is_warned_of_by_name(
-    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path, name: str, told: str
+def test_a_broken_calibration_gives_its_warning(
+    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path, name: str, warning: str
 ) -> None:
     training, heldout = stripes.part("training"), stripes.take(stripes.split != "training")
     broken.joined(broken.BROKEN[name](training, heldout), heldout).save(tmp_path / "set.npz")
@@ -34,12 +34,12 @@ def test_a_broken_calibration_is_warned_of_by_name(
     result = fer_edge("export", make_run(), "--data", tmp_path / "set.npz", "--json")
 
     found = broken.read(result.code, result.stdout, result.stderr)
-    assert any(doubt.startswith(told) for doubt in found.doubts), found
-    assert f"warning: {told}" in result.stderr
+    assert any(doubt.startswith(warning) for doubt in found.doubts), found
+    assert f"warning: {warning}" in result.stderr
     assert found.caught
 
 
-def test_faces_that_judge_do_not_calibrate(
+def test_held_out_faces_do_not_calibrate(
     fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
 ) -> None:
     training, heldout = stripes.part("training"), stripes.take(stripes.split != "training")
@@ -51,11 +51,9 @@ def test_faces_that_judge_do_not_calibrate(
     assert (found.left_out, found.exit_code) == (30, 0)
 
 
-def test_a_badly_built_network_is_stopped_with_advice_on_its_layer(
-    fer_edge: FerEdge, make_run: Callable[..., Path]
-) -> None:
+def test_a_badly_built_network_fails_with_advice_on_its_layer(fer_edge: FerEdge, make_run: Callable[..., Path]) -> None:
     run = make_run()
-    network = badly_built(loud=3000)  # stripes strengthen channels 0 and 1 from 0.00 to 0.12 and more
+    network = badly_built(loud=3000)  # stripes raise channels 0 and 1 from 0.00 to 0.12 and more
     strength = np.array([[0, 40, 0], [0, 0, 40], [0, 0, 0]], np.float32)
     network.layers[-1].set_weights([strength, np.array([0.06 * 40, 0, 0], np.float32)])
     network.save(run / "best.keras")
@@ -69,25 +67,27 @@ def test_a_badly_built_network_is_stopped_with_advice_on_its_layer(
     assert "one channel spans" in found.error
 
 
-def test_a_good_network_with_good_faces_has_nothing_to_be_noticed() -> None:
+def test_a_good_network_with_good_faces_has_no_warning() -> None:
     report = {
         "comparison": {"float32": {"accuracy": 0.9}, "drop": 0.001, "drop_interval": [0, 0.002], "agreement": 0.99},
         "calibration": {"doubts": []},
-        "gate": {"findings": ["little is sure"]},
-        "worst_layer": "Nothing stands out",
+        "gate": {"findings": ["few faces"]},
+        "worst_layer": "No layer has a large error",
         "advice": [],
     }
 
     assert not broken.read(0, json.dumps(report), "").caught
 
 
-def test_a_refusal_without_a_report_counts_as_noticed() -> None:
-    found = broken.read(1, "", "making int8\nerror: the int8 model does not run; are all calibration faces alike?\n")
+def test_an_error_without_a_report_counts_as_caught() -> None:
+    found = broken.read(
+        1, "", "converting to int8\nerror: the int8 model does not run; are all calibration faces equal?\n"
+    )
 
     assert found.caught
     assert (found.drop, found.advice) == (None, None)
 
 
-def test_a_traceback_is_no_answer() -> None:
+def test_a_traceback_is_an_error() -> None:
     with pytest.raises(DataError, match="ended with 1 and said: Traceback"):
         broken.read(1, "", "Traceback (most recent call last):\n")

@@ -7,7 +7,7 @@ import pytest
 
 from fer_edge.errors import GateError
 from fer_edge_export.accuracy.compare import compare, matched_change
-from fer_edge_export.accuracy.gate import Rule, check, collapses, judge, passes, remedies
+from fer_edge_export.accuracy.gate import Rule, check, collapses, evaluate_gate, passes, remedies
 from fer_edge_export.results import (
     CalibrationReport,
     ClassChange,
@@ -22,17 +22,17 @@ from fer_edge_export.results import (
 CLASSES = ("a", "b", "c")
 
 
-def logits(answers: list[int]) -> np.ndarray:
-    """Logits that answer so."""
-    return np.eye(3, dtype=np.float32)[answers] * 10
+def logits(predictions: list[int]) -> np.ndarray:
+    """Logits with these predictions."""
+    return np.eye(3, dtype=np.float32)[predictions] * 10
 
 
 def test_comparison_counts_drop_agreement_and_change_per_class() -> None:
     truth = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
-    float_answers = [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]  # 8 of 10 right
-    int8_answers = [0, 0, 0, 1, 1, 1, 1, 1, 1, 2]  # 8 of 10 right, three answers differ
+    float_predictions = [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]  # 8 of 10 right
+    int8_predictions = [0, 0, 0, 1, 1, 1, 1, 1, 1, 2]  # 8 of 10 right, three predictions differ
 
-    result = compare(logits(float_answers), logits(int8_answers), truth, CLASSES)
+    result = compare(logits(float_predictions), logits(int8_predictions), truth, CLASSES)
 
     assert (result.n, result.drop, result.agreement) == (10, 0.0, 0.7)
     assert (result.lost, result.gained, result.mcnemar_p) == (1, 1, 1.0)
@@ -84,7 +84,7 @@ def test_the_interval_of_a_change_is_agresti_and_mins() -> None:
     assert [round(value, 4) for value in change] == [-0.07, -0.1657, 0.0284]
 
 
-def test_equal_answers_leave_less_doubt_the_more_faces_there_are() -> None:
+def test_the_interval_of_equal_predictions_narrows_with_more_faces() -> None:
     few, many = (matched_change(0, 0, n) for n in (30, 3000))
 
     assert few is not None
@@ -93,7 +93,7 @@ def test_equal_answers_leave_less_doubt_the_more_faces_there_are() -> None:
 
 
 def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> Comparison:
-    """A comparison of n faces of classes a and b in turn that float32 answers right but for `gained` of `of_class`."""
+    """A comparison of n faces of alternating classes a and b, all correct in float32 except `gained` of `of_class`."""
     truth = np.arange(n) % 2
     before, after = truth.copy(), truth.copy()
     rows = np.flatnonzero(truth == of_class)
@@ -102,24 +102,24 @@ def compared(n: int, lost: int, gained: int = 0, of_class: int = 0) -> Compariso
     return compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES)
 
 
-def test_point_judges_what_was_measured_and_tells_of_the_bound() -> None:
+def test_point_checks_the_measured_drop_and_reports_the_bound() -> None:
     comparison = compared(1000, lost=12, gained=4)  # 0.8 points, at most 1.6
 
-    point, bound = (judge(comparison, "int8", rule, 0.01) for rule in ("point", "bound"))
+    point, bound = (evaluate_gate(comparison, "int8", rule, 0.01) for rule in ("point", "bound"))
 
     assert (point.passed, point.failures) == (True, ())
-    [told] = point.findings
-    line = "int8 lost 0.0080 of accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
-    assert told == line + "allowed is 0.01"
-    assert (bound.passed, bound.failures, bound.findings) == (False, (told,), ())
+    [finding] = point.findings
+    line = "int8 lost 0.0080 accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
+    assert finding == line + "allowed: 0.01"
+    assert (bound.passed, bound.failures, bound.findings) == (False, (finding,), ())
 
 
 @pytest.mark.parametrize("rule", ["point", "bound"])
 def test_a_drop_beyond_the_limit_fails_by_either_rule(rule: Rule) -> None:
-    gate = judge(compared(1000, lost=11), "int8", rule, 0.01)
+    gate = evaluate_gate(compared(1000, lost=11), "int8", rule, 0.01)
 
     assert not gate.passed
-    assert gate.failures == ("int8 lost 0.0110 of accuracy (1.0000 -> 0.9890, n=1000); allowed is 0.01",)
+    assert gate.failures == ("int8 lost 0.0110 accuracy (1.0000 -> 0.9890, n=1000); allowed: 0.01",)
 
 
 def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
@@ -127,7 +127,9 @@ def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
     before, after = truth.copy(), truth.copy()
     after[5000:5010] = 0  # half of the rare class, 0.2 points of all
 
-    gate = judge(compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES), "int8", "point", 0.01)
+    gate = evaluate_gate(
+        compare(logits(before.tolist()), logits(after.tolist()), truth, CLASSES), "int8", "point", 0.01
+    )
 
     assert not gate.passed
     assert gate.failures == ("b collapsed: recall 1.0000 -> 0.5000, n=20",)
@@ -152,11 +154,11 @@ def test_when_a_class_counts_as_collapsed(n: int, lost: int, gained: int, after:
 
 
 def test_too_few_faces_are_a_finding() -> None:
-    [finding] = judge(compared(100, lost=0), "int8", "point", 0.01).findings[1:]
+    [finding] = evaluate_gate(compared(100, lost=0), "int8", "point", 0.01).findings[1:]
 
     assert finding == (
-        "100 faces are too few to show a drop within 0.01: where not one answer changes, it may still be 0.0192; "
-        "194 would do"
+        "100 faces are too few to show a drop within 0.01: without any changed prediction, it may still be 0.0192; "
+        "194 are enough"
     )
 
 
@@ -164,7 +166,7 @@ CALIBRATION = CalibrationReport(500, seed=0, rule="minmax", per_class={}, doubts
 
 
 def exported(lost: int, calibration: CalibrationReport, *advice: str) -> ExportReport:
-    """What is told of 1,000 faces of which int8 lost some."""
+    """Report of 1,000 faces, `lost` of them by int8."""
     comparison = compared(1000, lost)
     return ExportReport(
         run="run",
@@ -175,7 +177,7 @@ def exported(lost: int, calibration: CalibrationReport, *advice: str) -> ExportR
         calibration=calibration,
         temperature=1.0,
         uncertain_below=0.4,
-        gate=judge(comparison, "int8", "point", max_drop=0.002),
+        gate=evaluate_gate(comparison, "int8", "point", max_drop=0.002),
         comparison=comparison,
         disagreements=(),
         ladder=(),
@@ -187,20 +189,20 @@ def exported(lost: int, calibration: CalibrationReport, *advice: str) -> ExportR
     )
 
 
-def test_failed_gate_says_what_was_lost_and_what_to_try() -> None:
+def test_failed_gate_reports_the_drop_and_what_to_try() -> None:
     with pytest.raises(GateError) as refusal:
         check(exported(31, replace(CALIBRATION, faces=1), "conv2d: too wide."), Path("out"))
 
     assert refusal.value.exit_code == 3
     assert str(refusal.value).startswith(
-        "int8 lost 0.0310 of accuracy (1.0000 -> 0.9690, n=1000); allowed is 0.002. The files are in out. "
-        "Try: conv2d: too wide; learned ranges: --qat-epochs 5; "
-        "more calibration faces than 1: --calib-samples 500, or a --data SET.npz that has them; "
-        "the next recipe that holds: --auto; "
+        "int8 lost 0.0310 accuracy (1.0000 -> 0.9690, n=1000); allowed: 0.002. The files are in out. "
+        "Try: conv2d: too wide; quantisation-aware training: --qat-epochs 5; "
+        "more calibration faces than 1: --calib-samples 500, or a larger --data SET.npz; "
+        "the next recipe that passes: --auto; "
     )
 
 
-def test_what_was_written_is_the_report_with_the_recipes_name() -> None:
+def test_the_json_report_uses_the_name_of_the_recipe() -> None:
     document = as_json(exported(31, CALIBRATION), "int8")
 
     assert document["comparison"]["int8"]["accuracy"] == 0.969
@@ -208,35 +210,35 @@ def test_what_was_written_is_the_report_with_the_recipes_name() -> None:
     assert "quantised" not in json.dumps(document)
 
 
-def test_a_failed_gate_suggests_learning_first_where_it_may_help() -> None:
+def test_a_failed_gate_suggests_fine_tuning_first_where_it_may_help() -> None:
     learned = replace(CALIBRATION, learning=Learning(5, 1, 1e-4, 0, 500, 50, (0.1, 0.01)))
 
-    with pytest.raises(GateError, match="Try: learned ranges: --qat-epochs 5; "):
+    with pytest.raises(GateError, match="Try: quantisation-aware training: --qat-epochs 5; "):
         check(exported(4, CALIBRATION), Path())
     for report in (exported(3, CALIBRATION), exported(4, learned)):
         with pytest.raises(GateError, match="Try: other calibration faces: --seed 1"):
             check(report, Path())
 
 
-def test_broken_calibration_faces_are_the_first_thing_to_mend() -> None:
+def test_bad_calibration_faces_are_the_first_suggestion() -> None:
     doubt = "every calibration face is happy; give faces of each class"
 
-    ways = remedies(replace(CALIBRATION, doubts=(doubt,)), ["conv2d: too wide."], can_learn=True)
+    suggestions = remedies(replace(CALIBRATION, doubts=(doubt,)), ["conv2d: too wide."], can_learn=True)
 
-    assert ways[:3] == [doubt, "conv2d: too wide", "the next recipe that holds: --auto"]
+    assert suggestions[:3] == [doubt, "conv2d: too wide", "the next recipe that passes: --auto"]
 
 
-def test_many_changed_answers_fail_the_gate_though_accuracy_holds() -> None:
-    """60 of 200 answers changed from one wrong class to the other."""
+def test_many_changed_predictions_fail_the_gate_at_equal_accuracy() -> None:
+    """60 of 200 predictions changed from one wrong class to the other."""
     truth = np.array([0] * 140 + [2] * 60)
     before = logits([0] * 140 + [0] * 60)
     after = logits([0] * 140 + [1] * 60)
 
-    gate = judge(compare(before, after, truth, CLASSES), "int8", "point", 0.01)
+    gate = evaluate_gate(compare(before, after, truth, CLASSES), "int8", "point", 0.01)
 
-    assert gate.failures == ("int8 and float32 agree on 70.0% of the faces only; that accuracy held is luck",)
-    assert judge(compare(before, after, truth, CLASSES), "int8", "point", 0.31).passed
+    assert gate.failures == ("int8 and float32 agree on only 70.0% of the faces; the equal accuracy is chance",)
+    assert evaluate_gate(compare(before, after, truth, CLASSES), "int8", "point", 0.31).passed
 
 
-def test_other_faces_are_not_advised_where_a_recipe_needs_none() -> None:
-    assert remedies(None, [])[0] == "the next recipe that holds: --auto"
+def test_other_calibration_faces_are_not_suggested_for_a_recipe_without_calibration() -> None:
+    assert remedies(None, [])[0] == "the next recipe that passes: --auto"

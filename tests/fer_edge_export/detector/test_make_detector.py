@@ -1,4 +1,4 @@
-"""How the bundled face detector is made from YuNet's published weights, with few pictures; nothing is written."""
+"""Creation of the bundled face detector from YuNet's weights, with few pictures and without writing files."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from fer_edge.imaging.images import Pixels
 from fer_edge.model.interpreter import Engine
 from fer_edge.model.operators import BUILTIN, operators
 from fer_edge.model.trial import load_runtime
-from fer_edge_export.detector.drawings import drawn_pictures
+from fer_edge_export.detector.drawings import synthetic_pictures
 from fer_edge_export.detector.weights import DIGEST, HEADS, SOURCE, Floats, Weights, read_weights
 from fer_edge_export.quantize.convert import convert
 from fer_edge_export.recipes import RECIPES
@@ -33,7 +33,7 @@ def weights() -> Weights:
 
 @pytest.fixture(scope="module")
 def pictures() -> Pixels:
-    return drawn_pictures(8, SIZE_WH, seed=0)
+    return synthetic_pictures(8, SIZE_WH, seed=0)
 
 
 def enlarged(pictures: Pixels) -> Pixels:
@@ -42,7 +42,7 @@ def enlarged(pictures: Pixels) -> Pixels:
 
 @pytest.fixture(scope="module")
 def ready(weights: Weights, pictures: Pixels) -> tuple[Weights, Floats, Floats]:
-    """Weights as they are quantised, with the scale and offset that make their maps YuNet's."""
+    """Weights prepared for quantisation, with the scale and offset of their maps."""
     from fer_edge_export.detector.ranges import equalised, normalised
 
     return normalised(equalised(weights, pictures), [pictures, enlarged(pictures)])
@@ -65,15 +65,15 @@ def int8(ready: tuple[Weights, Floats, Floats], pictures: Pixels) -> bytes:
 def maps_of(weights: Weights, pictures: Pixels) -> list[Any]:
     from fer_edge_export.detector.network import make_network
 
-    answers = make_network(weights).predict_on_batch(pictures.astype(np.float32) / 255)
-    return [np.asarray(one) for one in answers]
+    outputs = make_network(weights).predict_on_batch(pictures.astype(np.float32) / 255)
+    return [np.asarray(one) for one in outputs]
 
 
 def test_the_weights_are_the_published_file_to_the_byte() -> None:
     assert sha256(SOURCE.read_bytes()) == DIGEST
 
 
-def test_a_changed_byte_of_the_weights_is_refused(tmp_path: Path) -> None:
+def test_a_changed_byte_of_the_weights_is_rejected(tmp_path: Path) -> None:
     content = bytearray(SOURCE.read_bytes())
     content[100_000] ^= 1
     (tmp_path / "yunet.onnx").write_bytes(content)
@@ -82,22 +82,22 @@ def test_a_changed_byte_of_the_weights_is_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "yunet.onnx")
 
 
-def test_missing_weights_are_refused(tmp_path: Path) -> None:
+def test_missing_weights_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"^\S+none\.onnx: No such file or directory; it is part of .*git checkout$"):
         read_weights(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match=r": Is a directory; "):
         read_weights(tmp_path)
 
 
-def test_without_onnx_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnx_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
 
     with pytest.raises(FerEdgeError, match=r"onnx is not installed; .*pip install '\.\[dev\]'$"):
         read_weights()
 
 
-def test_the_weights_are_all_that_the_file_holds(weights: Weights) -> None:
-    """Batch normalisation and Conv bias are folded: what is learnt are the convolutions' weights and biases."""
+def test_all_weights_of_the_file_are_used(weights: Weights) -> None:
+    """The file has batch normalisation folded: its parameters are the weights and biases of convolutions."""
     import onnx
     from onnx import numpy_helper
 
@@ -118,7 +118,7 @@ def parts_of(pair: Any) -> Iterator[Floats]:
     yield from (pair.pointwise, pair.pointwise_bias, pair.depthwise, pair.depthwise_bias)
 
 
-def test_the_network_answers_what_opencv_computes_from_the_file(weights: Weights, pictures: Pixels) -> None:
+def test_the_network_has_the_outputs_of_opencv(weights: Weights, pictures: Pixels) -> None:
     import cv2
 
     maps = maps_of(weights, pictures[:1])
@@ -135,11 +135,11 @@ def test_the_network_answers_what_opencv_computes_from_the_file(weights: Weights
     np.testing.assert_allclose(found.scores[nearest], rows[:, 14], atol=1e-3)
 
 
-def test_equal_ranges_change_nothing_that_the_network_answers(
+def test_equalised_ranges_do_not_change_the_outputs(
     weights: Weights, ready: tuple[Weights, Floats, Floats], pictures: Pixels
 ) -> None:
-    """Also on pictures that set no range, and of another size."""
-    others = drawn_pictures(2, (192, 160), seed=9)
+    """Also on other pictures of another size."""
+    others = synthetic_pictures(2, (192, 160), seed=9)
     changed, scale, offset = ready
     for shown in (pictures[:2], others):
         exact, rows = maps_of(weights, shown), maps_of(changed, shown)
@@ -147,9 +147,7 @@ def test_equal_ranges_change_nothing_that_the_network_answers(
             np.testing.assert_allclose(here * scale[row] + offset[row], there, atol=1e-3)
 
 
-def test_the_maps_of_faces_lie_between_minus_1_and_1_in_all_sets(
-    ready: tuple[Weights, Floats, Floats], pictures: Pixels
-) -> None:
+def test_the_maps_of_faces_are_between_minus_1_and_1(ready: tuple[Weights, Floats, Floats], pictures: Pixels) -> None:
     changed, scale, offset = ready
     sets = [maps_of(changed, shown) for shown in (pictures, enlarged(pictures))]
     for row in range(3):
@@ -157,21 +155,21 @@ def test_the_maps_of_faces_lie_between_minus_1_and_1_in_all_sets(
         for maps in sets:
             logits = (maps[row] * scale[row] + offset[row])[..., :2]
             score = np.sqrt(np.prod(1 / (1 + np.exp(-logits)), axis=-1))
-            largest.append(np.abs(maps[row][score >= 0.05]).max())  # below, a logit may be under -6 and is cut off
+            largest.append(np.abs(maps[row][score >= 0.05]).max())  # below, a logit may be under -6 and is clipped
 
         assert 0.8 < max(largest) < 1
         assert (scale[row] > 0).all()
         np.testing.assert_allclose(offset[row, :2] - scale[row, :2], -6, atol=2e-4)
 
 
-def test_pictures_without_a_face_set_no_ranges(weights: Weights) -> None:
+def test_pictures_without_a_face_are_rejected(weights: Weights) -> None:
     from fer_edge_export.detector.ranges import normalised
 
     with pytest.raises(DataError, match="none of 2 pictures has a face"):
         normalised(weights, [np.full((2, 64, 64, 3), 128, np.uint8)])
 
 
-def test_what_a_pair_hands_on_has_the_same_range_in_every_channel(
+def test_channels_between_the_convolutions_of_a_pair_have_equal_ranges(
     weights: Weights, ready: tuple[Weights, Floats, Floats], pictures: Pixels
 ) -> None:
     def spread(changed: Weights) -> float:
@@ -181,51 +179,53 @@ def test_what_a_pair_hands_on_has_the_same_range_in_every_channel(
 
         network = make_network(changed)
         inner = keras.Model(network.input, network.get_layer("stage4a_pointwise").output)
-        tops = np.abs(inner.predict_on_batch(pictures.astype(np.float32) / 255)).max(axis=(0, 1, 2))
-        return float(tops.max() / tops.min())
+        maxima = np.abs(inner.predict_on_batch(pictures.astype(np.float32) / 255)).max(axis=(0, 1, 2))
+        return float(maxima.max() / maxima.min())
 
     assert spread(weights) > 3
     assert spread(ready[0]) < 1.01
 
 
-def test_float16_needs_no_more_than_tflites_own_operators(float16: bytes) -> None:
+def test_float16_has_built_in_operators_only(float16: bytes) -> None:
     assert set(operators(float16)) <= set(BUILTIN)
     assert not [name for name in operators(float16) if name.startswith(("custom", "Flex"))]
 
 
 @pytest.mark.parametrize("size_wh", [(320, 256), (64, 64), (192, 320), (640, 96)])
 @pytest.mark.parametrize("recipe", ["float16", "int8"])
-def test_other_multiples_of_32_are_taken(recipe: str, size_wh: tuple[int, int], request: pytest.FixtureRequest) -> None:
+def test_other_multiples_of_32_are_accepted(
+    recipe: str, size_wh: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
     width, height = size_wh
     flatbuffer = request.getfixturevalue(recipe)
 
     engine = Engine(Path("new"), flatbuffer, shape=(1, height, width, 3))
     engine.expect((1, height, width, 3), *((1, *shape) for shape in map_shapes(width, height)))
 
-    answers = engine.run(drawn_pictures(1, size_wh, seed=3)[0])
+    answers = engine.run(synthetic_pictures(1, size_wh, seed=3)[0])
     assert [one.shape for one in answers] == [(height // stride, width // stride, CHANNELS) for stride in STRIDES]
     assert all(one.std() > 0 for one in answers)
 
 
-def test_int8_takes_the_cameras_bytes_and_gives_bytes(int8: bytes) -> None:
+def test_int8_has_uint8_pixels_as_input_and_int8_outputs(int8: bytes) -> None:
     interpreter = load_runtime()[1].Interpreter(model_content=int8)
     (taken,), given = interpreter.get_input_details(), interpreter.get_output_details()
 
     assert (taken["dtype"], taken["quantization"]) == (np.uint8, (float(np.float32(1 / 255)), 0))
     assert {one["dtype"] for one in given} == {np.int8}
-    for one in given:  # 255 steps for what lies within -1..1
+    for one in given:  # 255 steps from -1 to 1
         assert one["quantization"][0] == pytest.approx(2 / 255, rel=0.2)
 
 
 @pytest.mark.parametrize("recipe", ["float16", "int8"])
-def test_what_is_made_finds_the_faces_that_the_network_finds(
+def test_the_converted_model_finds_the_faces_of_the_network(
     recipe: str,
     weights: Weights,
     ready: tuple[Weights, Floats, Floats],
     pictures: Pixels,
     request: pytest.FixtureRequest,
 ) -> None:
-    """With 8 pictures to calibrate with, int8 is as rough as that."""
+    """int8 is less precise here: it is calibrated with 8 pictures."""
     scale, offset = (part.astype(np.float32) for part in ready[1:])
     engine = Engine(Path("new"), request.getfixturevalue(recipe))
     engine.expect((1, 256, 320, 3), *((1, *shape) for shape in map_shapes(*SIZE_WH)))
@@ -243,8 +243,8 @@ def test_what_is_made_finds_the_faces_that_the_network_finds(
     assert total >= 8
 
 
-def test_the_same_seed_draws_the_same_pictures() -> None:
-    first, again, other = (drawn_pictures(2, (96, 64), seed) for seed in (5, 5, 6))
+def test_the_same_seed_gives_the_same_pictures() -> None:
+    first, again, other = (synthetic_pictures(2, (96, 64), seed) for seed in (5, 5, 6))
 
     assert (first.shape, first.dtype) == ((2, 64, 96, 3), np.uint8)
     np.testing.assert_array_equal(first, again)
@@ -253,7 +253,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 
 
 @pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
-def test_the_bundled_files_name_the_weights_and_their_terms(recipe: str) -> None:
+def test_the_bundled_files_name_the_weights_and_their_licence(recipe: str) -> None:
     contract = read_detector(BUNDLED_DETECTORS[recipe]).contract
     stated = contract.data["weights"]
 
@@ -267,14 +267,14 @@ def test_the_bundled_files_name_the_weights_and_their_terms(recipe: str) -> None
 
 
 @pytest.mark.parametrize("recipe", BUNDLED_DETECTORS)
-def test_the_bundled_files_hold_the_whole_network(recipe: str, weights: Weights) -> None:
+def test_the_bundled_files_have_all_parameters(recipe: str, weights: Weights) -> None:
     parameters = weights.stem.size + weights.stem_bias.size
     parameters += sum(part.size for pair in weights.pairs.values() for part in parts_of(pair))
 
     assert read_detector(BUNDLED_DETECTORS[recipe]).contract.network["parameters"] == parameters
 
 
-def test_a_pair_that_is_scaled_between_its_convolutions_answers_the_same(weights: Weights) -> None:
+def test_scaling_between_the_convolutions_of_a_pair_keeps_the_output(weights: Weights) -> None:
     pair = weights.pairs["stage1a"]
     factors = np.linspace(0.1, 10, pair.pointwise.shape[1])
 
@@ -293,7 +293,7 @@ def test_the_heads_are_the_last_three_pairs(weights: Weights) -> None:
     assert {weights.pairs[head].depthwise.shape for head in HEADS} == {(3, 3, CHANNELS)}
 
 
-def test_a_map_is_enlarged_as_keras_does_it_in_operators_that_xnnpack_has() -> None:
+def test_enlarge_equals_upsampling_with_operators_of_xnnpack() -> None:
     import keras
 
     from fer_edge_export.detector.network import Enlarge

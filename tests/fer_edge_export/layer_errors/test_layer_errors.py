@@ -41,7 +41,7 @@ def measure(network: Any, float32: bytes, stripes: FaceSet) -> list[LayerError]:
 
 
 def layer(name: str = "conv2d", harm: float = 0.5, **facts: Any) -> LayerError:
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "operator": "CONV_2D",
         "sqnr_db": 30.0,
         "total_sqnr_db": 20.0,
@@ -53,7 +53,7 @@ def layer(name: str = "conv2d", harm: float = 0.5, **facts: Any) -> LayerError:
         "channel_outlier": 1.5,
         "weight_outlier": 2.0,
     }
-    return LayerError(name, harm=harm, **{**usual, **facts})
+    return LayerError(name, harm=harm, **{**defaults, **facts})
 
 
 def built(*layers: Any) -> Any:
@@ -68,14 +68,14 @@ def conv(**settings: Any) -> Any:
     return keras.layers.Conv2D(4, 3, **{"name": "conv2d", **settings})
 
 
-def test_layers_come_in_order_under_the_names_that_keras_gave_them(good: list[LayerError]) -> None:
+def test_layers_are_in_order_with_their_keras_names(good: list[LayerError]) -> None:
     assert [(error.operator) for error in good] == ["CONV_2D", "MEAN", "FULLY_CONNECTED"]
     assert [error.name.rstrip("_0123456789") for error in good] == ["conv2d", "global_average_pooling2d", "dense"]
 
 
 def test_a_good_network_gets_no_advice(good: list[LayerError], network: Any) -> None:
     assert advice(good, network) == []
-    assert verdict(good).startswith("Nothing stands out")
+    assert verdict(good).startswith("No layer has a large error")
 
 
 def test_range_and_step_are_those_of_the_file(good: list[LayerError]) -> None:
@@ -98,19 +98,19 @@ def test_an_outlier_is_found_although_its_signal_to_noise_looks_fine(bad: list[L
     assert worst(bad).sqnr_db > 35
 
 
-def test_the_layer_after_the_outlier_is_not_blamed_for_what_it_inherits(bad: list[LayerError]) -> None:
+def test_the_layer_after_the_outlier_is_not_blamed_for_its_inherited_error(bad: list[LayerError]) -> None:
     after = next(error for error in bad[1:] if error.operator == "CONV_2D")
 
     assert after.total_sqnr_db < after.sqnr_db - 6
     assert after.harm < worst(bad).harm / 4
 
 
-def test_a_badly_built_network_is_told_all_that_is_wrong_with_it(bad: list[LayerError], bad_network: Any) -> None:
+def test_a_badly_built_network_gets_advice_on_each_cause(bad: list[LayerError], bad_network: Any) -> None:
     outlier, unbounded, bare = advice(bad, bad_network)
 
     assert "one channel spans" in outlier
-    assert "silu has no upper end" in unbounded
-    assert "no BatchNormalization stands between the convolution" in bare
+    assert "silu has no upper bound" in unbounded
+    assert "no BatchNormalization between the convolution" in bare
     assert all(text.startswith(worst(bad).name) for text in (outlier, unbounded, bare))
 
 
@@ -120,10 +120,10 @@ def test_shares_of_the_layers_add_up_to_all(bad: list[LayerError]) -> None:
 
 def test_a_float_file_has_no_layer_with_an_error(network: Any, float32: bytes, stripes: FaceSet) -> None:
     assert layer_errors(network, float32, float32, stripes.faces[:2]) == []
-    assert verdict([]) == "No layer makes an error that could be measured."
+    assert verdict([]) == "No layer has a measurable error."
 
 
-def test_shapes_that_are_found_only_while_running_are_no_obstacle(stripes: FaceSet) -> None:
+def test_shapes_known_only_at_run_time_are_supported(stripes: FaceSet) -> None:
     import keras
     from keras import layers
 
@@ -136,11 +136,11 @@ def test_shapes_that_are_found_only_while_running_are_no_obstacle(stripes: FaceS
 
 @pytest.mark.parametrize(("faces", "size"), [(1, 16), (4, 24)])
 def test_faces_that_do_not_fit_are_refused(faces: int, size: int, network: Any) -> None:
-    with pytest.raises(DataError, match=r"two or more faces of shape \(16, 16, 1\), not on"):
+    with pytest.raises(DataError, match=r"two or more faces of shape \(16, 16, 1\), not "):
         layer_errors(network, b"", b"", np.zeros((faces, size, size), np.uint8))
 
 
-def test_layers_inside_a_network_inside_a_network_keep_their_names() -> None:
+def test_layers_of_nested_networks_keep_their_names() -> None:
     import keras
     from keras import layers
 
@@ -155,40 +155,42 @@ def test_layers_inside_a_network_inside_a_network_keep_their_names() -> None:
     assert named["FULLY_CONNECTED"] == "mouth"
 
 
-def test_batchnorm_behind_the_convolution_is_no_cause() -> None:
+def test_batchnorm_after_the_convolution_is_no_cause() -> None:
     from keras import layers
 
     network = built(conv(), layers.BatchNormalization(), layers.ReLU(6.0))
 
     assert advice([layer()], network) == [
-        "conv2d: CONV_2D moves the answers by 50.0% of their spread, for none of the causes known here; "
+        "conv2d: CONV_2D changes the outputs by 50.0% of their spread, for an unknown cause; "
         "--auto tries other recipes."
     ]
 
 
-def test_relu_within_reach_is_no_cause_and_beyond_it_is() -> None:
+def test_relu_is_a_cause_only_with_large_values() -> None:
     network = built(conv(activation="relu"))
 
-    assert not any("upper end" in text for text in advice([layer(highest=11.0)], network))
-    assert any("relu has no upper end, and values reach 40 " in text for text in advice([layer(highest=40.0)], network))
+    assert not any("upper bound" in text for text in advice([layer(highest=11.0)], network))
+    assert any(
+        "relu has no upper bound, and values reach 40 " in text for text in advice([layer(highest=40.0)], network)
+    )
 
 
 def test_values_outside_the_calibrated_range_blame_the_calibration_first() -> None:
     first, *_ = advice([layer(clipped=0.05)], built(conv(activation="relu")))
 
-    assert first.startswith("conv2d: 5.0% of its values lie outside the calibrated range")
+    assert first.startswith("conv2d: 5.0% of its values are outside the calibrated range")
 
 
-def test_a_harmless_layer_gets_no_advice_whatever_it_looks_like() -> None:
+def test_a_layer_with_a_small_error_gets_no_advice() -> None:
     errors = [layer(harm=0.05, highest=400.0, channel_outlier=90.0, clipped=0.5)]
 
     assert advice(errors, built(conv(activation="swish"))) == []
 
 
-def test_many_small_errors_are_told_as_such() -> None:
+def test_many_small_errors_are_reported_together() -> None:
     (text,) = advice([layer(harm=0.06)] * 30, built(conv()))
 
-    assert text.startswith("No layer stands out, but all together move the answers by 32.9%")
+    assert text.startswith("No layer has a large error, but all together change the outputs by 32.9%")
 
 
 def test_squeeze_excite_is_named() -> None:
@@ -206,16 +208,16 @@ def test_squeeze_excite_is_named() -> None:
     assert "squeeze-excite" not in advice([layer("conv2d")], network)[0]
 
 
-def test_softmax_inside_is_named_however_little_it_harms() -> None:
+def test_softmax_is_named_even_with_a_small_error() -> None:
     errors = [layer("answer", harm=0.01, operator="SOFTMAX", step=1 / 256)]
 
     (text,) = advice(errors, built(conv(name="answer", activation="softmax")))
 
-    assert text.startswith("answer: an int8 softmax knows steps of 1/256 only")
+    assert text.startswith("answer: an int8 softmax has steps of 1/256")
 
 
 @pytest.mark.parametrize("count", [1, 60])
-def test_picture_is_a_png_that_grows_with_the_layers_and_repeats_itself(count: int) -> None:
+def test_plot_is_a_reproducible_png_that_grows_with_the_layers(count: int) -> None:
     errors = [layer(f"layer_{number}_$with_a_long_name_that_ends_nowhere", 1 / (1 + number)) for number in range(count)]
 
     picture = draw_layers(errors)
@@ -225,7 +227,7 @@ def test_picture_is_a_png_that_grows_with_the_layers_and_repeats_itself(count: i
     assert draw_layers(errors) == picture
 
 
-def test_a_root_of_what_int8_rounds_to_zero_is_no_infinite_error(stripes: FaceSet) -> None:
+def test_the_root_of_a_value_rounded_to_zero_is_no_infinite_error(stripes: FaceSet) -> None:
     import keras
     from keras import layers
 

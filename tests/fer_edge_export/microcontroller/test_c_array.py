@@ -1,4 +1,4 @@
-"""The C header, as compilers see it, and the arena that it states."""
+"""The compiled C header, and its arena size."""
 
 import importlib.util
 import re
@@ -72,8 +72,8 @@ def model(tiny: Path) -> ModelFile:
     return read_model(tiny)
 
 
-def compiled(header: str, program: str, standard: str, folder: Path) -> bytes:
-    """What a program that includes `header` as model.h prints."""
+def run_program(header: str, program: str, standard: str, folder: Path) -> bytes:
+    """Output of a C program that includes `header` as model.h."""
     compiler, suffix = ("c++", "cc") if "++" in standard else ("cc", "c")
     if shutil.which(compiler) is None:
         pytest.skip(f"needs a C compiler ({compiler}): apt-get install build-essential")
@@ -87,56 +87,58 @@ def compiled(header: str, program: str, standard: str, folder: Path) -> bytes:
 
 @pytest.mark.parametrize("standard", ["c99", "c11", "c++11", "c++17"])
 def test_array_is_the_flatbuffer_byte_for_byte(model: ModelFile, standard: str, tmp_path: Path) -> None:
-    assert compiled(c_header(model), BYTES_OUT, standard, tmp_path) == model.flatbuffer
+    assert run_program(c_header(model), BYTES_OUT, standard, tmp_path) == model.flatbuffer
 
 
 @pytest.mark.parametrize("standard", ["c99", "c++11"])
-def test_facts_are_the_contracts_and_the_array_is_aligned(model: ModelFile, standard: str, tmp_path: Path) -> None:
+def test_constants_are_those_of_the_contract_and_the_array_is_aligned(
+    model: ModelFile, standard: str, tmp_path: Path
+) -> None:
     contract = replace(model.contract, temperature=0.7307, crop_scale=1.25)
 
-    printed = compiled(c_header(replace(model, contract=contract)), FACTS_OUT, standard, tmp_path)
+    printed = run_program(c_header(replace(model, contract=contract)), FACTS_OUT, standard, tmp_path)
 
     assert printed == b"32 32 1 8 0.00392156886 0 0.188188612 21 0.7307 0.4 1.25 0"
 
 
-def test_resolver_gets_the_operators_of_the_model_and_no_others(model: ModelFile, tmp_path: Path) -> None:
-    assert compiled(c_header(model), OPERATORS_OUT, "c++11", tmp_path) == b"7 7"
+def test_resolver_gets_exactly_the_operators_of_the_model(model: ModelFile, tmp_path: Path) -> None:
+    assert run_program(c_header(model), OPERATORS_OUT, "c++11", tmp_path) == b"7 7"
 
 
 def test_header_may_be_included_twice(model: ModelFile, tmp_path: Path) -> None:
     program = BYTES_OUT.replace('#include "model.h"', '#include "model.h"\n#include "model.h"')
 
-    assert compiled(c_header(model), program, "c99", tmp_path) == model.flatbuffer
+    assert run_program(c_header(model), program, "c99", tmp_path) == model.flatbuffer
 
 
 @pytest.mark.parametrize("standard", ["c99", "c++11"])
-def test_any_class_name_is_a_c_string(model: ModelFile, standard: str, tmp_path: Path) -> None:
+def test_any_class_name_becomes_a_valid_c_string(model: ModelFile, standard: str, tmp_path: Path) -> None:
     labels = ('he said "hi"', "back\\slash", "what??/", "Überraschung 3", "喜び", "*/", "%s", "a\tb")
     contract = replace(model.contract, labels=labels)
 
-    printed = compiled(c_header(replace(model, contract=contract)), LABELS_OUT, standard, tmp_path)
+    printed = run_program(c_header(replace(model, contract=contract)), LABELS_OUT, standard, tmp_path)
 
     assert printed.decode() == "".join(f"{label};" for label in labels)
 
 
-def test_any_file_name_stays_in_its_comment(model: ModelFile, tmp_path: Path) -> None:
+def test_any_file_name_is_escaped_in_the_comment(model: ModelFile, tmp_path: Path) -> None:
     header = c_header(replace(model, path=Path("odd\nname\\")))
 
     assert header.startswith('// "odd\\012name\\134" for TensorFlow Lite Micro')
-    assert compiled(header, BYTES_OUT, "c99", tmp_path) == model.flatbuffer
+    assert run_program(header, BYTES_OUT, "c99", tmp_path) == model.flatbuffer
 
 
 def test_the_same_model_gives_the_same_header(model: ModelFile) -> None:
     assert c_header(model) == c_header(model)
 
 
-def test_float_model_is_refused_with_what_to_type() -> None:
-    with pytest.raises(ModelError, match=r"takes FLOAT32 and gives FLOAT32 .* export RUN --recipe int8 --c-array"):
+def test_float_model_is_rejected_with_the_command() -> None:
+    with pytest.raises(ModelError, match=r"input FLOAT32, output FLOAT32 .* export RUN --recipe int8 --c-array"):
         c_header(read_model(TINY_FLOAT))
 
 
-def test_operator_that_tflm_lacks_is_refused_by_name(model: ModelFile, enlarging: bytes) -> None:
-    with pytest.raises(ModelError, match="TensorFlow Lite Micro has no TILE; leave --c-array out"):
+def test_operator_missing_in_tflm_is_rejected_by_name(model: ModelFile, enlarging: bytes) -> None:
+    with pytest.raises(ModelError, match="TensorFlow Lite Micro has no TILE; leave out --c-array"):
         c_header(replace(model, flatbuffer=enlarging))
 
 
@@ -150,7 +152,7 @@ def test_floats_are_floats_in_c(value: float, text: str) -> None:
     assert c_float(value) == text
 
 
-def test_scale_survives_being_text() -> None:
+def test_scale_is_formatted_without_loss() -> None:
     scale = float(np.float32(1 / 255))
 
     assert np.float32(c_float(scale)[:-1]) == np.float32(scale)
@@ -161,20 +163,18 @@ def test_quotes_and_question_marks_are_octal() -> None:
 
 
 @pytest.mark.parametrize(("path", "measured"), [(BUNDLED, 69440), (TINY, 5888)])
-def test_estimate_is_a_little_above_what_tflm_needs(path: Path, measured: int) -> None:
+def test_estimate_is_slightly_above_the_measured_arena(path: Path, measured: int) -> None:
     # measured with tflite-micro 0.dev20261023182759 on x86-64
     assert measured <= estimate(read_packed(path).flatbuffer) <= 1.11 * measured
 
 
 def test_estimate_is_the_largest_sum_of_live_activations_and_tflms_structures() -> None:
-    # the second convolution, 48x48x16 in and 24x24x32 out, and a block of 24x24x32 with its shortcut, thrice 24x24x32:
-    # both are 55,296; then 54 tensors, 1,080 channels with a scale of their own, 22 operators
+    # the second convolution, 48x48x16 in and 24x24x32 out, and a block with shortcut, three times 24x24x32:
+    # both are 55,296; plus 54 tensors, 1,080 channels with their own scale, 22 operators
     assert estimate(read_packed(BUNDLED).flatbuffer) == 55_296 + 24 * 54 + 8 * 1080 + 224 * 22 + 512
 
 
-def test_without_tflite_micro_the_header_says_that_the_arena_is_estimated(
-    model: ModelFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_tflite_micro_the_arena_is_estimated(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
     assert arena_bytes(model.flatbuffer).how == "estimated; to measure it: pip install tflite-micro"
@@ -186,14 +186,14 @@ def needs_tflite_micro() -> None:
     pytest.importorskip("tflite_micro", reason="needs tflite-micro: pip install tflite-micro")
 
 
-def test_tflm_says_how_large_its_arena_is(model: ModelFile) -> None:
+def test_tflm_measures_the_arena(model: ModelFile) -> None:
     needs_tflite_micro()
 
     assert measure(model.flatbuffer) <= estimate(model.flatbuffer) <= 1.11 * measure(model.flatbuffer)
     assert arena_bytes(model.flatbuffer).how.startswith("measured with tflite-micro ")
 
 
-def test_tflms_refusal_is_one_line(enlarging: bytes) -> None:
+def test_an_error_of_tflm_is_reported(enlarging: bytes) -> None:
     needs_tflite_micro()
 
     with pytest.raises(ModelError, match=r"TensorFlow Lite Micro cannot run the model: .*TILE"):
@@ -201,7 +201,7 @@ def test_tflms_refusal_is_one_line(enlarging: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", [BUNDLED, TINY])
-def test_tflm_answers_as_litert_does_in_the_arena_of_the_header(path: Path) -> None:
+def test_tflm_and_litert_agree_in_the_arena_of_the_header(path: Path) -> None:
     needs_tflite_micro()
     from tflite_micro import runtime
 
@@ -222,5 +222,5 @@ def test_tflm_answers_as_litert_does_in_the_arena_of_the_header(path: Path) -> N
         micro.invoke()
         lite.set_tensor(lite.get_input_details()[0]["index"], picture)
         lite.invoke()
-        there = lite.get_tensor(lite.get_output_details()[0]["index"]).astype(int)
-        assert np.abs(micro.get_output(0).astype(int) - there).max() <= 1  # quantisation steps; seen: 1 and 0
+        reference = lite.get_tensor(lite.get_output_details()[0]["index"]).astype(int)
+        assert np.abs(micro.get_output(0).astype(int) - reference).max() <= 1  # quantisation steps; measured: 1 and 0

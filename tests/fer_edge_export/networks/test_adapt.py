@@ -1,4 +1,4 @@
-"""What is put in front of a network of others, and taken off its end."""
+"""Pixel scaling and removal of the softmax of third-party networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import softmax
-from fer_edge_export.networks.adapt import RANGES, scaled, scaling, told_range, without_softmax
+from fer_edge_export.networks.adapt import RANGES, input_range, scaled, scaling, without_softmax
 from fer_edge_export.networks.load import load_network
 from support.networks import (
     copied,
@@ -39,7 +39,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize("make", [*ENDS, no_softmax])
-def test_a_softmax_is_taken_off_wherever_the_network_ends_in_it(
+def test_a_final_softmax_of_any_kind_is_removed(
     make: Callable[[Any], Any], network: Any, stripes: FaceSet, tmp_path: Path
 ) -> None:
     pixels = stripes.faces[:9, :, :, None].astype(np.float32) / 255
@@ -75,7 +75,7 @@ def test_the_scaling_is_that_of_keras_applications(pixels: Any, order: Any) -> N
     assert got == pytest.approx(wanted, abs=1e-3)
 
 
-def test_bytes_are_told_by_a_rescaling_in_front_and_by_nothing_else(network: Any) -> None:
+def test_bytes_are_detected_by_a_first_rescaling_only(network: Any) -> None:
     import keras
 
     def behind(*fronts: Any) -> Any:
@@ -83,10 +83,10 @@ def test_bytes_are_told_by_a_rescaling_in_front_and_by_nothing_else(network: Any
 
     rescaling = keras.layers.Rescaling
 
-    assert told_range(behind(rescaling(1 / 255))) == "0..255"
+    assert input_range(behind(rescaling(1 / 255))) == "0..255"
     augmented = [keras.layers.RandomFlip(), keras.layers.RandomZoom(0.1), rescaling(1 / 127.5, offset=-1)]
-    assert told_range(behind(*augmented)) == "0..255"
-    assert told_range(with_end(behind(rescaling(1 / 255)))) == "0..255"
-    assert told_range(behind(rescaling(2.0, offset=-1))) is None
-    assert told_range(behind(keras.layers.BatchNormalization(), rescaling(1 / 255))) is None
-    assert told_range(network) is None
+    assert input_range(behind(*augmented)) == "0..255"
+    assert input_range(with_end(behind(rescaling(1 / 255)))) == "0..255"
+    assert input_range(behind(rescaling(2.0, offset=-1))) is None
+    assert input_range(behind(keras.layers.BatchNormalization(), rescaling(1 / 255))) is None
+    assert input_range(network) is None

@@ -1,4 +1,4 @@
-"""What a .keras file of others must be before anything is asked of it."""
+"""Checks of a third-party network file."""
 
 import json
 import shlex
@@ -59,36 +59,36 @@ def never_built() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "error"),
     [
         (two_inputs, "it has 2 inputs and 1 outputs"),
         (two_outputs, "it has 1 inputs and 2 outputs"),
         (lambda: dense(16, 12, 1), "its input is (None, 16, 12, 1); fer-edge exports networks with input (None, size"),
         (lambda: dense(16, 16, 4), "its input is (None, 16, 16, 4); fer-edge exports networks with input (None, size"),
         (lambda: dense(3, 16, 16), "its input is (None, 3, 16, 16), channels first"),
-        (lambda: dense(None, None, 3), "its input is (None, None, None, 3), of no fixed size; fix it in Python: x ="),
-        (lambda: dense(16, 16, 1, dtype="uint8"), "its input holds uint8"),
-        (lambda: dense(16, 16, 1, outputs=1), "it has one output, which tells no classes apart"),
-        (a_map, "its output is (None, 14, 14, 3); needed is (None, classes)"),
-        (lambda: strided(24), 'which LiteRT computes wrongly with padding="same"; mend it in Python'),
+        (lambda: dense(None, None, 3), "its input is (None, None, None, 3), without fixed size; fix it in Python: x ="),
+        (lambda: dense(16, 16, 1, dtype="uint8"), "its input is uint8"),
+        (lambda: dense(16, 16, 1, outputs=1), "it has one output; it must be (None, classes)"),
+        (a_map, "its output is (None, 14, 14, 3); it must be (None, classes)"),
+        (lambda: strided(24), 'which LiteRT computes wrongly with padding="same"; fix it in Python'),
         (never_built, "its layers were never connected to an input"),
     ],
 )
-def test_a_network_of_another_shape_is_one_line(make: Callable[[], Any], told: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError) as error:
+def test_a_network_of_another_shape_is_rejected(make: Callable[[], Any], error: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as raised:
         load_network(saved(make(), tmp_path))
 
-    assert told in str(error.value)
+    assert error in str(raised.value)
 
 
 @pytest.mark.parametrize(("side", "padding"), [(26, "same"), (24, "valid")])
-def test_a_stride_larger_than_its_kernel_is_fine_where_litert_computes_it_right(
+def test_a_stride_larger_than_its_kernel_is_accepted_if_litert_is_correct(
     side: int, padding: str, tmp_path: Path
 ) -> None:
     assert load_network(saved(strided(side, padding), tmp_path)).input_shape == (None, side, side, 1)
 
 
-def test_lists_of_one_input_and_output_are_as_good_as_none(network: Any, tmp_path: Path) -> None:
+def test_lists_of_one_input_and_output_are_accepted(network: Any, tmp_path: Path) -> None:
     import keras
 
     listed = keras.Model([network.inputs[0]], {"expression": network.outputs[0]})
@@ -98,7 +98,7 @@ def test_lists_of_one_input_and_output_are_as_good_as_none(network: Any, tmp_pat
     assert (loaded.input_shape, loaded.output_shape) == ((None, 16, 16, 1), (None, 3))
 
 
-def test_a_network_of_mixed_precision_becomes_one_of_float32(network: Any, tmp_path: Path) -> None:
+def test_a_mixed_precision_network_becomes_float32(network: Any, tmp_path: Path) -> None:
     import keras
 
     config = {**network.layers[0].get_config(), "dtype": "mixed_float16"}
@@ -132,11 +132,11 @@ def with_code(kind: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "named"),
     [("lambda", "Python code in a Lambda"), ("class", "the class Scale"), ("function", "the function scale")],
 )
-def test_code_in_the_file_is_refused_by_name(kind: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=f"needs code that fer-edge does not run \\({told}"):
+def test_code_in_the_file_is_rejected_by_name(kind: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"needs code that fer-edge does not run \\({named}"):
         load_network(saved(with_code(kind), tmp_path))
 
 
@@ -161,7 +161,7 @@ def test_a_module_named_in_the_file_is_not_imported(
     assert not (tmp_path / "was_here").exists()
 
 
-def test_the_line_for_an_h5_file_makes_a_keras_file(fer_edge: FerEdge, network: Any, tmp_path: Path) -> None:
+def test_the_suggested_command_converts_an_h5_file(fer_edge: FerEdge, network: Any, tmp_path: Path) -> None:
     old = tmp_path / "their net.h5"
     network.save(old)
 
@@ -170,24 +170,24 @@ def test_the_line_for_an_h5_file_makes_a_keras_file(fer_edge: FerEdge, network: 
     assert result.code == 1
     python, option, code = shlex.split(result.stderr.split("; type: ")[1])
     assert (python, option) == ("python", "-c")
-    exec(code, {})  # noqa: S102  # the line is what is tested
+    exec(code, {})  # noqa: S102  # the command is tested
     assert load_network(tmp_path / "their net.keras").output_shape == (None, 3)
 
 
-def test_other_formats_are_one_line_each(fer_edge: FerEdge, tmp_path: Path) -> None:
+def test_other_formats_are_rejected_with_a_suggestion(fer_edge: FerEdge, tmp_path: Path) -> None:
     (tmp_path / "old" / "variables").mkdir(parents=True)
     for name in ("old/saved_model.pb", "net.weights.h5", "net.onnx"):
         (tmp_path / name).write_bytes(b"x")
 
-    told = {name: fer_edge("export", tmp_path / name).stderr for name in ("old", "net.weights.h5", "net.onnx")}
+    errors = {name: fer_edge("export", tmp_path / name).stderr for name in ("old", "net.weights.h5", "net.onnx")}
 
-    assert "a SavedModel, which Keras 3 cannot read; type" in told["old"]
-    assert "python -c 'import keras; keras.models.load_model(" in told["old"]
-    assert "weights without their network" in told["net.weights.h5"]
-    assert "no .keras file; fer-edge exports those, and run folders" in told["net.onnx"]
+    assert "a SavedModel, which Keras 3 cannot read; after pip install tf_keras, type" in errors["old"]
+    assert "python -c 'import keras; keras.models.load_model(" in errors["old"]
+    assert "weights without a network" in errors["net.weights.h5"]
+    assert "not a .keras file; give one, or a run folder of fer-edge train" in errors["net.onnx"]
 
 
-def test_a_file_of_keras_2_says_how_to_bring_it_over(network: Any, tmp_path: Path) -> None:
+def test_a_keras_2_file_is_rejected_with_the_conversion(network: Any, tmp_path: Path) -> None:
     path = saved(network, tmp_path)
     with zipfile.ZipFile(path) as archive:
         config = archive.read("config.json").replace(b'"batch_shape"', b'"batch_input_shape"')
@@ -195,5 +195,5 @@ def test_a_file_of_keras_2_says_how_to_bring_it_over(network: Any, tmp_path: Pat
         archive.writestr("config.json", config)
         archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
 
-    with pytest.raises(ModelError, match=r"saved by Keras 2, and Keras 3 cannot read it; save it there as \.h5"):
+    with pytest.raises(ModelError, match=r"saved by Keras 2, which Keras 3 cannot read; save it there as \.h5"):
         load_network(path)

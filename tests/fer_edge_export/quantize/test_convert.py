@@ -41,7 +41,7 @@ def test_input_is_exact_even_where_no_calibration_face_is_black_or_white(network
     assert tensors(convert(network, RECIPES["int8"], dim))[0]["quantization"] == (float(np.float32(1 / 255)), 0)
 
 
-def test_float32_takes_and_gives_floats(float32: bytes) -> None:
+def test_float32_has_float_input_and_output(float32: bytes) -> None:
     pixels, logits = tensors(float32)
 
     assert (pixels["dtype"], logits["dtype"]) == (np.float32, np.float32)
@@ -57,24 +57,24 @@ def test_conversion_prints_nothing(network: Any, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_float_model_is_refused_as_int8(float32: bytes) -> None:
+def test_float_model_is_rejected_as_int8(float32: bytes) -> None:
     with pytest.raises(ModelError, match="the int8 input is float32"):
         check_input(float32)
 
 
-def test_no_calibration_face_is_refused(network: Any) -> None:
+def test_no_calibration_face_is_rejected(network: Any) -> None:
     with pytest.raises(DataError, match="no faces to calibrate with"):
         convert(network, RECIPES["int8"], np.zeros((0, 16, 16), np.uint8))
 
 
-def test_calibration_faces_of_another_size_are_refused(network: Any) -> None:
+def test_calibration_faces_of_another_size_are_rejected(network: Any) -> None:
     with pytest.raises(
         DataError, match=r"24x24 grey pixels, the network's input is 16x16 grey; .* --imgsz 16 --colour grey"
     ):
         convert(network, RECIPES["int8"], np.zeros((1, 24, 24), np.uint8))
 
 
-def test_operation_outside_tflite_is_refused() -> None:
+def test_operation_without_tflite_operator_is_rejected() -> None:
     import keras
 
     given = keras.Input((16, 16, 1))

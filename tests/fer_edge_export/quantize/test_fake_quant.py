@@ -1,4 +1,4 @@
-"""Networks of many kinds, with random weights, folded and with ranges given from outside."""
+"""Networks of many kinds with random weights: folding and custom ranges."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def depthwise() -> Any:
 
 
 def nested() -> Any:
-    """A network inside a network inside a network; the innermost has a name that the outermost has, too."""
+    """Two levels of nested networks; the innermost and outermost share a layer name."""
     import keras
     from keras import layers
 
@@ -77,7 +77,7 @@ def nested() -> Any:
 
 
 def branches() -> Any:
-    """What is added, joined, scaled and normalised away from any kernel; a convolution whose output goes two ways."""
+    """Add, Concatenate, Multiply and BatchNormalization without a kernel; a convolution with two consumers."""
     import keras
     from keras import layers
 
@@ -97,7 +97,7 @@ def branches() -> Any:
 
 
 def foreign() -> Any:
-    """Layers with several tensors inside, and an operation that is no layer."""
+    """Layers with several internal tensors, and an operation that is no layer."""
     import keras
     from keras import layers
 
@@ -123,7 +123,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 
 @pytest.fixture(scope="module")
 def built() -> Callable[[str], Any]:
-    """Gives a network by name, with weights and statistics that are nothing special."""
+    """Returns a network by name, with random weights and statistics."""
     import keras
 
     @cache
@@ -144,7 +144,7 @@ def built() -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module")
 def plain(built: Callable[[str], Any]) -> Callable[[str], bytes]:
-    """Gives a network's int8 file by name, calibrated as ever."""
+    """Returns the int8 file of a network by name, calibrated by the converter."""
     return cache(lambda name: int8(built(name), faces(built(name))))
 
 
@@ -157,12 +157,12 @@ def black_and_white(network: Any) -> Any:
     return np.stack([np.full_like(faces(network)[0], grey_value) for grey_value in (0, 255)])
 
 
-def shown(network: Any, pixels: Any) -> Any:
+def predict(network: Any, pixels: Any) -> Any:
     return network.predict_on_batch(pixels[..., None].astype(np.float32) / 255)
 
 
 def encodings(flatbuffer: bytes) -> list[tuple[float, int]]:
-    """Scale and zero point of every int8 tensor that has one pair of them, as for numbers from -128 to 127."""
+    """Scale and zero point of every int8 tensor with a single scale."""
     details = load_runtime()[1].Interpreter(model_content=flatbuffer).get_tensor_details()
     return [tensor["quantization"] for tensor in details if tensor["dtype"] is np.int8 and tensor["quantization"][0]]
 
@@ -172,7 +172,7 @@ def int8(network: Any, pixels: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_folded_network_gives_the_same_answers_and_is_folded_once(kind: str, built: Callable[[str], Any]) -> None:
+def test_folded_network_has_the_same_outputs_and_folds_once(kind: str, built: Callable[[str], Any]) -> None:
     from fer_edge_export.networks.folding import folded
 
     network = built(kind)
@@ -180,14 +180,14 @@ def test_folded_network_gives_the_same_answers_and_is_folded_once(kind: str, bui
     once = folded(network)
     twice = folded(once)
 
-    np.testing.assert_allclose(shown(once, pixels), shown(network, pixels), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(predict(once, pixels), predict(network, pixels), rtol=1e-4, atol=1e-5)
     assert [layer.name for layer in twice.layers] == [layer.name for layer in once.layers]
     for weight, same in zip(twice.get_weights(), once.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, same)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ranges_from_outside_arrive_in_the_file_and_cost_no_operator(
+def test_custom_ranges_are_in_the_file_without_extra_operators(
     kind: str, built: Callable[[str], Any], plain: Callable[[str], bytes]
 ) -> None:
     from fer_edge_export.quantize.fake_quant import FIXED, quantised, ranges
@@ -201,26 +201,26 @@ def test_ranges_from_outside_arrive_in_the_file_and_cost_no_operator(
     flatbuffer = int8(quantised(network, given), pixels)
 
     assert operators(flatbuffer) == operators(plain(kind))
-    there = np.array([scale for scale, _ in encodings(flatbuffer)])
+    scales = np.array([scale for scale, _ in encodings(flatbuffer)])
     for name, (lowest, highest) in given.items():
-        assert np.isclose((highest - lowest) / 255, there, rtol=1e-5).any(), name
+        assert np.isclose((highest - lowest) / 255, scales, rtol=1e-5).any(), name
 
 
 @pytest.mark.parametrize("kind", ["expw-cnn", "swish"])
-def test_minmax_from_outside_is_what_the_converter_finds(
+def test_minmax_equals_the_calibration_of_the_converter(
     kind: str, built: Callable[[str], Any], plain: Callable[[str], bytes]
 ) -> None:
     from fer_edge_export.quantize.fake_quant import quantised, ranges
 
     network = built(kind)
-    seen = np.concatenate([black_and_white(network), faces(network)])  # as the converter sees them
+    seen = np.concatenate([black_and_white(network), faces(network)])  # as in the converter
 
     ours = encodings(int8(quantised(network, ranges(network, seen, "minmax")), faces(network)))
 
     np.testing.assert_allclose(sorted(ours), sorted(encodings(plain(kind))), rtol=1e-4)
 
 
-def test_layers_keep_the_names_that_keras_gave_them(built: Callable[[str], Any]) -> None:
+def test_layers_keep_their_keras_names(built: Callable[[str], Any]) -> None:
     from fer_edge_export.networks.folding import folded
     from fer_edge_export.quantize.fake_quant import quantised, ranges
 
@@ -237,7 +237,7 @@ def test_layers_keep_the_names_that_keras_gave_them(built: Callable[[str], Any])
     ]
 
 
-def test_input_is_0_to_1_and_what_a_relu_swallows_has_no_range(built: Callable[[str], Any]) -> None:
+def test_input_is_0_to_1_and_values_before_a_fused_relu_have_no_range(built: Callable[[str], Any]) -> None:
     from fer_edge_export.quantize.fake_quant import ranges
 
     network = built("expw-cnn")
@@ -245,19 +245,19 @@ def test_input_is_0_to_1_and_what_a_relu_swallows_has_no_range(built: Callable[[
     found = ranges(network, faces(network)[:2] // 2, "minmax")
 
     assert found["grey"] == (0.0, 1.0)
-    assert len(found) == 1 + 5 + 1  # input, five convolutions and dense layers with ReLU behind them, logits
+    assert len(found) == 1 + 5 + 1  # input, five convolutions and dense layers followed by ReLU, logits
     assert [low for low, _ in found.values()][:-1] == [0.0] * 6
 
 
 @pytest.mark.parametrize("n", [1, 40])
-def test_percentile_is_that_of_all_values_of_all_faces(n: int) -> None:
+def test_percentile_is_exact_over_all_faces(n: int) -> None:
     import keras
 
     from fer_edge_export.quantize.fake_quant import PERCENTILE, ranges
 
     network = keras.Sequential([grey(), keras.layers.Conv2D(2, 3, name="eye"), keras.layers.Flatten()])
     pixels = faces(network, n)
-    eye = shown(network, pixels)
+    eye = predict(network, pixels)
 
     low, high = ranges(network, pixels, "percentile")["eye"]
 
@@ -266,7 +266,7 @@ def test_percentile_is_that_of_all_values_of_all_faces(n: int) -> None:
     assert eye.min() < low < high < eye.max()
 
 
-def test_percentile_lets_a_rare_value_go(stripes: FaceSet) -> None:
+def test_percentile_excludes_a_rare_value(stripes: FaceSet) -> None:
     import keras
 
     from fer_edge_export.quantize.fake_quant import ranges
@@ -280,7 +280,7 @@ def test_percentile_lets_a_rare_value_go(stripes: FaceSet) -> None:
     assert ranges(network, pixels, "percentile")["eye"] == pytest.approx((0, 0.2))
 
 
-def test_a_layer_that_is_always_0_has_a_range_nevertheless() -> None:
+def test_a_layer_that_is_always_0_has_a_range() -> None:
     import keras
 
     from fer_edge_export.quantize.fake_quant import quantised, ranges
@@ -294,7 +294,7 @@ def test_a_layer_that_is_always_0_has_a_range_nevertheless() -> None:
 
 
 @pytest.mark.parametrize("ends", [(0.0, 6.0), (-1.3, 0.4), (-0.01, 5.0), (-3.0, 0.0)])
-def test_learning_rounds_as_int8_does(ends: tuple[float, float]) -> None:
+def test_a_learning_layer_rounds_like_int8(ends: tuple[float, float]) -> None:
     from fer_edge_export.quantize.fake_quant import FakeQuant
 
     values = np.random.default_rng(0).uniform(-8, 8, (5, 1000)).astype(np.float32)
@@ -303,12 +303,12 @@ def test_learning_rounds_as_int8_does(ends: tuple[float, float]) -> None:
 
     assert len(np.unique(given)) <= 256
     step = (ends[1] - ends[0]) / 255
-    assert (np.abs(learned - given) < step * 1e-3).mean() > 0.999  # the others lie half way between two steps
+    assert (np.abs(learned - given) < step * 1e-3).mean() > 0.999  # the others are halfway between two steps
     assert learning.ends() == pytest.approx(ends)
 
 
-def test_an_end_learns_both_ways() -> None:
-    """Where many values lie beyond it, it moves out; where few do, and the steps are too large, it moves in."""
+def test_a_limit_is_learned_in_both_directions() -> None:
+    """It grows if many values are beyond it, and shrinks if the quantisation steps are too large."""
     import keras
 
     from fer_edge_export.quantize.fake_quant import FakeQuant
@@ -325,7 +325,7 @@ def test_an_end_learns_both_ways() -> None:
         assert np.sign(-layer.ends()[0] - start) == moves
 
 
-def test_what_was_learned_is_read_back(built: Callable[[str], Any]) -> None:
+def test_learned_ranges_are_read_back(built: Callable[[str], Any]) -> None:
     from fer_edge_export.quantize.fake_quant import FakeQuant, learned, quantised, ranges
 
     network = built("branches")
@@ -344,7 +344,7 @@ def test_what_was_learned_is_read_back(built: Callable[[str], Any]) -> None:
     assert {given[name] for name in kept} == {(0.0, 1.0), (0.0, 255 / 256), (-1.0, 127 / 128)}
 
 
-def test_the_network_itself_stays_as_it_is(built: Callable[[str], Any]) -> None:
+def test_the_original_network_is_unchanged(built: Callable[[str], Any]) -> None:
     from fer_edge_export.quantize.fake_quant import quantised, ranges
 
     network = built("depthwise")
@@ -357,7 +357,7 @@ def test_the_network_itself_stays_as_it_is(built: Callable[[str], Any]) -> None:
     for weight, was in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, was)
     assert [layer.name for layer in network.layers] == names
-    assert all(layer.output is not None for layer in network.layers)  # says that each is called once
+    assert all(layer.output is not None for layer in network.layers)  # each is called once
 
 
 def subclassed() -> Any:
@@ -401,22 +401,22 @@ def two_tensors() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "reason"),
     [
-        (subclassed, "network 'own' is no graph of layers"),
-        (subclassed_inside, "network 'own' is no graph of layers"),
+        (subclassed, "network 'own' is not a graph of layers"),
+        (subclassed_inside, "network 'own' is not a graph of layers"),
         (twice, "layer 'eye' is called more than once"),
-        (two_tensors, "layer 'memory' gives several tensors"),
+        (two_tensors, "layer 'memory' returns several tensors"),
     ],
 )
-def test_networks_that_cannot_be_rewritten_are_refused_by_name(kind: Callable[[], Any], said: str) -> None:
+def test_networks_that_cannot_be_folded_are_rejected_by_name(kind: Callable[[], Any], reason: str) -> None:
     from fer_edge_export.networks.folding import folded
 
-    with pytest.raises(ModelError, match=f"the {said}.*min-max calibration still works"):
+    with pytest.raises(ModelError, match=f"the {reason}.*min-max calibration still works"):
         folded(kind())
 
 
-def test_commands_load_no_keras() -> None:
+def test_commands_do_not_import_keras() -> None:
     code = "import sys, fer_edge_export.export, fer_edge_export.cli; print('keras' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

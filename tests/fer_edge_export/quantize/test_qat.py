@@ -1,4 +1,4 @@
-"""Fine-tuning with rounding in between, on networks that int8 hurts."""
+"""Quantisation-aware training of networks with a large int8 error."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SOBEL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], np.float32)
 
 
 def badly_built() -> Any:
-    """Swish without BatchNorm; stripes in two quiet channels, brightness in one that is loud and hardly counts."""
+    """Swish without BatchNorm; stripes in two small channels, brightness in a large one of little effect."""
     import keras
     from keras import layers
 
@@ -65,11 +65,11 @@ def tuned(bad: Any, faces: Any, ranges: Any) -> Any:
     return fine_tune(bad, faces, ranges, epochs=6, seed=0)
 
 
-def said(flatbuffer: bytes, faces: Any) -> Any:
+def predict(flatbuffer: bytes, faces: Any) -> Any:
     runner, last = Runner(flatbuffer), Graph(flatbuffer).outputs[0]
     rows = []
     for pixels in faces:
-        runner.show(pixels)
+        runner.run(pixels)
         rows.append(runner.read(last)[0])
     return np.array(rows)
 
@@ -78,12 +78,12 @@ def _same(found: Any, wanted: Any) -> bool:
     return found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-5)
 
 
-def test_int8_comes_nearer_to_float(bad: Any, faces: Any, ranges: Any, tuned: Any) -> None:
+def test_int8_gets_closer_to_float(bad: Any, faces: Any, ranges: Any, tuned: Any) -> None:
     from fer_edge_export.quantize.fake_quant import quantised
 
-    float32 = said(convert(bad, RECIPES["float32"]), faces)
-    plain = said(convert(quantised(bad, ranges), RECIPES["int8"], faces), faces)
-    learned = said(convert(quantised(tuned.network, tuned.ranges), RECIPES["int8"], faces), faces)
+    float32 = predict(convert(bad, RECIPES["float32"]), faces)
+    plain = predict(convert(quantised(bad, ranges), RECIPES["int8"], faces), faces)
+    learned = predict(convert(quantised(tuned.network, tuned.ranges), RECIPES["int8"], faces), faces)
 
     before, after = (np.abs(logits - float32).mean() for logits in (plain, learned))
     assert after < 0.75 * before
@@ -93,18 +93,18 @@ def test_int8_comes_nearer_to_float(bad: Any, faces: Any, ranges: Any, tuned: An
     assert (tuned.learning.epochs, tuned.learning.faces, tuned.learning.held_back) == (6, 162, 18)
 
 
-def test_what_chooses_the_epoch_is_what_the_file_does(bad: Any, tuned: Any, faces: Any) -> None:
+def test_the_selected_epoch_has_the_divergence_of_the_file(bad: Any, tuned: Any, faces: Any) -> None:
     from fer_edge_export.quantize.fake_quant import quantised
 
     held_back = faces[np.random.default_rng(0).permutation(180)[:18]]
-    file = said(convert(quantised(tuned.network, tuned.ranges), RECIPES["int8"], faces), held_back)
-    float32 = said(convert(bad, RECIPES["float32"]), held_back)
+    file = predict(convert(quantised(tuned.network, tuned.ranges), RECIPES["int8"], faces), held_back)
+    float32 = predict(convert(bad, RECIPES["float32"]), held_back)
 
     found = divergences(softmax(float32), softmax(file)).mean()
     assert found == pytest.approx(min(tuned.learning.kl_divergence), rel=0.1)
 
 
-def test_the_network_itself_stays_as_it_is(bad: Any, tuned: Any) -> None:
+def test_the_original_network_is_unchanged(bad: Any, tuned: Any) -> None:
     for weight, built in zip(bad.get_weights(), badly_built().get_weights(), strict=True):
         np.testing.assert_array_equal(weight, built)
     assert [layer.name for layer in tuned.network.layers] == ["grey", "eye", "eye__activation", "mean", "mouth"]
@@ -121,7 +121,7 @@ def test_same_seed_gives_the_same_bytes(bad: Any, faces: Any, ranges: Any) -> No
     assert content(first) == content(again) != content(other)
 
 
-def test_the_start_is_kept_where_no_epoch_is_better(
+def test_the_original_weights_are_kept_if_no_epoch_is_better(
     bad: Any, faces: Any, ranges: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fer_edge_export.quantize import fine_tune
@@ -137,14 +137,14 @@ def test_the_start_is_kept_where_no_epoch_is_better(
         np.testing.assert_array_equal(weight, built)
 
 
-def test_too_few_faces_are_refused(bad: Any, faces: Any, ranges: Any) -> None:
+def test_too_few_faces_are_rejected(bad: Any, faces: Any, ranges: Any) -> None:
     from fer_edge_export.quantize.fine_tune import fine_tune
 
-    with pytest.raises(DataError, match="99 faces are too few to fine-tune with, 100 are the least"):
+    with pytest.raises(DataError, match="99 faces are too few for --qat-epochs, the minimum is 100"):
         fine_tune(bad, faces[:99], ranges, epochs=1, seed=0)
 
 
-def test_kernels_are_rounded_as_tflite_rounds_them(faces: Any) -> None:
+def test_kernels_are_rounded_like_in_tflite(faces: Any) -> None:
     import keras
     from keras import layers
 
@@ -168,7 +168,7 @@ def test_kernels_are_rounded_as_tflite_rounds_them(faces: Any) -> None:
         np.testing.assert_allclose(np.sort(ours.ravel()), np.sort(theirs.ravel()), atol=scales.max() * 1e-3)
 
 
-def test_export_shows_both_rungs_and_records_the_learning(
+def test_export_reports_both_attempts_and_the_fine_tuning(
     fer_edge: FerEdge, make_run: Callable[..., Path], many_stripes: FaceSet, tmp_path: Path
 ) -> None:
     run = make_run()
@@ -186,7 +186,7 @@ def test_export_shows_both_rungs_and_records_the_learning(
     assert "Then fine-tuned with 216 training faces, 1 epochs" in (tmp_path / "out" / "export_report.md").read_text()
 
 
-def test_percentile_knows_its_layers_too(fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_percentile_reports_layer_errors(fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path) -> None:
     arguments = ["export", str(make_run()), "--out", str(tmp_path / "out"), "--calib-rule", "percentile", "--json"]
     result = fer_edge(*arguments, "--calib-samples", 10)
 
