@@ -1,1 +1,1 @@
-"""How fast and how right a model is on this machine, stage by stage."""
+"""Latency and memory of a model on this machine, stage by stage."""

@@ -1,4 +1,4 @@
-"""One benchmark: model, detector and source put together, timed, and reported with the machine it ran on."""
+"""Set up model, detector and source, time them, and report the latencies with the machine they were measured on."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -19,35 +19,35 @@ from fer_edge.recognition.classifier import BUNDLED, Classifier
 from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.sources import open_source
 from fer_edge.synthetic.render import clip
-from fer_edge_bench.figures import OTHERS, STAGES, Assertion, paired_ratio, spread
+from fer_edge_bench.figures import EXTRA_STAGES, STAGES, Assertion, paired_ratio, spread
 from fer_edge_bench.latency import Stages, Timings, measure
 from fer_edge_bench.machine import describe, peak_memory_mb
 from fer_edge_bench.settings import BenchmarkSettings
 
 DRAWN_FRAMES = 8
-"""Frames of 640x480 with one or two drawn faces, shown in turn; drawing one takes a quarter of a second."""
+"""Frames of 640x480 with one or two drawn faces, used in a loop; drawing one takes a quarter of a second."""
 
 FLOAT_NAME = "model_float32.tflite"
-"""What `fer-edge export` calls the float32 model that it writes beside the int8 one."""
+"""File name of the float32 model that `fer-edge export` writes next to the int8 one."""
 
 
 def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[str, Any]:
-    """Time every stage on this machine and report it; `check` judges the report.
+    """Time every stage on this machine and return the report; `check` validates it.
 
     Raises:
         FerEdgeError: Model, detector or source cannot be used.
-        BenchmarkError: No face was found, so that nothing was classified.
+    BenchmarkError: No face was detected, so nothing was classified.
     """
     cv2.setNumThreads(settings.threads)  # as `fer-edge run` does
     model = read_model(settings.model or BUNDLED)
-    float_model = find_float(model, settings.float_model)
+    float_model = find_float_model(model, settings.float_model)
     with quiet():
         detector = make_detector(settings.detector, settings.detector_model, threads=settings.threads)
         recognizer = Recognizer(model, detector, settings.threads)
         float_classifier = Classifier(float_model, settings.threads) if float_model else None
-    other = other_form(detector, settings.threads)
+    other = other_bundled_detector(detector, settings.threads)
     stages = Stages[Detection](
-        capture=drawn_frames() if settings.source is None else frames_of(settings.source),
+        capture=drawn_frames() if settings.source is None else source_frames(settings.source),
         detect=detector.detect,
         crop=recognizer.crop,
         classify=recognizer.classifier.probabilities,
@@ -60,12 +60,12 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
         timings = measure(stages, settings.warmup_runs, settings.num_runs, advance=lambda: bar.advance(task))
     if not any(timings.faces):
         raise BenchmarkError(
-            f"{detector.name} found no face in {settings.num_runs} frames, so nothing was classified; "
-            "give pictures with faces: --source X, or --detector none for pictures that are faces"
+            f"{detector.name} detected no face in {settings.num_runs} frames, so nothing was classified; "
+            "use images with faces: --source X, or --detector none for images that are face crops"
         )
     report = {
-        "model": _named(recognizer.classifier.model),
-        "float_model": _named(float_model) if float_model else None,
+        "model": _model_facts(recognizer.classifier.model),
+        "float_model": _model_facts(float_model) if float_model else None,
         "source": settings.source or "drawn frames, 640x480",
         "detector": detector.name,
         "other_detector": other.name if other else None,
@@ -73,19 +73,19 @@ def benchmark(settings: BenchmarkSettings, assertions: list[Assertion]) -> dict[
         "runtime": recognizer.classifier.network.runtime,
         "warmup_runs": settings.warmup_runs,
         "num_runs": settings.num_runs,
-        **summarise(timings),
+        **summarize(timings),
         "memory_mb": peak_memory_mb(),
         "invalid": before.reason(Throttle.read()),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": describe(),
     }
-    report["assertions"] = [assertion.judge(report) for assertion in assertions]
+    report["assertions"] = [assertion.evaluate(report) for assertion in assertions]
     return report
 
 
-def summarise(timings: Timings) -> dict[str, Any]:
-    """Figures of each stage in milliseconds per frame, and how what was timed beside them compares."""
-    stages = [*STAGES, *(other for other in OTHERS if other in timings.ms)]
+def summarize(timings: Timings) -> dict[str, Any]:
+    """Statistics of each stage in milliseconds per frame, and ratios to the float32 model and the other detector."""
+    stages = [*STAGES, *(stage for stage in EXTRA_STAGES if stage in timings.ms)]
     figures: dict[str, Any] = {
         "faces_per_frame": round(sum(timings.faces) / len(timings.faces), 2),
         "ms": {stage: spread(timings.ms.get(stage, [])) for stage in stages},
@@ -97,8 +97,8 @@ def summarise(timings: Timings) -> dict[str, Any]:
     return figures
 
 
-def other_form(detector: Detector, threads: int) -> Detector | None:
-    """Make the bundled detector in the form that `detector` is not; None where it is no bundled one."""
+def other_bundled_detector(detector: Detector, threads: int) -> Detector | None:
+    """Load the other bundled detector, float16 for int8 and vice versa; None if `detector` is not a bundled one."""
     paths = list(BUNDLED_DETECTORS.values())
     if not isinstance(detector, YuNet) or detector.model.path not in paths:
         return None
@@ -107,23 +107,25 @@ def other_form(detector: Detector, threads: int) -> Detector | None:
 
 
 def check(report: dict[str, Any]) -> None:
-    """Refuse a report that cannot be trusted, or that does not fulfil its assertions.
+    """Raise an error if the run is invalid or an assertion failed.
 
     Raises:
-        BenchmarkError: The machine slowed down during the run, or an assertion failed.
+    BenchmarkError: The processor was throttled during the run, or an assertion failed.
     """
     if report["invalid"]:
-        raise BenchmarkError(f"the run is invalid: {report['invalid']}; let it cool, check its power supply, run again")
-    failed = [f"{row['assertion']} (it is {row['value']})" for row in report["assertions"] if not row["passed"]]
+        raise BenchmarkError(
+            f"the run is invalid: {report['invalid']}; let the machine cool down, check its power supply, run again"
+        )
+    failed = [f"{row['assertion']} (measured: {row['value']})" for row in report["assertions"] if not row["passed"]]
     if failed:
-        raise BenchmarkError(f"not fulfilled: {', '.join(failed)}")
+        raise BenchmarkError(f"assertion failed: {', '.join(failed)}")
 
 
-def find_float(model: ModelFile, given: Path | None) -> ModelFile | None:
-    """Find the float32 model to time beside `model`: `given`, or the one that its export wrote; None if there is none.
+def find_float_model(model: ModelFile, given: Path | None) -> ModelFile | None:
+    """Find the float32 model to compare `model` with: `given`, or the one from the same export; None if there is none.
 
     Raises:
-        ModelError: The two do not belong together.
+    ModelError: `given` is not float32, or its classes or input differ.
     """
     sibling = model.path.with_name(FLOAT_NAME)
     if given is None and (model.contract.recipe == "float32" or not sibling.is_file()):
@@ -135,13 +137,13 @@ def find_float(model: ModelFile, given: Path | None) -> ModelFile | None:
         )
     if (found.contract.labels, found.contract.face_shape) != (model.contract.labels, model.contract.face_shape):
         raise ModelError(
-            f"{found.path} has other classes or another input than {model.path}; give its own: --float-model FILE"
+            f"the classes or the input of {found.path} differ from those of {model.path}; use --float-model FILE"
         )
     return found
 
 
 def drawn_frames() -> Callable[[], tuple[Pixels, float | None]]:
-    """Show `DRAWN_FRAMES` frames in turn; they are drawn beforehand, so that there is no capture to time."""
+    """Return `DRAWN_FRAMES` frames in a loop; they are drawn in advance, so capture takes no time."""
     frames = [frame_bgr for frame_bgr, _ in clip(DRAWN_FRAMES)]
     number = -1
 
@@ -153,9 +155,9 @@ def drawn_frames() -> Callable[[], tuple[Pixels, float | None]]:
     return capture
 
 
-def frames_of(source: str) -> Callable[[], tuple[Pixels, float | None]]:
-    """Show the frames of a source, from its beginning again after the last; it is opened with the first frame."""
-    frames = _endless(source)
+def source_frames(source: str) -> Callable[[], tuple[Pixels, float | None]]:
+    """Return the frames of a source in a loop; it is opened when the first frame is read."""
+    frames = _loop_source(source)
 
     def capture() -> tuple[Pixels, float | None]:
         return next(frames)
@@ -163,17 +165,17 @@ def frames_of(source: str) -> Callable[[], tuple[Pixels, float | None]]:
     return capture
 
 
-def _endless(source: str) -> Iterator[tuple[Pixels, float]]:
+def _loop_source(source: str) -> Iterator[tuple[Pixels, float]]:
     while True:
-        shown = False
+        empty = True
         for frame in open_source(source):
-            shown = True
+            empty = False
             yield frame.bgr, frame.capture_ms
-        if not shown:
-            raise DataError(f"{source}: it has no frame; name another --source")
+        if empty:
+            raise DataError(f"{source}: contains no frames; choose another --source")
 
 
-def _named(model: ModelFile) -> dict[str, Any]:
+def _model_facts(model: ModelFile) -> dict[str, Any]:
     return {
         "name": "bundled" if model.path == BUNDLED else model.path.name,
         "recipe": model.contract.recipe,

@@ -1,4 +1,4 @@
-"""The commands of this package; nothing heavy is imported before one of them runs."""
+"""The command `fer-edge benchmark`; heavy imports happen only when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,16 @@ def benchmark_command(
     ctx: typer.Context,
     conditions: Annotated[
         list[str] | None,
-        typer.Option("--assert", metavar="CONDITION", help="'total.p90<50' (ms) or 'memory_mb<200'; else exit with 5."),
+        typer.Option(
+            "--assert",
+            metavar="CONDITION",
+            help="Condition such as 'total.p90<50' (ms) or 'memory_mb<200'; exit with 5 if it fails.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the report to this .json file.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure what every stage takes on this machine, int8 and float32 side by side.
+    """Measure the latency of every stage on this machine, int8 and float32 side by side.
 
     Example: fer-edge benchmark --model edge.tflite --detector none --assert 'total.p90<50'
     """

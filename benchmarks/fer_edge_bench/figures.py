@@ -1,4 +1,4 @@
-"""From timings to figures, and from figures to a verdict."""
+"""Latency statistics, and assertions on them."""
 
 import operator
 import re
@@ -12,8 +12,8 @@ from fer_edge.errors import UsageError
 
 STAGES = ("capture", "detect", "crop", "classify", "total")
 STATISTICS = ("p50", "p90", "p99", "max", "mean")
-OTHERS = ("classify_float", "detect_other")
-"""What is timed beside the stages, on the same faces and frames."""
+EXTRA_STAGES = ("classify_float", "detect_other")
+"""Timed for comparison on the same faces and frames; not part of the total."""
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -24,7 +24,7 @@ EXAMPLE = "--assert 'total.p90<50'"
 
 
 def spread(values_ms: list[float]) -> dict[str, float | int]:
-    """Percentiles of `values_ms`, in milliseconds, linear between two neighbours; only n where there is no value.
+    """Percentiles of `values_ms`, in milliseconds, linearly interpolated; only n if there are no values.
 
     >>> spread([3.0, 1.0, 2.0])
     {'n': 3, 'p50': 2.0, 'p90': 2.8, 'p99': 2.98, 'max': 3.0, 'mean': 2.0}
@@ -37,11 +37,11 @@ def spread(values_ms: list[float]) -> dict[str, float | int]:
 
 
 def paired_ratio(other_ms: list[float], own_ms: list[float]) -> dict[str, float | int]:
-    """How many times longer one thing took than another in the same moment: median and the middle 80 % of the pairs.
+    """Ratio of paired timings, other to own: median, 10th and 90th percentile.
 
     Args:
-        other_ms: One timing per face or frame, in milliseconds.
-        own_ms: Those of the same ones.
+        other_ms: One latency per face or frame, in milliseconds.
+        own_ms: Latencies of the same faces or frames.
     """
     if not other_ms:
         return {"n": 0}
@@ -51,43 +51,43 @@ def paired_ratio(other_ms: list[float], own_ms: list[float]) -> dict[str, float 
 
 @dataclass(frozen=True)
 class Assertion:
-    """A condition on one figure, such as `total.p90<50`."""
+    """A condition on one metric, such as `total.p90<50`."""
 
     text: str
-    figure: tuple[str, ...]
-    """Way to the figure in the report: ms, a stage and a statistic; or memory_mb."""
+    keys: tuple[str, ...]
+    """Keys that lead to the metric in the report: ms, a stage and a statistic; or memory_mb."""
     comparison: str
     limit: float
 
-    def judge(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Say whether `report` fulfils it; a figure that was not measured does not."""
+    def evaluate(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Evaluate it on `report`; it fails if the metric was not measured."""
         value: Any = report
-        for key in self.figure:
+        for key in self.keys:
             value = (value or {}).get(key)
         passed = value is not None and COMPARISONS[self.comparison](value, self.limit)
         return {"assertion": self.text, "value": value, "passed": passed}
 
 
 def parse_assertion(text: str) -> Assertion:
-    """Read STAGE.STATISTIC<MILLISECONDS, where a stage may be one of `OTHERS`, or memory_mb<MEGABYTES.
+    """Parse STAGE.STATISTIC<MILLISECONDS or memory_mb<MEGABYTES; `EXTRA_STAGES` are allowed, too.
 
-    >>> parse_assertion("total.p90 < 50").figure
+    >>> parse_assertion("total.p90 < 50").keys
     ('ms', 'total', 'p90')
 
     Raises:
-        UsageError: The condition cannot be read, or names a figure that does not exist.
+        UsageError: Syntax error, or unknown metric.
     """
     found = re.fullmatch(r"\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?)\s*", text)
     if not found:
-        raise UsageError(f"--assert {text!r} cannot be read; an example: {EXAMPLE}")
+        raise UsageError(f"--assert {text!r} is not a condition; example: {EXAMPLE}")
     name, comparison, limit = found.groups()
     if name == "memory_mb":
         return Assertion(text, ("memory_mb",), comparison, float(limit))
     stage, _, statistic = name.partition(".")
-    stages = (*STAGES, *OTHERS)
+    stages = (*STAGES, *EXTRA_STAGES)
     if stage not in stages or statistic not in STATISTICS:
         raise UsageError(
-            f"--assert {text!r}: no figure {name!r}; there are memory_mb and STAGE.STATISTIC "
+            f"--assert {text!r}: unknown metric {name!r}; use memory_mb or STAGE.STATISTIC "
             f"with the stages {', '.join(stages)} and the statistics {', '.join(STATISTICS)}"
         )
     return Assertion(text, ("ms", stage, statistic), comparison, float(limit))

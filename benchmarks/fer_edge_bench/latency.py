@@ -1,6 +1,6 @@
-"""Time every stage of the way from a frame to its expressions, float beside int8 on the same faces.
+"""Time every stage from frame to expressions, float32 and int8 on the same faces.
 
-Knows nothing of detectors, sources or models: it is given the stages as functions, and a clock.
+Independent of detectors, sources and models: the stages are passed as functions, with a clock.
 """
 
 import time
@@ -16,33 +16,33 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Stages(Generic[Found]):
-    """What is timed, in the order in which it happens."""
+    """The functions to time, in the order in which they run."""
 
     capture: Callable[[], tuple[Pixels, float | None]]
-    """Gives the next frame, (height, width, 3) uint8 BGR, and how many milliseconds it took; None if it was there."""
+    """Returns the next frame, (height, width, 3) uint8 BGR, and its capture time in ms; None if it was in memory."""
     detect: Callable[[Pixels], list[Found]]
-    """Finds the faces of a frame."""
+    """Detects the faces in a frame."""
     crop: Callable[[Pixels, list[Found]], Pixels]
-    """Cuts them out: (n, size, size) uint8 grey."""
+    """Crops them: (n, size, size) uint8 grey."""
     classify: Callable[[Pixels], Any]
-    """Says what they express; never called without a face."""
+    """Classifies their expressions; not called for frames without a face."""
     classify_float: Callable[[Pixels], Any] | None = None
-    """The same by the float32 model, which takes no part in the total."""
+    """The same with the float32 model; not part of the total."""
     detect_other: Callable[[Pixels], Any] | None = None
-    """Finds faces in another way, which takes no part in the total either."""
+    """Detects faces with another detector; not part of the total."""
 
 
 @dataclass
 class Timings:
-    """Milliseconds of every run, in order."""
+    """Latencies of every run, in order."""
 
     ms: dict[str, list[float]] = field(default_factory=dict)
-    """Stage -> one value per frame; crop, classify and classify_float only for a frame with a face."""
+    """Stage -> milliseconds per frame; crop, classify and classify_float only for frames with a face."""
     faces: list[int] = field(default_factory=list)
-    """Faces found, per frame."""
+    """Number of detected faces per frame."""
 
     def add(self, stage: str, milliseconds: float) -> None:
-        """Note one timing."""
+        """Record one latency."""
         self.ms.setdefault(stage, []).append(milliseconds)
 
 
@@ -53,16 +53,16 @@ def measure(
     clock_s: Callable[[], float] = time.perf_counter,
     advance: Callable[[], None] = lambda: None,
 ) -> Timings:
-    """Run all stages `warmup_runs` times unnoticed and `num_runs` times by the clock.
+    """Run all stages `warmup_runs` times without and `num_runs` times with timing.
 
-    What is compared takes turns within each frame, and so does which goes first: whatever else the machine does meets
-    both alike.
+    Models that are compared both run on every frame, in alternating order, so that load on the machine affects both
+    equally.
 
     Args:
-        stages: What to time.
-        warmup_runs: Frames that are not counted: first calls allocate memory and fill caches.
-        num_runs: Frames that are.
-        clock_s: Seconds that never go back.
+        stages: Functions to time.
+        warmup_runs: Frames that are not timed: first calls allocate memory and fill caches.
+        num_runs: Timed frames.
+        clock_s: Monotonic clock in seconds.
         advance: Called after each frame, for a progress bar.
     """
     timings = Timings()

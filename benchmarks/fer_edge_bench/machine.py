@@ -1,4 +1,4 @@
-"""What a measurement was taken on: a latency without its machine is worth nothing."""
+"""The machine that a measurement was taken on, for every report."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from fer_edge.versions import RUNTIME, installed
 
 
 def describe(system: Path = SYSTEM) -> dict[str, Any]:
-    """Name processor, system and versions; null for what this machine does not tell."""
+    """Return processor, operating system and versions; None for what is unknown."""
     return {
         "board": board(system),
         "cpu": cpu(),

@@ -1,4 +1,4 @@
-"""What decides a benchmark: defaults, limits and help of its settings and flags."""
+"""Settings of `fer-edge benchmark`: defaults, limits and help."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,17 @@ from fer_edge.settings import DetectorForm, DetectorPath, ModelPath, Threads
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """Everything that decides a benchmark, but for the machine."""
+    """Settings of one benchmark."""
 
     model: ModelPath = None
     float_model: Annotated[
-        Path | None, Option(help="float32 model to time beside it; default: model_float32.tflite next to it.")
+        Path | None, Option(help="float32 model to compare with; default: model_float32.tflite next to the model.")
     ] = None
     source: Annotated[
-        str | None, Option(short="-s", help="Picture, folder, video or camera number; default: drawn frames.")
+        str | None, Option(short="-s", help="Image, folder, video or camera number; default: drawn frames.")
     ] = None
     threads: Threads = 1
-    warmup_runs: Annotated[int, Option(0, help="Frames that are not counted.")] = 10
-    num_runs: Annotated[int, Option(1, help="Frames that are.")] = 200
+    warmup_runs: Annotated[int, Option(0, help="Number of untimed warm-up frames.")] = 10
+    num_runs: Annotated[int, Option(1, help="Number of timed frames.")] = 200
     detector: DetectorForm = "auto"
     detector_model: DetectorPath = None

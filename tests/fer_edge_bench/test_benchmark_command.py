@@ -12,7 +12,7 @@ from fer_edge.errors import BenchmarkError, ModelError
 from fer_edge.imaging.images import InputColour, write_picture
 from fer_edge.model.contract import read_model, write_model
 from fer_edge.synthetic.render import draw_face
-from fer_edge_bench.benchmark import check, find_float
+from fer_edge_bench.benchmark import check, find_float_model
 from support.command import FerEdge
 from support.paths import TINY
 
@@ -28,7 +28,7 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
-    """The tiny int8 model with its float32 sibling in one folder, as fer-edge export leaves them."""
+    """The tiny int8 model and its float32 version in one folder, as fer-edge export writes them."""
     (tmp_path / "model_float32.tflite").write_bytes(TINY.with_name("tiny_float32.tflite").read_bytes())
     (tmp_path / "model_int8.tflite").write_bytes(TINY.read_bytes())
     return tmp_path / "model_int8.tflite"
@@ -36,7 +36,7 @@ def pair(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def benchmark(fer_edge: FerEdge) -> FerEdge:
-    """Types `fer-edge benchmark`."""
+    """Calls `fer-edge benchmark`."""
     return partial(fer_edge, "benchmark")
 
 
@@ -57,14 +57,14 @@ def test_every_stage_is_timed_for_every_frame(benchmark: FerEdge, picture: Path)
     assert report["machine"]["packages"]["numpy"] == np.__version__
 
 
-def test_float_model_beside_it_is_timed_on_the_same_faces(benchmark: FerEdge, pair: Path, picture: Path) -> None:
+def test_float_model_next_to_it_is_timed_on_the_same_faces(benchmark: FerEdge, pair: Path, picture: Path) -> None:
     report = json.loads(benchmark("--model", pair, "--source", picture, *SHORT, "--json").stdout)
 
     assert report["float_model"]["recipe"] == "float32"
     assert report["ms"]["classify_float"]["n"] == report["float_over_int8"]["n"] == 4
 
 
-def test_people_read_a_table_on_stderr(benchmark: FerEdge, pair: Path, picture: Path) -> None:
+def test_table_is_printed_on_stderr(benchmark: FerEdge, pair: Path, picture: Path) -> None:
     result = benchmark("--model", pair, "--source", picture, *SHORT)
 
     assert result.stdout == ""
@@ -79,9 +79,7 @@ def test_without_a_source_drawn_frames_are_used_and_capture_is_not_timed(benchma
     assert report["ms"]["capture"] == {"n": 0}
 
 
-def test_fulfilled_assertion_exits_with_0_and_stands_in_the_file(
-    benchmark: FerEdge, picture: Path, tmp_path: Path
-) -> None:
+def test_passed_assertion_exits_with_0_and_is_in_the_file(benchmark: FerEdge, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
 
     result = benchmark("--model", TINY, "--source", picture, *SHORT, "--assert", "total.p90<60000", "--out", out)
@@ -94,7 +92,7 @@ def test_failed_assertion_exits_with_5_after_the_report(benchmark: FerEdge, pict
     result = benchmark("--model", TINY, "--source", picture, *SHORT, "--json", "--assert", "total.p90<0.0001")
 
     assert result.code == 5
-    assert "error: not fulfilled: total.p90<0.0001 (it is " in result.stderr
+    assert "error: assertion failed: total.p90<0.0001 (measured: " in result.stderr
     assert json.loads(result.stdout)["assertions"][0]["passed"] is False
 
 
@@ -106,7 +104,7 @@ def test_frames_without_a_face_exit_with_5(benchmark: FerEdge, tmp_path: Path) -
     result = benchmark("--model", TINY, "--detector-model", blind, "--num-runs", 2)
 
     assert result.code == 5
-    assert "blind found no face in 2 frames" in result.stderr
+    assert "blind detected no face in 2 frames" in result.stderr
 
 
 def test_report_names_the_detector(benchmark: FerEdge, picture: Path, tmp_path: Path) -> None:
@@ -124,7 +122,7 @@ def test_report_names_the_detector(benchmark: FerEdge, picture: Path, tmp_path: 
 
 def test_int8_model_as_float_is_refused() -> None:
     with pytest.raises(ModelError, match="--float-model takes a float32 model"):
-        find_float(read_model(TINY), TINY)
+        find_float_model(read_model(TINY), TINY)
 
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
@@ -135,8 +133,8 @@ def test_float_model_with_other_classes_or_for_colour_is_refused(tmp_path: Path,
     golden = replace(tiny.golden, pixels=pixels[..., None].repeat(3, axis=3) if colour == "rgb" else pixels)
     write_model(tmp_path / "other.tflite", tiny.flatbuffer, other, golden)
 
-    with pytest.raises(ModelError, match="has other classes or another input"):
-        find_float(tiny, tmp_path / "other.tflite")
+    with pytest.raises(ModelError, match="classes or the input of"):
+        find_float_model(tiny, tmp_path / "other.tflite")
 
 
 def test_run_on_a_throttled_machine_is_invalid() -> None:

@@ -17,7 +17,7 @@ def test_percentiles_of_unsorted_timings() -> None:
     }
 
 
-def test_no_timing_gives_no_figure() -> None:
+def test_no_timings_give_no_statistics() -> None:
     assert spread([]) == {"n": 0}
     assert paired_ratio([], []) == {"n": 0}
 
@@ -37,15 +37,15 @@ def test_ratio_is_taken_pair_by_pair_before_the_median() -> None:
         ("total.p50>9", True),
         ("total.p50>=10.1", False),
         ("memory_mb<200", True),
-        ("classify_float.p50<1", False),  # not measured, so not fulfilled
+        ("classify_float.p50<1", False),  # not measured, so it fails
     ],
 )
-def test_assertions_judge_the_report(text: str, passed: bool) -> None:
-    assert parse_assertion(text).judge(REPORT)["passed"] is passed
+def test_assertions_are_evaluated_on_the_report(text: str, passed: bool) -> None:
+    assert parse_assertion(text).evaluate(REPORT)["passed"] is passed
 
 
-def test_judgement_holds_the_value() -> None:
-    assert parse_assertion("total.p90<40").judge(REPORT) == {
+def test_evaluated_assertion_contains_the_value() -> None:
+    assert parse_assertion("total.p90<40").evaluate(REPORT) == {
         "assertion": "total.p90<40",
         "value": 49.9,
         "passed": False,
@@ -53,12 +53,12 @@ def test_judgement_holds_the_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "total.p90", "total.p90=50", "total.p90<fast", "<50", "total.p90<-1"])
-def test_unreadable_assertion_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match=r"cannot be read; an example: --assert 'total\.p90<50'"):
+def test_invalid_assertion_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match=r"is not a condition; example: --assert 'total\.p90<50'"):
         parse_assertion(text)
 
 
 @pytest.mark.parametrize("text", ["total.p42<1", "decode.p90<1", "total<1", "memory<1"])
-def test_assertion_on_a_figure_that_does_not_exist_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="no figure"):
+def test_assertion_on_an_unknown_metric_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="unknown metric"):
         parse_assertion(text)

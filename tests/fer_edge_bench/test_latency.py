@@ -10,7 +10,7 @@ FRAME = np.zeros((4, 4, 3), np.uint8)
 
 
 class Clock:
-    """A clock that moves only when a stage says so."""
+    """A clock that only the stages advance."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -27,7 +27,7 @@ def clock() -> Clock:
 def make_stages(
     clock: Clock, calls: list[str], faces: Iterator[int], *, with_float: bool = True, capture_ms: float | None = 1.0
 ) -> Stages[int]:
-    """Stages that take 8, 2, 4 and 16 ms behind a capture of 1 ms, and note that they were called."""
+    """Stages that take 8, 2, 4 and 16 ms after a capture of 1 ms, and record their calls."""
 
     def take(name: str, milliseconds: float) -> None:
         calls.append(name)
@@ -53,7 +53,7 @@ def make_stages(
     )
 
 
-def test_each_stage_gets_its_own_time_and_float_is_no_part_of_the_total(clock: Clock) -> None:
+def test_each_stage_has_its_own_latency_and_float_is_not_part_of_the_total(clock: Clock) -> None:
     timings = measure(make_stages(clock, [], iter([1])), warmup_runs=0, num_runs=1, clock_s=clock)
 
     assert {stage: [round(ms, 6) for ms in values] for stage, values in timings.ms.items()} == {
@@ -75,7 +75,7 @@ def test_warm_up_runs_are_not_counted(clock: Clock) -> None:
     assert calls.count("classify") == 5
 
 
-def test_float_and_int8_take_turns_in_going_first(clock: Clock) -> None:
+def test_float_and_int8_alternate_in_running_first(clock: Clock) -> None:
     calls: list[str] = []
 
     measure(make_stages(clock, calls, iter([1] * 4)), warmup_runs=0, num_runs=4, clock_s=clock)
@@ -92,7 +92,7 @@ def test_frame_without_a_face_is_neither_cropped_nor_classified(clock: Clock) ->
     assert len(timings.ms["classify"]) == len(timings.ms["classify_float"]) == 1
 
 
-def test_frame_that_was_there_already_has_no_capture(clock: Clock) -> None:
+def test_frame_from_memory_has_no_capture(clock: Clock) -> None:
     timings = measure(make_stages(clock, [], iter([1]), capture_ms=None), warmup_runs=0, num_runs=1, clock_s=clock)
 
     assert "capture" not in timings.ms
@@ -119,7 +119,7 @@ def test_progress_moves_once_per_frame(clock: Clock) -> None:
     assert len(steps) == 5
 
 
-def test_another_detector_takes_turns_with_the_one_in_use_and_is_no_part_of_the_total(clock: Clock) -> None:
+def test_another_detector_alternates_with_the_one_in_use_and_is_not_part_of_the_total(clock: Clock) -> None:
     calls: list[str] = []
     stages = make_stages(clock, calls, iter([0, 0]), with_float=False)
 

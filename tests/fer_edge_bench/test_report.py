@@ -11,12 +11,12 @@ def report(**ratios: Any) -> dict[str, Any]:
     return {"detector": "yunet_int8", "other_detector": "yunet_float16", **ratios}
 
 
-def test_what_was_not_compared_is_not_told() -> None:
+def test_ratios_that_were_not_measured_are_not_reported() -> None:
     assert ratio_lines(report()) == []
     assert ratio_lines(report(float_over_int8={"n": 0}, other_detector_over_own={"n": 0})) == []
 
 
-def test_the_other_form_of_the_detector_is_told_beside_the_one_in_use() -> None:
+def test_the_other_detector_is_compared_with_the_one_in_use() -> None:
     (line,) = ratio_lines(report(other_detector_over_own=RATIO))
 
     assert line == (
@@ -24,14 +24,14 @@ def test_the_other_form_of_the_detector_is_told_beside_the_one_in_use() -> None:
     )
 
 
-@pytest.mark.parametrize(("ratio", "told"), [(0.7, True), (0.89, True), (0.9, False), (1.2, False)])
-def test_a_form_that_is_clearly_faster_is_told_with_what_to_type(ratio: float, told: bool) -> None:
+@pytest.mark.parametrize(("ratio", "recommended"), [(0.7, True), (0.89, True), (0.9, False), (1.2, False)])
+def test_a_clearly_faster_detector_is_recommended_with_its_flag(ratio: float, recommended: bool) -> None:
     (line,) = ratio_lines(report(other_detector_over_own=RATIO | {"p50": ratio}))
 
-    assert line.endswith("; faster here: --detector float16") is told
+    assert line.endswith("; faster here: --detector float16") is recommended
 
 
-def test_float_beside_int8_is_told_first() -> None:
+def test_float_ratio_is_reported_first() -> None:
     lines = ratio_lines(report(float_over_int8=RATIO, other_detector_over_own=RATIO))
 
     assert lines[0].startswith("float32 took 1.32 times as long as int8 on the same faces")
