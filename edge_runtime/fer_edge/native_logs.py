@@ -1,4 +1,4 @@
-"""Keep the logs of TensorFlow and LiteRT off the terminal and, above all, out of the JSON on stdout."""
+"""Suppress the logs of TensorFlow and LiteRT, which would otherwise break the JSON on stdout."""
 
 import contextlib
 import os
@@ -8,31 +8,30 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-_ONE_AT_A_TIME = threading.RLock()
-"""The descriptors are the whole process's: of two threads, one would put back what the other had turned away."""
+_LOCK = threading.RLock()
+"""File descriptors belong to the process: of two threads, one would restore what the other redirected."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Throw away everything that this process writes inside the block; meant for loading and converting only.
+    """Discard everything that this process writes within the block; meant for loading and converting only.
 
-    TF_CPP_MIN_LOG_LEVEL does not suffice: Keras prints "Saved artifact at ..." on stdout from Python, converter and
-    interpreter write to file descriptor 2 from C++, and warnings take a third way. So the two file descriptors
-    themselves are turned away, and turned back however the block ends. Other threads are silent for as long, and wait
-    for one another here.
+    TF_CPP_MIN_LOG_LEVEL is not enough: Keras prints "Saved artifact at ..." from Python, converter and interpreter
+    write to file descriptor 2 from C++, and there are Python warnings. So both descriptors are redirected, for all
+    threads, and restored on exit.
     """
-    with _ONE_AT_A_TIME, Path(os.devnull).open("w") as nowhere:
+    with _LOCK, Path(os.devnull).open("w") as devnull:
         sys.stdout.flush()
         sys.stderr.flush()
-        kept = [os.dup(1), os.dup(2)]
+        saved = [os.dup(1), os.dup(2)]
         try:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-            # Who replaced sys.stdout (pytest, typer's CliRunner) is not reached by the descriptors.
-            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+            os.dup2(devnull.fileno(), 1)
+            os.dup2(devnull.fileno(), 2)
+            # A replaced sys.stdout (pytest, typer's CliRunner) does not write to the descriptors.
+            with contextlib.redirect_stdout(devnull), contextlib.redirect_stderr(devnull), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
         finally:
-            for descriptor, original in enumerate(kept, start=1):
+            for descriptor, original in enumerate(saved, start=1):
                 os.dup2(original, descriptor)
                 os.close(original)

@@ -1,4 +1,4 @@
-"""Run something in a fork of this process first: a crash, a hang or a full memory there does no harm here."""
+"""Run a function in a fork first, where a crash, a hang or too much memory does no harm."""
 
 import faulthandler
 import os
@@ -12,28 +12,28 @@ from pathlib import Path
 from fer_edge.errors import one_line
 
 CPU_S = 10
-"""Processor time a trial may take: one of the bundled networks takes 0.01 to 0.02 s of it on x86."""
+"""CPU seconds allowed; a bundled network takes 0.01 to 0.02 s on x86."""
 WALL_S = 60
-"""Seconds until a trial is given up, whatever it waits for."""
+"""Timeout in seconds."""
 
 
 class SandboxError(Exception):
-    """What was tried does not work; says why."""
+    """The function failed in the fork."""
 
 
 def run_in_fork(act: Callable[[], object], allowance_bytes: int) -> None:
-    """Do `act` in a fork of this process and wait for its end.
+    """Run `act` in a fork of this process and wait for its end.
 
-    A fork has everything imported already, so that a trial takes milliseconds, not another start of Python. There is
-    one on Linux only: macOS' libraries do not bear it, Windows has none, and there `act` is done in this process.
+    A fork has everything imported already and takes milliseconds, not another start of Python. Linux only: macOS'
+    libraries do not support it, Windows has none, and there `act` runs in this process.
 
     Args:
-        act: What to try; nothing of what it changes in memory is seen here.
-        allowance_bytes: Memory it may take beyond what this process has.
+        act: Function to run; its changes to memory are lost.
+        allowance_bytes: Memory it may use beyond that of this process.
 
     Raises:
-        SandboxError: It raised an exception, crashed, or took too much time or memory.
-        OSError: There is no room for another process.
+        SandboxError: It raised an exception, crashed, or exceeded the time or memory limit.
+        OSError: The process cannot fork.
     """
     if sys.platform != "linux":
         act()
@@ -41,39 +41,39 @@ def run_in_fork(act: Callable[[], object], allowance_bytes: int) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _act_and_end(act, allowance_bytes, writer)
+        _run_child(act, allowance_bytes, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
         in_time = bool(select.select([stream], [], [], WALL_S)[0])
         if not in_time:
             os.kill(child, signal.SIGKILL)
-        told = stream.read()
+        report = stream.read()
     status = 0
-    with suppress(ChildProcessError):  # a program that ignores SIGCHLD is told nothing
+    with suppress(ChildProcessError):  # no status in a program that ignores SIGCHLD
         status = os.waitpid(child, 0)[1]
-    if told == b"well":
+    if report == b"ok":
         return
-    if told:
-        raise SandboxError(told.decode(errors="replace"))
+    if report:
+        raise SandboxError(report.decode(errors="replace"))
     reason = signal.strsignal(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
     raise SandboxError(
-        f"it crashes, or needs over {CPU_S} s or {allowance_bytes >> 20} MB for a picture ({reason or 'no answer'})"
+        f"it crashes, or needs over {CPU_S} s or {allowance_bytes >> 20} MB per image ({reason or 'no answer'})"
     )
 
 
-def _act_and_end(act: Callable[[], object], allowance_bytes: int, writer: int) -> None:
-    """The child's whole life: tell how it went through `writer`, or die before."""
+def _run_child(act: Callable[[], object], allowance_bytes: int, writer: int) -> None:
+    """Run the child process: report the outcome through `writer`, and exit."""
     import resource  # Windows has no such module
 
     try:
-        faulthandler.disable()  # pytest's would report the crash as its own
+        faulthandler.disable()  # pytest's handler would report the crash as pytest's own
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         memory = pages * resource.getpagesize() + allowance_bytes
         for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_AS, memory)):
             hard = resource.getrlimit(kind)[1]
             resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
         act()
-        os.write(writer, b"well")
+        os.write(writer, b"ok")
     except BaseException as error:
         os.write(writer, one_line(error).encode(errors="replace"))
     finally:

@@ -66,8 +66,8 @@ def _start(make: Any, size_wh: tuple[int, int], fps: float) -> Any:
         if camera is not None:
             _close(camera)
         raise SourceError(
-            f"picam: no camera available ({one_line(error)}); check: rpicam-hello --list-cameras, and which process uses "
-            "it: fuser /dev/media*"
+            f"picam: no camera available ({one_line(error)}); check: rpicam-hello --list-cameras, and which process "
+            "uses it: fuser /dev/media*"
         ) from error
     return camera
 

@@ -42,7 +42,10 @@ def test_no_password_is_left_in_a_masked_text(text: str, shown: str) -> None:
         ("rtsp://", "host or port missing; for example rtsp://"),
         ("tcp://pi/live", "host or port missing"),
         ("http://cam:65536/", "the port must be at most 65535"),
-        ("http://me:s3/cret@cam/", r"http://\*\*\*@cam/: invalid address.* a password must escape @ / : # \? as %40 %2F"),
+        (
+            "http://me:s3/cret@cam/",
+            r"http://\*\*\*@cam/: invalid address.* a password must escape @ / : # \? as %40 %2F",
+        ),
         ("http://me:33/cret@cam/", r"a password must escape @ / : # \? as %40"),  # 33 would be a port of the host "me"
         ("http://me:cret\udcff@cam/", "invalid address"),  # OpenCV would end the process
     ],
