@@ -23,7 +23,7 @@ def quiet() -> Iterator[None]:
     with Path(os.devnull).open("w") as nowhere:
         sys.stdout.flush()
         sys.stderr.flush()
-        kept = [os.dup(1), os.dup(2)]
+        saved = [os.dup(1), os.dup(2)]
         try:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
@@ -31,6 +31,6 @@ def quiet() -> Iterator[None]:
                 warnings.simplefilter("ignore")
                 yield
         finally:
-            for descriptor, original in enumerate(kept, start=1):
+            for descriptor, original in enumerate(saved, start=1):
                 os.dup2(original, descriptor)
                 os.close(original)

@@ -164,7 +164,7 @@ def check_shapes(inputs: Inputs, network: Any) -> None:
 
 def _fit_temperature(float32: bytes, fitting: FaceSet) -> float:
     if len(fitting) == 0:
-        console.print(f"fewer than {LEAST_FITTING} faces to fit the temperature; it stays 1")
+        console.print(f"too few faces to fit the temperature, which stays 1; {LEAST_FITTING} are needed")
         return 1.0
     return fit_temperature(predict(float32, fitting.faces, "fitting the temperature"), fitting.labels)
 

@@ -52,7 +52,7 @@ def test_run_prints_one_json_line_per_picture(fer_edge: FerEdge, tiny: Path, fol
     assert (face["id"], face["box"]) == (0, [0, 0, 96, 96])
     assert list(face["probs"]) == list(EXPRESSIONS)
     assert face["stable"] is (face["label"] != "uncertain")
-    assert finished.stderr.splitlines()[-1] == "1 of 3 pictures could not be read"
+    assert finished.stderr.splitlines()[-1] == "1 of 3 images could not be read"
 
 
 def test_run_finds_faces_with_the_bundled_detector_and_says_nothing_about_it(
@@ -201,7 +201,7 @@ def test_nothing_heavy_is_imported(tiny: Path, folder: Path, arguments: list[str
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
 
     assert finished.returncode == 0, finished.stderr
-    assert (finished.stderr.splitlines() or [""])[-1] in ("", "1 of 3 pictures could not be read")
+    assert (finished.stderr.splitlines() or [""])[-1] in ("", "1 of 3 images could not be read")
 
 
 @pytest.mark.parametrize("command", ["run", "info", "selftest"])

@@ -32,7 +32,7 @@ def test_a_clearly_faster_detector_is_recommended_with_its_flag(ratio: float, re
 
 
 def test_float_ratio_is_reported_first() -> None:
-    lines = ratio_lines(report(float_over_int8=RATIO, other_detector_over_own=RATIO))
+    lines = ratio_lines(report(model={"recipe": "float16"}, float_over_int8=RATIO, other_detector_over_own=RATIO))
 
-    assert lines[0].startswith("float32 took 1.32 times as long as int8 on the same faces")
+    assert lines[0].startswith("float32 took 1.32 times as long as float16 on the same faces")
     assert len(lines) == 2

@@ -1,1 +1,1 @@
-"""Model files: how they are packed, what they promise, and running them."""
+"""Model files: format, contract and inference."""

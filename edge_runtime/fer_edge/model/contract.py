@@ -1,4 +1,4 @@
-"""The contract of an expression model: what it promises and what it asks for."""
+"""The contract of an expression model: its inputs, outputs and preprocessing."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,39 +29,39 @@ CROP_RULE: dict[InputColour, str] = {
     "rgb": "square around the box, turned with the eyes, border replicated, area down, linear up, RGB",
 }
 LARGEST_SIZE = 4096
-"""Pixels of the input's side: a network for crops takes far fewer."""
+"""Upper limit of the input side in pixels, far above any network for face crops."""
 CROP_SCALES = 0.1, 10.0
-"""Between these lies the crop's side over the face box's: beyond them there is no face to see."""
+"""Limits of the crop's side over the face box's; outside them no face is visible."""
 TEMPERATURES = 1e-3, 1e3
-"""Between these lies what the logits are divided by."""
+"""Limits of the temperature."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model promises and what it asks for; `metadata.json` is this, field by field."""
+    """An expression model's contract; `metadata.json` holds these fields."""
 
     labels: tuple[str, ...]
     """Class names in output order."""
     size: int
-    """Side of the input in pixels; the input is (1, size, size, 1) grey, or (1, size, size, 3) RGB."""
+    """Input side in pixels; the input is (1, size, size, 1) grey, or (1, size, size, 3) RGB."""
     recipe: str
     """int8: uint8 pixels in at scale 1/255, int8 logits out. int16x8: int16 both. Others: floats, pixels in [0, 1]."""
     colour: InputColour = "grey"
-    """What the network looks at; a file that does not say was made before there was a choice."""
+    """Input colour; grey in files from before there was a choice."""
     crop_scale: float = 1.0
     """Side of the crop over the longer side of the face box (`fer_edge.imaging.crop`)."""
     temperature: float = 1.0
     """Divides the logits before the softmax; fitted on validation faces."""
     uncertain_below: float = 0.4
-    """A best score below this is answered with "uncertain"."""
+    """A prediction whose best score is below this is "uncertain"."""
     network: dict[str, Any] = field(default_factory=dict)
     """Name, parameters, multiply-accumulates."""
     data: dict[str, Any] = field(default_factory=dict)
     """Data sets with digest, licence, split and seed (`FaceSet.source`), and the calibration faces."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures of the float and the int8 model on the held-out faces, and what the gate said."""
+    """Metrics of the float and the int8 model on the held-out faces, and the verdict of the gate."""
     made_with: dict[str, str] = field(default_factory=dict)
-    """Versions of the packages that made the file."""
+    """Versions of the packages that wrote the file."""
 
     @property
     def face_shape(self) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Golden:
-    """Rendered faces and what the workstation made of them, stage by stage."""
+    """Golden vectors: rendered faces and their reference output of each stage."""
 
     frames: Pixels
     """(n, height, width, 3) uint8 BGR."""
@@ -80,7 +80,7 @@ class Golden:
     pixels: Pixels
     """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB: the crops."""
     logits: npt.NDArray[np.float32]
-    """(n, classes): the outputs."""
+    """(n, classes): the network's output."""
 
 
 @dataclass(frozen=True)
@@ -88,45 +88,43 @@ class Model:
     """A network with its contract."""
 
     path: Path
-    """Where it lies, or will lie; stands for it in messages."""
+    """Its path, also before it is written; used in messages."""
     flatbuffer: bytes
     contract: Contract
 
 
 @dataclass(frozen=True)
 class ModelFile(Model):
-    """A model as its file holds it, read and checked."""
+    """A validated model file."""
 
     golden: Golden
 
 
 def write_model(path: Path, flatbuffer: bytes, contract: Contract, golden: Golden) -> None:
-    """Write one file that can be moved alone to a device (`fer_edge.model.package`)."""
+    """Write a self-contained model file (`fer_edge.model.package`)."""
     document = {"output": "logits", "crop_rule": CROP_RULE[contract.colour], **asdict(contract)}
     arrays: Arrays = {"frames": golden.frames, "boxes": golden.boxes, "pixels": golden.pixels, "logits": golden.logits}
     write_packed(path, flatbuffer, "expressions", document, arrays, contract.labels)
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read an expression model and check that it is whole.
+    """Read and validate an expression model.
 
     Raises:
-        ModelError: Missing, no TFLite file, without contract, of a newer version, damaged, or a face detector.
+        ModelError: Missing, not a TFLite file, without contract, of a newer version, damaged, or a face detector.
     """
     return as_model(read_packed(path))
 
 
 def as_model(packed: Packed) -> ModelFile:
-    """Read the contract of an expression model.
+    """Return a packed file as an expression model.
 
     Raises:
-        ModelError: It is damaged, or a face detector's.
+        ModelError: Its contract is damaged, or it is a face detector.
     """
     path, document, golden = packed.path, packed.document, packed.golden
     if packed.task != "expressions":
-        raise ModelError(
-            f"{path}: finds faces and names no expressions; give it as --detector-model {quote(str(path))}"
-        )
+        raise ModelError(f"{path}: a face detector, not an expression model; type: --detector-model {quote(str(path))}")
     try:
         contract = Contract(
             labels=_labels(document),
@@ -157,7 +155,7 @@ def _labels(document: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError("labels is not a list of names")
     if len(set(labels)) < len(labels) or not all(label.isprintable() and label.strip() for label in labels):
-        raise ValueError("labels are not names that differ and can be printed")
+        raise ValueError("labels are not distinct printable names")
     return tuple(labels)
 
 

@@ -1,4 +1,4 @@
-"""The one place that picks LiteRT or tflite-runtime, and the one that knows how pixels become a tensor and back."""
+"""Run TFLite models with LiteRT or tflite-runtime: runtime selection, input encoding, output decoding."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from fer_edge.model.trial import load_runtime, loaded, tried
 from fer_edge.worker import WorkerError
 
 LARGEST = 1e9
-"""No output is as large as this, unless something is broken; small enough for all that is computed from it."""
+"""Upper limit of a valid output, small enough that nothing computed from it overflows."""
 LACKING = "find op for builtin"
 """In what the runtimes say where a set of kernels lacks an operator, as the reference kernels lack ELU."""
 
 
 class Engine:
-    """A flatbuffer on its interpreter, made once and used for every picture. Not to be shared between threads.
+    """An interpreter for one flatbuffer, built once and used for every image. Not thread-safe.
 
     A model file comes from anywhere, and its digest proves nothing about who made it. LiteRT checks the offsets of a
     flatbuffer, but not all that its tables say: of 6,000 models with some bytes changed outside their weights, it ended
@@ -38,34 +38,34 @@ class Engine:
         reference: bool = False,
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        """Load a network that takes one picture.
+        """Load a network with one image as its input.
 
         Args:
-            path: Stands for the model in messages.
+            path: The model's name in messages.
             flatbuffer: The TFLite model.
-            threads: How many the kernels may use.
-            reference: Use the runtime's reference kernels, slow, and in an int8 network the same bit by bit in LiteRT
-                and tflite-runtime, on x86 and Arm (seen with both bundled networks), instead of the fastest, which are
-                up to some steps away in a deep int8 network. Where they lack an operator, the next best are taken.
-            shape: Of the input, where it is not to be the model's own.
+            threads: Number of kernel threads.
+            reference: Use the runtime's slow reference kernels. For int8 networks these give bit-identical results in
+                LiteRT and tflite-runtime, on x86 and Arm (tested with both bundled models), where the fast kernels can
+                differ by some quantisation steps. If they lack an operator, the plain optimised kernels are used.
+            shape: Input shape, if not the model's own.
 
         Raises:
-            ModelError: The runtime refuses the model.
+            ModelError: The runtime rejects the model.
         """
         self._path = path
         self.runtime, module = load_runtime()
         kernels = module.OpResolverType
         self.exact = reference
-        """Whether every runtime and processor gives the same answer, but for the last digits of a float model's."""
+        """Whether every runtime and processor gives the same result, up to rounding in a float model."""
 
         def load(content: bytes, resolver: Any) -> Any:
             tried(self.runtime, content, resolver.name, shape)
             return loaded(module, content, threads, resolver.name, shape)
 
-        wanted = (of_first_versions(flatbuffer), kernels.BUILTIN_REF) if reference else (flatbuffer, kernels.AUTO)
+        options = (of_first_versions(flatbuffer), kernels.BUILTIN_REF) if reference else (flatbuffer, kernels.AUTO)
         try:
             try:
-                self._interpreter = load(*wanted)
+                self._interpreter = load(*options)
             except (WorkerError, ValueError) as error:
                 if not reference or LACKING not in str(error):
                     raise
@@ -77,34 +77,36 @@ class Engine:
         self._outputs = self._interpreter.get_output_details()
 
     def expect(self, *shapes: tuple[int, ...]) -> None:
-        """Make sure that the tensors are what the contract says, and put the outputs in its order.
+        """Check the tensor shapes against the contract, and order the outputs as it does.
 
         Args:
-            shapes: Of the input, then of each output; no two outputs may have the same.
+            shapes: Of the input, then of each output; the outputs' must be distinct.
 
         Raises:
-            ModelError: They are not.
+            ModelError: The shapes differ.
         """
         found = [tuple(int(side) for side in tensor["shape"]) for tensor in (self._input, *self._outputs)]
         if found[0] != shapes[0] or sorted(found[1:]) != sorted(shapes[1:]):
-            raise ModelError(f"{self._path}: tensors are {found}, its contract says {list(shapes)}; export it again")
+            raise ModelError(
+                f"{self._path}: tensor shapes are {found}, its contract says {list(shapes)}; export it again"
+            )
         self._outputs = [self._outputs[found[1:].index(shape)] for shape in shapes[1:]]
 
     @property
     def steps(self) -> list[float]:
-        """Distance between two neighbouring values of each output; for a float model a tolerance of 0.001."""
+        """Quantisation step of each output; for a float model a tolerance of 0.001."""
         return [float(output["quantization"][0]) or 1e-3 for output in self._outputs]
 
     def run(self, pixels: Pixels) -> list[npt.NDArray[np.float32]]:
-        """Run the network on one picture; returns each output without its batch axis.
+        """Run the network on one image; returns each output without its batch axis.
 
         Args:
             pixels: (height, width) uint8 grey, or (height, width, 3) uint8 RGB.
 
         Raises:
-            ModelError: The runtime fails on it, or the answer is no number.
+            ModelError: The runtime fails, or an output is not finite.
         """
-        self._show(with_channels(pixels[None]))
+        self._set_input(with_channels(pixels[None]))
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
@@ -117,10 +119,10 @@ class Engine:
             )
         return answers
 
-    def _show(self, pixels: Pixels) -> None:
+    def _set_input(self, pixels: Pixels) -> None:
         """Write pixels into the input tensor."""
         index = self._input["index"]
-        if self._input["dtype"] == np.float32:  # in place: a copy of a detector's input takes as long as decoding
+        if self._input["dtype"] == np.float32:  # in place: copying a detector's input takes as long as decoding it
             to_unit(pixels, out=self._interpreter.tensor(index)())
         else:
             self._interpreter.set_tensor(index, self._encode(pixels))
@@ -128,18 +130,18 @@ class Engine:
     def _encode(self, pixels: Pixels) -> npt.NDArray[Any]:
         dtype, quantization = self._input["dtype"], Quantization(*self._input["quantization"])
         if dtype == np.uint8 and quantization.zero_point == 0 and abs(quantization.scale / PIXELS.scale - 1) < 1e-4:
-            return pixels  # the camera's bytes are the quantised input
+            return pixels  # uint8 pixels are the quantised input already
         return quantize(to_unit(pixels), quantization, dtype)
 
 
 class Network:
-    """An expression model on its engine. Not to be shared between threads."""
+    """An expression model with its interpreter. Not thread-safe."""
 
     def __init__(self, model: Model, threads: int = 1, *, reference: bool = False) -> None:
-        """Load `model`; the other arguments are `Engine`'s.
+        """Load `model`; other arguments as for `Engine`.
 
         Raises:
-            ModelError: The runtime refuses the model, or its tensors are not what the contract says.
+            ModelError: The runtime rejects the model, or its tensor shapes differ from the contract.
         """
         contract = model.contract
         self._path, self._face_shape = model.path, contract.face_shape
@@ -150,33 +152,33 @@ class Network:
 
     @property
     def exact(self) -> bool:
-        """As `Engine.exact`."""
+        """See `Engine.exact`."""
         return self._engine.exact
 
     @property
     def step(self) -> float:
-        """Distance between two neighbouring output values; for a float model a tolerance of 0.001."""
+        """Quantisation step of the output; for a float model a tolerance of 0.001."""
         return self._engine.steps[0]
 
     def logits(self, pixels: Pixels) -> npt.NDArray[np.float32]:
-        """Run the network on faces one by one, as a device does.
+        """Run the network on faces one at a time, as a device does.
 
         Args:
-            pixels: (n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB, as the contract says.
+            pixels: (n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB, according to the contract.
 
         Returns:
             (n, classes) float32.
 
         Raises:
-            DataError: The faces are of another size or colour.
-            ModelError: The runtime fails on one.
+            DataError: The faces have another size or colour.
+            ModelError: The runtime fails, or an output is not finite.
         """
         if pixels.shape[1:] != self._face_shape:
-            raise DataError(f"{self._path}: takes faces of shape {self._face_shape}, not {pixels.shape[1:]}")
-        answers = np.empty((len(pixels), self._classes), np.float32)
+            raise DataError(f"{self._path}: needs faces of shape {self._face_shape}, not {pixels.shape[1:]}")
+        outputs = np.empty((len(pixels), self._classes), np.float32)
         for row, face in enumerate(pixels):
-            answers[row] = self._engine.run(face)[0]
-        return answers
+            outputs[row] = self._engine.run(face)[0]
+        return outputs
 
 
 def _decode(values: npt.NDArray[Any], output: dict[str, Any]) -> npt.NDArray[np.float32]:

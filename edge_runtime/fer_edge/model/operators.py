@@ -1,7 +1,7 @@
-"""Which operators a flatbuffer asks for, and that they are TFLite's own.
+"""List the operators of a TFLite model, and reject custom ones.
 
-Reads the few tables it needs by TFLite's schema, version 3 (`schema.fbs` in LiteRT's sources), every offset checked:
-the schema that comes with ai-edge-litert takes long to import on a Pi, and tflite-runtime has none.
+Parses the few tables it needs by TFLite's schema, version 3 (`schema.fbs` in LiteRT's sources), with every offset
+checked: the schema in ai-edge-litert is slow to import on a Pi, and tflite-runtime has none.
 """
 
 import struct
@@ -38,30 +38,30 @@ STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER STABLEHL
 STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
 """
 BUILTIN = _NAMES.split()
-"""Names by number (`BuiltinOperator` of the schema, as of ai-edge-litert 2.1.6)."""
+"""Names by code (`BuiltinOperator` in the schema of ai-edge-litert 2.1.6)."""
 
 CUSTOM_PREFIX = "custom:"
 LONGEST_NAME = 200
-"""Bytes of a custom operator's name: a list can name one string a million times."""
+"""Maximum bytes of a custom operator's name: a small file can reference one string a million times."""
 
 
 def operators(flatbuffer: bytes) -> dict[str, int]:
     """Count the operators of a TFLite model.
 
     Args:
-        flatbuffer: The model; what follows it is not looked at.
+        flatbuffer: The model; bytes after it are ignored.
 
     Returns:
-        Name, such as "CONV_2D" or "custom:FlexErf", to how many there are, in order of first use over all subgraphs;
-        an operator newer than this module is "builtin:NUMBER".
+        Count by name, such as "CONV_2D" or "custom:FlexErf", in order of first use over all subgraphs; an operator
+        newer than this module is "builtin:NUMBER".
 
     Raises:
-        ModelError: It is no TFLite model, or its tables point outside it.
+        ModelError: It is not a TFLite model, or its tables point outside it.
     """
     if flatbuffer[4:8] != b"TFL3":
         raise ModelError("not a TFLite model: its identifier TFL3 is missing")
     try:
-        model = _Table(flatbuffer, _pointed_to(flatbuffer, 0))
+        model = _Table(flatbuffer, _follow(flatbuffer, 0))
         names = [_name(code) for code in model.tables(1)]
         used = (operator.number(0) for graph in model.tables(2) for operator in graph.tables(3))
         return dict(Counter(names[number] for number in used))
@@ -70,14 +70,14 @@ def operators(flatbuffer: bytes) -> dict[str, int]:
 
 
 def refuse_custom(path: Path | str, flatbuffer: bytes) -> None:
-    """Make sure that every operator is one of TFLite's own, which each runtime has.
+    """Check that every operator is built into TFLite, so that each runtime has it.
 
     Args:
-        path: Stands for the model in the message.
+        path: The model's name in the message.
         flatbuffer: The model.
 
     Raises:
-        ModelError: Some are Flex operators (TensorFlow's) or custom ones; names them. Or it is damaged.
+        ModelError: It has Flex (TensorFlow) or custom operators, or is damaged.
     """
     try:
         found = operators(flatbuffer)
@@ -87,28 +87,27 @@ def refuse_custom(path: Path | str, flatbuffer: bytes) -> None:
     if foreign:
         others = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         raise ModelError(
-            f"{path}: operators that are not TFLite's own, and that no device's runtime has: "
-            f"{', '.join(foreign[:5])}{others}; replace the layers they come from by standard Keras layers, then: "
-            "fer-edge export RUN"
+            f"{path}: operators that are not built into TFLite: {', '.join(foreign[:5])}{others}; replace their layers "
+            "with standard Keras layers, then type: fer-edge export RUN"
         )
 
 
 def of_first_versions(flatbuffer: bytes) -> bytes:
-    """Ask for version 1 of every operator, which all kernels are registered for.
+    """Set the version of every operator to 1, which all kernels are registered for.
 
-    A version says since when an operator can do what is asked of it, and chooses nothing else. The reference kernels
-    of both runtimes are registered for older ones than they can do: for no int8 DEPTH_TO_SPACE and TILE, say.
+    A version only states which features an operator needs. The reference kernels of both runtimes are registered for
+    fewer versions than they implement, such as none with int8 for DEPTH_TO_SPACE and TILE.
 
     Args:
-        flatbuffer: A TFLite model, which stays as it is.
+        flatbuffer: A TFLite model; not modified.
 
     Returns:
-        Another one of the same length; the same where it is damaged, of which the runtime will tell.
+        A model of the same length; a damaged one unchanged, which the runtime will reject.
     """
     changed = bytearray(flatbuffer)
     try:
-        for code in _Table(flatbuffer, _pointed_to(flatbuffer, 0)).tables(1):
-            if (at := code.place(2)) is not None:
+        for code in _Table(flatbuffer, _follow(flatbuffer, 0)).tables(1):
+            if (at := code.position(2)) is not None:
                 struct.pack_into("<i", changed, at, 1)
     except (struct.error, LookupError, ValueError):
         return flatbuffer
@@ -116,7 +115,7 @@ def of_first_versions(flatbuffer: bytes) -> bytes:
 
 
 class _Table:
-    """A flatbuffer's table: fields by their number in the schema, every offset checked."""
+    """A flatbuffer table: fields by their number in the schema, every offset checked."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
@@ -124,21 +123,21 @@ class _Table:
         self._vtable = at - int(_unpack("<i", data, at))
         self._fields = (int(_unpack("<H", data, self._vtable)) - 4) // 2
 
-    def place(self, number: int) -> int | None:
-        """Where a field's value is; None where the table leaves it out."""
+    def position(self, number: int) -> int | None:
+        """Position of a field's value; None if absent."""
         if number >= self._fields:
             return None
         offset = int(_unpack("<H", self._data, self._vtable + 4 + 2 * number))
         return self._at + offset if offset else None
 
     def number(self, field: int, code: str = "<I") -> int:
-        """A field that holds a number, of `struct`'s type `code`; 0 is the schema's default for those asked for."""
-        at = self.place(field)
+        """A numeric field of `struct` type `code`; 0, the schema's default for the fields used here, if absent."""
+        at = self.position(field)
         return 0 if at is None else int(_unpack(code, self._data, at))
 
     def text(self, field: int) -> str:
-        """A field that holds a string; empty where it is left out."""
-        at = self.place(field)
+        """A string field; empty if absent."""
+        at = self.position(field)
         if at is None:
             return ""
         start, count = self._vector(at, 1)
@@ -147,24 +146,24 @@ class _Table:
         return self._data[start : start + count].decode(errors="replace")
 
     def tables(self, field: int) -> list["_Table"]:
-        """A field that holds a vector of tables; empty where it is left out."""
-        at = self.place(field)
+        """A field with a vector of tables; empty if absent."""
+        at = self.position(field)
         if at is None:
             return []
         start, count = self._vector(at, 4)
-        return [_Table(self._data, _pointed_to(self._data, start + 4 * number)) for number in range(count)]
+        return [_Table(self._data, _follow(self._data, start + 4 * number)) for number in range(count)]
 
     def _vector(self, at: int, size: int) -> tuple[int, int]:
-        """Where the vector that is pointed to from `at` begins, and how many items of `size` bytes it has."""
-        start = _pointed_to(self._data, at)
+        """Start and length of the vector, with items of `size` bytes, that the offset at `at` points to."""
+        start = _follow(self._data, at)
         count = int(_unpack("<I", self._data, start))
         if start + 4 + count * size > len(self._data):
-            raise ValueError(f"a list of {count} items at byte {start} reaches beyond its end")
+            raise ValueError(f"a list of {count} items at byte {start} exceeds the file")
         return start + 4, count
 
 
 def _name(code: _Table) -> str:
-    """Name what an OperatorCode stands for: numbers up to 127 were once kept in a byte, its first field."""
+    """Name of an OperatorCode, whose number is in a byte, its first field, in old files and up to 127."""
     number = max(code.number(0, "<b"), code.number(3, "<i"))
     if BUILTIN[number : number + 1] == ["CUSTOM"]:
         return f"{CUSTOM_PREFIX}{code.text(1)}"
@@ -172,11 +171,11 @@ def _name(code: _Table) -> str:
 
 
 def _unpack(code: str, data: bytes, at: int) -> int:
-    if at < 0:  # struct would count from the end
-        raise ValueError(f"an offset leads {-at} bytes before its beginning")
+    if at < 0:  # struct would index from the end
+        raise ValueError(f"an offset points {-at} bytes before the start")
     return int(struct.unpack_from(code, data, at)[0])
 
 
-def _pointed_to(data: bytes, at: int) -> int:
+def _follow(data: bytes, at: int) -> int:
     """Follow the offset at `at`."""
     return at + _unpack("<I", data, at)

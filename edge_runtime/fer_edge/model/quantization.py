@@ -1,4 +1,4 @@
-"""What bytes and integers stand for: pixels in [0, 1], and the real numbers of a quantised tensor."""
+"""Pixel scaling to [0, 1], and quantisation arithmetic."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,19 @@ Floats = npt.NDArray[np.float32]
 
 
 class Quantization(NamedTuple):
-    """How integers encode reals, as TFLite does: real = scale * (integer - zero_point)."""
+    """TFLite's quantisation parameters: real = scale * (integer - zero_point)."""
 
     scale: float
-    """Distance between two neighbouring values; 0 says that the tensor is not quantised, as the runtimes do."""
+    """Quantisation step; 0 if the tensor is not quantised, as in the runtimes."""
     zero_point: int
 
 
 PIXELS = Quantization(float(np.float32(1 / 255)), 0)
-"""Of a uint8 input whose quantised values are the camera's own bytes: byte b stands for b / 255."""
+"""Of a uint8 input whose quantised values are pixel values: byte b represents b / 255."""
 
 
 def to_unit(pixels: Pixels, out: Floats | None = None) -> Floats:
-    """Scale uint8 pixels of any shape from 0..255 to float32 in [0, 1]; `out` is an array to write into.
+    """Scale uint8 pixels of any shape from 0..255 to float32 in [0, 1], optionally into `out`.
 
     >>> to_unit(np.array([0, 51, 255], np.uint8))
     array([0. , 0.2, 1. ], dtype=float32)
@@ -32,12 +32,12 @@ def to_unit(pixels: Pixels, out: Floats | None = None) -> Floats:
 
 
 def to_input(faces: Pixels) -> Floats:
-    """Turn (n, size, size) uint8 grey or (n, size, size, 3) RGB into (n, size, size, 1 or 3) float32 in [0, 1]."""
+    """Convert (n, size, size) uint8 grey or (n, size, size, 3) RGB to (n, size, size, 1 or 3) float32 in [0, 1]."""
     return to_unit(with_channels(faces))
 
 
 def quantize(reals: Floats, quantization: Quantization, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Round `reals` of any shape to integers of `dtype`; what lies beyond its limits is cut off, not wrapped.
+    """Quantise `reals` of any shape to integers of `dtype`, clipped to its limits.
 
     >>> quantize(np.array([-9, 0, 0.26], np.float32), Quantization(0.1, 3), np.int8)
     array([-87,   3,   6], dtype=int8)
@@ -48,7 +48,7 @@ def quantize(reals: Floats, quantization: Quantization, dtype: npt.DTypeLike) ->
 
 
 def dequantize(integers: npt.NDArray[Any], quantization: Quantization) -> Floats:
-    """Give the float32 reals that `integers` of any shape and dtype stand for.
+    """Convert quantised `integers` of any shape and dtype to float32.
 
     >>> dequantize(np.array([-87, 3, 6], np.int8), Quantization(0.1, 3))
     array([-9. ,  0. ,  0.3], dtype=float32)

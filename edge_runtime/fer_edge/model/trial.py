@@ -31,7 +31,7 @@ def load_runtime(choice: str | None = None) -> tuple[str, Any]:
     """
     choice = choice or os.environ.get("FER_EDGE_RUNTIME")
     if choice and choice not in RUNTIMES:
-        raise FerEdgeError(f"FER_EDGE_RUNTIME={choice}: unknown; choose one of: {', '.join(RUNTIMES)}")
+        raise FerEdgeError(f"FER_EDGE_RUNTIME={choice}: unknown; use one of: {', '.join(RUNTIMES)}")
     reasons = []
     for package in [RUNTIMES[choice]] if choice else RUNTIMES.values():
         try:

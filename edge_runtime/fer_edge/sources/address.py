@@ -1,4 +1,4 @@
-"""Addresses of streams: what one is, what of it people may see, and why it gives no video."""
+"""Stream addresses: recognise, validate and mask them, and diagnose one that gives no video."""
 
 import re
 import socket
@@ -7,19 +7,19 @@ from urllib.parse import urlsplit
 from fer_edge.errors import SourceError
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "tcp": 0, "udp": 0}
-"""Kinds of address, and the port of each where none is written; 0 where one must be. rpicam-vid serves tcp://."""
+"""Default port by scheme; 0 where the address must give one. rpicam-vid serves tcp://."""
 HARMLESS = "action|camera|channel|fps|height|profile|resolution|size|stream|subtype|width"
-"""Parameters whose values tell two streams of one camera apart. All others are hidden: no list of the names that
-makers give to a password (pwd, loginpas, token, sig ...) is ever complete."""
+"""Parameters that distinguish the streams of one camera; the values of all others are masked, since no list of
+password parameters (pwd, loginpas, token, sig ...) is complete."""
 PARAMETER = re.compile(rf"([?&;/_#])(?!(?:{HARMLESS})=)([A-Za-z][^=&;?/#\s]*?)=.*?(?=$|[&;#]|_[A-Za-z]+=)", re.DOTALL)
-"""Also in a path: there are cameras at /user=admin_password=123_channel=1_stream=0.sdp."""
+"""Matches in paths too: some cameras use /user=admin_password=123_channel=1_stream=0.sdp."""
 PROBE_S = 3.0
-"""Seconds to wait for a host, when its stream did not open and only the reason is wanted."""
+"""Timeout in seconds of the connection test after a stream failed to open."""
 EXAMPLE = "rtsp://user:password@192.168.1.20:554/stream"
 
 
 def is_address(text: str) -> bool:
-    """Log whether a source is an address, of whatever kind.
+    """Return whether a source is an address with any scheme.
 
     >>> is_address("rtsp://camera/live"), is_address("photos/a.jpg")
     (True, False)
@@ -28,7 +28,7 @@ def is_address(text: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """Hide users, passwords and keys in an address, or in a text that holds some.
+    """Mask user names, passwords and keys in an address, or in a text that contains addresses.
 
     >>> masked("rtsp://admin:s3cret@10.0.0.9:554/cam?channel=1&pwd=s3cret")
     'rtsp://***@10.0.0.9:554/cam?channel=1&pwd=***'
@@ -52,14 +52,14 @@ def _only_in_path(rest: str) -> bool:
 
 
 def checked(address: str) -> tuple[str, str, int]:
-    """Take an address apart: scheme, host and port.
+    """Return the scheme, host and port of an address.
 
     Raises:
-        SourceError: It is none that a stream can be read from.
+        SourceError: It is invalid or has an unsupported scheme.
     """
     shown = masked(address)
     try:
-        address.encode()  # OpenCV would end the whole process
+        address.encode()  # invalid UTF-8 would crash OpenCV and with it the process
         parts = urlsplit(address)
         port = parts.port or PORTS.get(parts.scheme)
         rest = address.split("://", 1)[1]
@@ -67,31 +67,31 @@ def checked(address: str) -> tuple[str, str, int]:
         broken = "@" in behind and not _only_in_path(rest)  # a / ? or # in a password ended the host too early
     except ValueError:
         broken = True
-    if broken:  # not "from" the error, whose text may hold a piece of the password
+    if broken:  # not "from" the error, whose text may contain part of the password
         raise SourceError(
-            f"{shown}: no address; is its port a number to 65535? Write @ / : # ? in a password as %40 %2F %3A %23 %3F "
-            "(and @ in a path as %40)"
+            f"{shown}: invalid address; the port must be at most 65535, and a password must escape @ / : # ? as "
+            "%40 %2F %3A %23 %3F, a path @ as %40"
         )
     if port is None:
         raise SourceError(f"{shown}: --source reads {', '.join(f'{kind}://' for kind in PORTS)}")
     if not parts.hostname or not port:
-        raise SourceError(f"{shown}: the host or its port is missing; such as {EXAMPLE}")
+        raise SourceError(f"{shown}: host or port missing; for example {EXAMPLE}")
     return parts.scheme, parts.hostname, port
 
 
 def why_silent(address: str) -> str:
-    """Find out why no video comes from `address`: the name, the host, or what it is asked for."""
+    """Diagnose why `address` gives no video: host name, connection, or path and password."""
     scheme, host, port = checked(address)
     if scheme == "udp":
-        return "no video arrives; does the camera send to this machine and port?"
+        return "no video received; check that the camera sends to this machine and port"
     try:
         socket.create_connection((host, port), PROBE_S).close()
     except socket.gaierror:
-        return f"the name {host} is not known here; use its number, such as 192.168.1.20, or type: getent hosts {host}"
+        return f"cannot resolve {host}; use its IP address, such as 192.168.1.20, or check: getent hosts {host}"
     except OSError as error:
         reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or "no answer"
-        return f"{host} does not let in at port {port} ({reason}); is it on, and in this network? ping {host}"
+        return f"cannot connect to {host} port {port} ({reason}); check that it is on and in this network: ping {host}"
     return (
-        f"{host} answers at port {port} but gives no video; are path, user and password right? "
-        "Its maker names the path, or try: ffplay ADDRESS"
+        f"{host} answers on port {port} but sends no video; check path, user and password in the camera's manual, or "
+        "try: ffplay ADDRESS"
     )

@@ -1,4 +1,4 @@
-"""Through OpenCV: video files, cameras and streams from the network."""
+"""Video files, cameras and network streams, through OpenCV."""
 
 import re
 import shlex
@@ -23,14 +23,13 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".m
 VIDEO_SUFFIXES |= {".h264", ".h265", ".hevc", ".264", ".265", ".ts", ".m2ts", ".mts", ".mjpeg", ".mjpg", ".flv", ".dv"}
 """Files with other names are videos where OpenCV opens them."""
 CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
-"""Asking every backend of OpenCV for camera 7 takes longer, and gets answers about other things than cameras."""
+"""Probing every OpenCV backend takes longer, and some open things that are not cameras."""
 SMALL = 640 * 480
 """Pixels up to which a USB camera sends plain pixels fast enough; USB 2 has no room for 30 larger frames a second."""
 TEXT = bytes({7, 8, 9, 10, 12, 13, 27, *range(32, 256)})
 """Bytes that text is made of."""
 SILENCE_MS = 10_000
-"""How long a stream may give nothing before it counts as lost; OpenCV itself would wait 30 seconds. What a V4L2 camera
-may take is the same 10 seconds, in OpenCV."""
+"""Milliseconds without data after which a stream counts as lost; OpenCV's default is 30 seconds, and 10 for V4L2."""
 DAMAGED_IN_A_ROW = 100
 """OpenCV says the same of a damaged frame and of the end; after so many, which at the end takes no time, it is the
 end."""
@@ -39,7 +38,7 @@ MOST_FRAMES = 1e9
 COMPLETE = 0.98
 """Share of its stated length from which on a video counts as complete: some state a rounded one."""
 DAMAGED_S = 1.0
-"""A frame that failed only after this long was not damaged: none came."""
+"""A read that fails after more seconds than this was a timeout, not a damaged frame."""
 
 
 def video(path: Path, view: View, log: Log) -> Iterator[Frame]:
@@ -74,16 +73,16 @@ def camera(device: Path, view: View) -> Iterator[Frame]:
     """Open a camera.
 
     Args:
-        device: /dev/videoN, or a link to one, followed anew each time: a camera that was plugged in again may have
-            another number, but its link in /dev/v4l/by-id is the same.
-        view: How it is asked for frames; it gives the size and rate that it has and that come nearest.
+        device: /dev/videoN, or a link to one, resolved on every call: a camera that was plugged in again may have
+            another number, but keeps its link in /dev/v4l/by-id.
+        view: Requested size and rate; the camera picks the nearest it has.
 
     Raises:
-        SourceError: It does not open, or gives no picture.
+        SourceError: It cannot be opened, or gives no frame.
     """
     name, number = camera_name(device), camera_number(device.resolve())
     if number is None:
-        raise SourceError(f"{name} is not there; see what is: fer-edge cameras")
+        raise SourceError(f"{name} not found; list cameras: fer-edge cameras")
     capture = cv2.VideoCapture(number, CAMERAS)
     if capture.isOpened() and view.size:
         if view.size[0] * view.size[1] > SMALL:
@@ -94,26 +93,26 @@ def camera(device: Path, view: View) -> Iterator[Frame]:
         capture.set(cv2.CAP_PROP_FPS, view.fps)
     if not capture.isOpened() or _grab(capture, DAMAGED_IN_A_ROW) is None:
         capture.release()
-        raise SourceError(f"{name} does not open; {why_closed(number, video_nodes())}")
+        raise SourceError(f"cannot open {name}; {why_closed(number, video_nodes())}")
     fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 30)
     return _live(capture, name, fps, view)
 
 
 def is_camera(device: Path) -> bool:
-    """Log whether a path is that of a camera, also of one that is not plugged in: /dev/videoN or a link to one."""
+    """Return whether a path names a camera, plugged in or not: /dev/videoN or a link to one."""
     if camera_number(device) is not None or camera_number(device.resolve()) is not None:
         return True
     return device.parent in (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
 
 
 def camera_number(device: Path) -> int | None:
-    """Take the number from /dev/videoN; None where it is no such path."""
+    """Return N of /dev/videoN; None for any other path."""
     number = re.fullmatch(r"/dev/video([0-9]{1,4})", str(device))
     return int(number[1]) if number else None
 
 
 def camera_name(device: Path) -> str:
-    """Name a camera for people: its number, or its link.
+    """Return a camera's display name: its number, or the name of its link.
 
     >>> camera_name(Path("/dev/video0"))
     'camera 0'
@@ -123,34 +122,34 @@ def camera_name(device: Path) -> str:
 
 
 def why_closed(number: int, nodes: tuple[Node, ...]) -> str:
-    """Log why a camera gives no pictures, and what to type, from what `fer_edge.device.cameras.video_nodes` found."""
+    """Explain why a camera cannot be opened, and what to type, from `fer_edge.device.cameras.video_nodes`."""
     if not nodes:
-        return "this machine has no /dev/video*: plug one in, or type: --source FILE, or --source fake for drawn faces"
+        return "this machine has no camera: plug one in, or type: --source FILE, or --source fake for drawn faces"
     node = next((node for node in nodes if node.number == number), None)
     if node is None:
         others = next((f"type: --source {one.source}" for one in nodes if one.source), "type: fer-edge cameras")
-        return f"there are {', '.join(node.path for node in nodes)}; {others}"
+        return f"found only {', '.join(node.path for node in nodes)}; {others}"
     if node.answer.kind == "sensor":
-        return "it is the bare sensor of a camera module, which OpenCV cannot read; type: --source picam"
+        return "it is a camera module's raw sensor, which OpenCV cannot read; type: --source picam"
     if not node.readable:
-        return f"you may not open {node.path}; type: {JOIN_VIDEO}, then log in again"
+        return f"no permission for {node.path}; type: {JOIN_VIDEO}, then log in again"
     if node.answer.kind != "camera":
-        return f"{node.path} ({node.answer.name}) is no camera; see which are: fer-edge cameras"
+        return f"{node.path} ({node.answer.name}) is not a camera; list cameras: fer-edge cameras"
     if node.holders:
         return f"{node.holders[0].name} has it open; type: {node.holders[0].end}"
     if node.answer.busy:
-        return f"another program has it open; see which: sudo fuser -v {node.path}"
-    return "it gives no pictures; is its plug firm, and enough power there? See: fer-edge doctor"
+        return f"another program has it open; find it: sudo fuser -v {node.path}"
+    return "it gives no frames; check cable and power, then type: fer-edge doctor"
 
 
 def stream(address: str, view: View) -> Iterator[Frame]:
-    """Open a stream: RTSP, MJPEG or whatever else FFmpeg finds at an address.
+    """Open a network stream: RTSP, MJPEG or anything else that FFmpeg reads.
 
-    RTSP goes over TCP, which loses no packets and passes every router: OpenCV's own choice, unless somebody sets
-    OPENCV_FFMPEG_CAPTURE_OPTIONS. That would hold for the whole process, so it is left alone here.
+    RTSP uses TCP, OpenCV's default. OPENCV_FFMPEG_CAPTURE_OPTIONS would change that for the whole process, so it is
+    not set here.
 
     Raises:
-        SourceError: No video comes from there; says why, and no password.
+        SourceError: It gives no video; the message holds the reason and no password.
     """
     capture = _opened(address)
     return _live(capture, masked(address), believable_fps(capture.get(cv2.CAP_PROP_FPS), 25), view)
@@ -277,16 +276,16 @@ def _grab(capture: cv2.VideoCapture, tries: int) -> int | None:
 
 
 def _retrieve(capture: cv2.VideoCapture) -> Pixels | None:
-    """Decode the frame that was grabbed: (height, width, 3) uint8 BGR; None where it is damaged."""
+    """Decode the grabbed frame: (height, width, 3) uint8 BGR; None if it is damaged."""
     try:
-        there, frame_bgr = capture.retrieve()
+        decoded, frame_bgr = capture.retrieve()
     except cv2.error:
         return None
-    return cast(Pixels, frame_bgr) if there else None
+    return cast(Pixels, frame_bgr) if decoded else None
 
 
 def require_utf8(path: Path) -> None:
-    """Refuse a path on which OpenCV's videos would crash the whole process.
+    """Reject a path that would crash OpenCV's video functions and with them the process.
 
     Raises:
         DataError: It is not UTF-8.
@@ -294,4 +293,4 @@ def require_utf8(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8; rename it") from error
+        raise DataError(f"{path}: OpenCV needs a UTF-8 path for a video; rename it") from error

@@ -1,4 +1,4 @@
-"""What a frame is, how it is turned, and what a source is."""
+"""Frames and sources."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from fer_edge.imaging.images import Pixels
 from fer_edge.settings import FASTEST_FPS, SLOWEST_FPS, View
 
 Log = Callable[[str], None]
-"""Is given a line for people."""
+"""Called with one line for the user."""
 ROTATIONS: dict[int, int] = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source."""
+    """One frame of a source, or one image."""
 
     name: str
     """File name, "camera 0", or an address without its password."""
     index: int
-    """Number within the source, from 0; skipped frames count."""
+    """Frame number within the source, from 0; skipped frames count."""
     t: float
-    """Seconds since the video's or the camera's beginning; 0 for a picture."""
+    """Seconds since the start of the video or camera; 0 for an image."""
     bgr: Pixels
     """(height, width, 3) uint8 BGR."""
     capture_ms: float
-    """How long reading and decoding took; for a camera also the wait for the next frame."""
+    """Time to read and decode, including the wait for a camera's next frame."""
     captured: float
-    """`time.perf_counter()` when the frame was there; of a camera or stream, before it was decoded."""
+    """`time.perf_counter()` when the frame arrived; for a camera or stream, before decoding."""
     path: Path | None = None
-    """Its file; None for what is no file."""
+    """Its file, if the source is one."""
     fps: float | None = None
-    """Frames per second of the video or camera, a believable number; None for a picture."""
+    """Frame rate of the video or camera, validated; None for an image."""
     damaged: int = 0
-    """Frames before this one, since the one before, that could not be read."""
+    """Unreadable frames between the previous frame and this one."""
 
 
 def turned(frame_bgr: Pixels, view: View) -> Pixels:
@@ -48,23 +48,23 @@ def turned(frame_bgr: Pixels, view: View) -> Pixels:
 
 @dataclass(frozen=True)
 class Source:
-    """Something that gives frames."""
+    """A source of frames."""
 
     name: str
-    """For people and logs; holds no password."""
+    """Display name, without passwords."""
     live: bool
-    """Frames come by themselves, and an old one is worth nothing. Read it through `fer_edge.sources.reader`."""
+    """Whether frames arrive on their own and become outdated. Read it through `fer_edge.sources.reader`."""
     open: Callable[[], Iterator[Frame]]
-    """Opens it at once, anew each time, and gives its frames; closing the iterator closes the source.
+    """Opens the source immediately, on every call, and returns its frames; closing the iterator closes the source.
 
-    Raises SourceError where there is nothing, or nothing any more, DataError where it cannot be read; at once or from
-    the iterator. A live source that ends without an error is over; one that ends in a SourceError may come back."""
+    Raises SourceError if the source is missing or lost, DataError if it cannot be read, on the call or from the
+    iterator. A live source that ends without an error is finished; after a SourceError it may come back."""
     still: bool = False
-    """Its frames are pictures, which have nothing to do with one another."""
+    """Whether its frames are unrelated images."""
 
 
 def believable_fps(stated: float, otherwise: float) -> float:
-    """Take the frame rate that a file or camera states, or, where it cannot be one, `otherwise`.
+    """Return the frame rate that a file or camera states, or `otherwise` if that is implausible.
 
     >>> believable_fps(29.97, 25), believable_fps(0, 25), believable_fps(float("nan"), 25)
     (29.97, 25, 25)

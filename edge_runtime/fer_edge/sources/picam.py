@@ -1,4 +1,4 @@
-"""The camera on a Raspberry Pi's ribbon cable, through picamera2, which comes with the system and never from pip."""
+"""Raspberry Pi camera modules, through picamera2, which comes with the system and not from pip."""
 
 import concurrent.futures
 import contextlib
@@ -15,45 +15,45 @@ NAME = "picam"
 FPS = 30.0
 SIZE_WH = (640, 480)
 SILENCE_S = 10.0
-"""How long the camera may give nothing before it counts as lost."""
+"""Seconds without a frame after which the camera counts as lost."""
 INSTALL = "sudo apt install -y python3-picamera2"
 
 
 def picam(view: View) -> Iterator[Frame]:
-    """Open the first camera that libcamera knows.
+    """Open the first camera that libcamera finds.
 
     Raises:
-        SourceError: picamera2 is missing, or finds no camera that it may have.
+        SourceError: picamera2 is missing, or finds no available camera.
     """
     begun, fps = time.perf_counter(), view.fps or FPS
-    camera = _started(_picamera2(), view.size or SIZE_WH, fps)
+    camera = _start(_picamera2(), view.size or SIZE_WH, fps)
     return _frames(camera, fps, view, begun)
 
 
 def _picamera2() -> Any:
-    """Import the class.
+    """Import the class Picamera2.
 
     Raises:
-        SourceError: It is not there, or not made for this environment's numpy; says what to type.
+        SourceError: It is not installed, or built for another numpy.
     """
     try:
         return importlib.import_module("picamera2").Picamera2
     except ModuleNotFoundError as error:
         raise SourceError(
-            f"picam: no {error.name} in this environment; it comes with the system, not from pip: {INSTALL}, then an "
-            "environment that sees it: python3 -m venv --system-site-packages ENV, and install fer-edge there"
+            f"picam: {error.name} is not installed; type: {INSTALL}, and install fer-edge in an environment that sees "
+            "it: python3 -m venv --system-site-packages ENV"
         ) from error
-    except (ImportError, ValueError) as error:  # numpy 2 here, and a system package that was built for numpy 1
+    except (ImportError, ValueError) as error:  # numpy 2 here, and a system package built for numpy 1
         raise SourceError(
-            f"picam: picamera2 does not load here: {one_line(error)}; if it speaks of numpy: pip install 'numpy<2'"
+            f"picam: cannot import picamera2: {one_line(error)}; if this mentions numpy, type: pip install 'numpy<2'"
         ) from error
 
 
-def _started(make: Any, size_wh: tuple[int, int], fps: float) -> Any:
+def _start(make: Any, size_wh: tuple[int, int], fps: float) -> Any:
     """Configure and start a camera.
 
     Raises:
-        SourceError: There is none, or another program has it.
+        SourceError: There is none, or another program uses it.
     """
     camera: Any = None
     try:
@@ -62,12 +62,12 @@ def _started(make: Any, size_wh: tuple[int, int], fps: float) -> Any:
         main = {"size": size_wh, "format": "RGB888"}
         camera.configure(camera.create_video_configuration(main=main, controls={"FrameRate": fps}))
         camera.start()
-    except (RuntimeError, LookupError, OSError, ValueError) as error:  # it says "list index out of range" for no camera
+    except (RuntimeError, LookupError, OSError, ValueError) as error:  # "list index out of range" without a camera
         if camera is not None:
             _close(camera)
         raise SourceError(
-            f"picam: no camera ({one_line(error)}); see what there is: rpicam-hello --list-cameras, and who holds it: "
-            "fuser /dev/media*"
+            f"picam: no camera available ({one_line(error)}); check: rpicam-hello --list-cameras, and which process "
+            "uses it: fuser /dev/media*"
         ) from error
     return camera
 
@@ -91,6 +91,6 @@ def _frames(camera: Any, fps: float, view: View, begun: float) -> Iterator[Frame
 
 
 def _close(camera: Any) -> None:
-    """Close it, even where libcamera complains that it is gone."""
+    """Close the camera, ignoring libcamera's errors about a lost one."""
     with contextlib.suppress(RuntimeError, OSError):
         camera.close()

@@ -1,4 +1,4 @@
-"""Pictures: one file, a folder of them, or a pattern."""
+"""Images: a file, a folder, or the matches of a pattern."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from fer_edge.sources.web import fetched
 
 
 def picture(path: Path, view: View, index: int = 0) -> Frame:
-    """Read one picture.
+    """Read one image.
 
     Raises:
         DataError: It cannot be read.
@@ -38,12 +38,12 @@ def fetched_picture(address: str, view: View) -> Iterator[Frame]:
 
 
 def pictures(name: str, paths: list[Path], view: View, log: Log) -> Iterator[Frame]:
-    """Read pictures one after another; one that cannot be read is told, once, and left out.
+    """Read images in order; an unreadable one is logged once and skipped.
 
     Raises:
-        DataError: None of them can be read, or the only one cannot.
+        DataError: None of them can be read.
     """
-    index, told = 0, set[Path]()
+    index, logged = 0, set[Path]()
     while True:
         unreadable = 0
         for path in paths:
@@ -53,15 +53,15 @@ def pictures(name: str, paths: list[Path], view: View, log: Log) -> Iterator[Fra
                 if len(paths) == 1:
                     raise
                 unreadable += 1
-                if path not in told:
-                    log(f"left out: {error}")
-                told.add(path)
+                if path not in logged:
+                    log(f"skipped: {error}")
+                logged.add(path)
             else:
                 yield frame
             index += 1
         if unreadable == len(paths):
-            raise DataError(f"{name}: none of its {len(paths)} pictures can be read")
+            raise DataError(f"{name}: none of its {len(paths)} images can be read")
         if not view.loop:
             break
     if unreadable:
-        log(f"{unreadable} of {len(paths)} pictures could not be read")
+        log(f"{unreadable} of {len(paths)} images could not be read")

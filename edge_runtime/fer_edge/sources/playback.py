@@ -1,4 +1,4 @@
-"""Loop the frames of a file, and play them at their frame rate."""
+"""Loop a video, and play it at its frame rate."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,22 +8,22 @@ from fer_edge.sources.frame import Frame
 
 
 def looped(open_once: Callable[[], Iterator[Frame]], stride: int) -> Iterator[Frame]:
-    """Open a video now and give it over and over; numbers and times go on, as if it were one long video.
+    """Open a video immediately and repeat it without end; indices and times continue across repetitions.
 
     Raises:
-        FerEdgeError: What opening raises, at once or at a later beginning.
+        FerEdgeError: Raised by opening it, now or again later.
     """
-    return _rounds(open_once(), open_once, stride)
+    return _repeat(open_once(), open_once, stride)
 
 
-def _rounds(frames: Iterator[Frame], open_once: Callable[[], Iterator[Frame]], stride: int) -> Iterator[Frame]:
+def _repeat(frames: Iterator[Frame], open_once: Callable[[], Iterator[Frame]], stride: int) -> Iterator[Frame]:
     base = 0
     while True:
         following = base
         for frame in frames:
             following = base + frame.index + stride
             yield replace(frame, index=base + frame.index, t=frame.t + base / (frame.fps or 1))
-        if following == base:  # nothing any more; without this, a loop that never waits
+        if following == base:  # it gives no frames any more: do not spin
             return
         base, frames = following, open_once()
 
@@ -33,15 +33,14 @@ def paced(
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Frame]:
-    """Hold every frame back until its time has come; it counts as captured then.
+    """Delay every frame to its time in the video, which becomes its capture time.
 
-    Frames that take longer to decode or draw than to record are late: then nothing is held back, until they have caught
-    up. Clock and sleep are those of `time`, in seconds.
+    Late frames are not delayed until playback has caught up. Clock and sleep are in seconds.
     """
-    begun: float | None = None
+    start: float | None = None
     for frame in frames:
-        begun = clock() - frame.t if begun is None else begun
-        early = begun + frame.t - clock()
-        if early > 0:
-            sleep(early)
+        start = clock() - frame.t if start is None else start
+        wait = start + frame.t - clock()
+        if wait > 0:
+            sleep(wait)
         yield replace(frame, captured=clock())

@@ -1,4 +1,4 @@
-"""Reading a source: a live one in a thread of its own, where the newest frame wins; any other frame by frame."""
+"""Read a source: a live one in a thread that keeps the newest frame, any other frame by frame."""
 
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -9,51 +9,52 @@ from fer_edge.errors import SourceError
 from fer_edge.sources.frame import Frame, Source
 
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before each try to open a lost source again; the last one stays."""
+"""Seconds before each attempt to reopen a lost source; the last one repeats."""
 STEADY_S = 10.0
-"""A source that was back for less than this goes on with the longer pauses: a loose plug must not fill the log."""
+"""Seconds a reopened source must last before the pauses start again from the shortest: a loose cable must not fill
+the log."""
 CLOSING_S = 0.3
-"""How long closing waits for a camera that hangs in a read; after that its thread ends when the read does, or with the
-process. Python's own end, with FFmpeg in a read, takes another 0.4 s, and all of it together must be under a second."""
+"""Seconds that closing waits for a blocked read; after that the thread ends with the read or the process. Python's
+exit during an FFmpeg read takes another 0.4 s, and the total must stay below a second."""
 
 
 class LiveReader:
-    """Frames of a live source, each the newest that there is.
+    """Frames of a live source, always the newest.
 
-    A thread reads on; a frame that nobody has taken when the next one comes is dropped and counted, so no delay ever
-    builds up. A source that is lost is opened again, after growing pauses, for as long as the block lasts; numbers and
-    times of its frames go on. Iterate in one thread; `close` may come from any, and from a signal handler.
+    A thread reads continuously; a frame that was not consumed when the next one arrives is dropped and counted, so no
+    delay builds up. A lost source is reopened after growing pauses, until the block ends; frame indices and times
+    continue. Iterate in one thread; `close` may be called from any thread and from a signal handler.
     """
 
     def __init__(self, source: Source, log: Callable[[str], None], pauses: tuple[float, ...] = PAUSES) -> None:
-        """Prepare to read `source`; it is opened when the block begins.
+        """Read `source`, which is opened on entering the block.
 
         Args:
-            source: A live one.
-            log: Is given a line when the source is lost, and one when it is back; called in the reading thread.
-            pauses: Seconds before each new try.
+            source: A live source.
+            log: Called with a line when the source is lost and when it is back, in the reading thread.
+            pauses: Seconds before each attempt to reopen.
         """
         self._source, self._log, self._pauses = source, log, pauses
         self._changed = threading.Condition()
         self._newest: Frame | None = None
-        self._opened = self._over = self._stop = False
+        self._opened = self._finished = self._stop = False
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"fer-edge {source.name}", daemon=True)
         self._timeline = _Timeline()
         self._lost, self._tries = False, 0
         self.dropped = 0
-        """Frames that came and were never taken, or were damaged."""
+        """Frames that were not consumed in time, or damaged."""
 
     def __enter__(self) -> "LiveReader":
-        """Open the source, in the thread, so that Ctrl-C ends also the wait for one that does not answer.
+        """Open the source in the thread, so that Ctrl-C also interrupts the wait for one that does not answer.
 
         Raises:
-            SourceError: It is not there. It is not waited for at the beginning, when somebody may have mistyped it.
+            SourceError: It is missing. Only a source that was open before is waited for; a mistyped one fails here.
         """
         self._thread.start()
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self._opened or self._over or self._stop)
+                self._changed.wait_for(lambda: self._opened or self._finished or self._stop)
             if self._failed and not self._opened:
                 raise self._failed
         except BaseException:
@@ -68,20 +69,20 @@ class LiveReader:
         self._thread.join(CLOSING_S)
 
     def close(self) -> None:
-        """End the frames now; whoever waits for one waits no longer."""
+        """End the iteration now, also one that is waiting for a frame."""
         with self._changed:
             self._stop = True
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give the newest frame, waiting for it where it was taken already, until the source ends or is closed.
+        """Yield the newest frame, waiting for one if needed, until the source ends or is closed.
 
         Raises:
-            FerEdgeError: What reading ended with, if it was no loss that may pass.
+            FerEdgeError: Reading failed in a way that reopening cannot fix.
         """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._over or self._stop)
+                self._changed.wait_for(lambda: self._newest is not None or self._finished or self._stop)
                 frame, self._newest = self._newest, None
             if self._stop:
                 return
@@ -93,27 +94,27 @@ class LiveReader:
 
     def _run(self) -> None:
         try:
-            self._read_on()
-        except BaseException as error:  # whatever it is, it belongs to the thread that iterates
+            self._read()
+        except BaseException as error:  # re-raised in the iterating thread
             self._failed = error
         with self._changed:
-            self._over = True
+            self._finished = True
             self._changed.notify_all()
 
-    def _read_on(self) -> None:
+    def _read(self) -> None:
         frames: Iterator[Frame] | None = self._source.open()
         with self._changed:
             self._opened = True
             self._changed.notify_all()
         while frames is not None:
-            lost = self._put_all(frames)
-            frames = self._found_again(lost) if lost else None
+            lost = self._publish_all(frames)
+            frames = self._reopen(lost) if lost else None
 
-    def _put_all(self, frames: Iterator[Frame]) -> SourceError | None:
-        """Go through the frames of one opening; returns how they were lost, None where they are over."""
+    def _publish_all(self, frames: Iterator[Frame]) -> SourceError | None:
+        """Publish frames until the source ends; return the error if it was lost."""
         try:
             for frame in frames:
-                self._put(frame)
+                self._publish(frame)
                 if self._stop:
                     break
         except SourceError as error:
@@ -122,21 +123,21 @@ class LiveReader:
             _close(frames)
         return None
 
-    def _put(self, frame: Frame) -> None:
+    def _publish(self, frame: Frame) -> None:
         if self._lost:
             self._lost = False
             self._log(f"{self._source.name} is back")
-        placed = self._timeline.place(frame)
+        frame = self._timeline.place(frame)
         with self._changed:
             self.dropped += frame.damaged + (self._newest is not None)
-            self._newest = placed
+            self._newest = frame
             self._changed.notify_all()
 
-    def _found_again(self, error: SourceError) -> Iterator[Frame] | None:
-        """Try to open the source until it opens; None where the block ends before that."""
+    def _reopen(self, error: SourceError) -> Iterator[Frame] | None:
+        """Try to reopen the source until it opens; None if the block ends first."""
         if not self._lost:
             self._lost = True
-            self._log(f"{error}; trying again until it is back")
+            self._log(f"{error}; retrying")
         if self._timeline.lasted() >= STEADY_S:
             self._tries = 0
         self._timeline.reopen()
@@ -153,10 +154,10 @@ class LiveReader:
 
 
 class _Timeline:
-    """Numbers and times of frames that go on where a source was opened again, and begins at 0 itself."""
+    """Continues frame indices and times across reopenings, where a source starts at 0 again."""
 
     def __init__(self) -> None:
-        self._origin: float | None = None  # when the first opening's t was 0, as `Frame.captured`
+        self._origin: float | None = None  # capture time of t = 0 in the first opening
         self._fresh = True
         self._begun = self._latest = 0.0
         self._index_shift = self._next_index = 0
@@ -166,7 +167,7 @@ class _Timeline:
         self._fresh, self._begun, self._latest = True, 0.0, 0.0
 
     def lasted(self) -> float:
-        """Seconds of frames since the last opening."""
+        """Seconds of frames since the source was last opened."""
         return self._latest - self._begun
 
     def place(self, frame: Frame) -> Frame:
@@ -182,20 +183,20 @@ class _Timeline:
 
 
 class SequentialReader:
-    """Frames of a source that waits: every one, read when it is asked for, in the thread that asks."""
+    """Every frame of a source that is not live, read on demand in the calling thread."""
 
     def __init__(self, source: Source) -> None:
-        """Prepare to read `source`; it is opened when the block begins."""
+        """Read `source`, which is opened on entering the block."""
         self._source = source
         self._stop = False
         self.dropped = 0
-        """Frames that were damaged."""
+        """Damaged frames."""
 
     def __enter__(self) -> "SequentialReader":
         """Open the source.
 
         Raises:
-            FerEdgeError: It is not there, or cannot be read.
+            FerEdgeError: It is missing or cannot be read.
         """
         self._frames = self._source.open()
         return self
@@ -206,14 +207,14 @@ class SequentialReader:
         _close(self._frames)
 
     def close(self) -> None:
-        """End the frames after the one that is being read; may be called from any thread, and from a signal handler."""
+        """End the iteration after the current frame; may be called from any thread and from a signal handler."""
         self._stop = True
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give frame after frame.
+        """Yield frame after frame.
 
         Raises:
-            FerEdgeError: The source cannot be read on.
+            FerEdgeError: Reading failed.
         """
         for frame in self._frames:
             if self._stop:
@@ -223,7 +224,7 @@ class SequentialReader:
 
 
 def frames(source: Source, log: Callable[[str], None]) -> LiveReader | SequentialReader:
-    """Read a source of whatever kind: a block that opens and closes it, and gives its frames.
+    """Return the reader for a source: a context manager that opens and closes it, and iterates over its frames.
 
     >>> from fer_edge.sources import find_source
     >>> with frames(find_source("fake"), log=print) as reading:
@@ -231,13 +232,13 @@ def frames(source: Source, log: Callable[[str], None]) -> LiveReader | Sequentia
     (480, 640, 3) 0
 
     Args:
-        source: Of `find_source`.
-        log: Is given a line when a live source is lost, and one when it is back; called in another thread.
+        source: Returned by `find_source`.
+        log: Called with a line when a live source is lost and when it is back, in another thread.
     """
     return LiveReader(source, log) if source.live else SequentialReader(source)
 
 
 def _close(frames: Iterator[Frame]) -> None:
-    """Close a generator, and with it what it reads from."""
+    """Close a generator and the source it reads."""
     if isinstance(frames, Generator):
         frames.close()

@@ -1,4 +1,4 @@
-"""Frames on standard input: JPEG pictures one after another (MJPEG), or raw BGR pixels."""
+"""Frames from standard input: concatenated JPEG images (MJPEG), or raw BGR pixels."""
 
 import os
 import re
@@ -16,16 +16,16 @@ from fer_edge.sources.frame import Frame, Log, turned
 
 NAME = "standard input"
 FPS = 25.0
-"""Frame rate of a stream that does not say its own."""
+"""Frame rate of a stream without one of its own."""
 CHUNK = 1 << 18
-"""Bytes that are read at once; a pipe gives at most 64 KiB."""
+"""Bytes per read; a pipe returns at most 64 KiB."""
 HEAD = 1 << 16
-"""Bytes within which the first JPEG picture begins; what stands before it may be the header of a multipart stream."""
+"""Bytes within which the first JPEG must start; a multipart header may precede it."""
 LARGEST_JPEG = 1 << 26
 DAMAGED_IN_A_ROW = 100
-"""After so many pictures that cannot be read, none will be."""
-JPEG, END_OR_BEGIN = b"\xff\xd8\xff", re.compile(rb"\xff[\xd8\xd9]")
-HOW = "such as: ffmpeg -i video.mp4 -f mjpeg - | fer-edge run --source -"
+"""Unreadable images in a row after which reading gives up."""
+JPEG, END_OR_START = b"\xff\xd8\xff", re.compile(rb"\xff[\xd8\xd9]")
+HOW = "for example: ffmpeg -i video.mp4 -f mjpeg - | fer-edge run --source -"
 
 
 def standard_input(view: View, log: Log) -> Iterator[Frame]:
@@ -35,11 +35,11 @@ def standard_input(view: View, log: Log) -> Iterator[Frame]:
     told; with `view.live`, those at which they come.
 
     Raises:
-        SourceError: It is closed, the keyboard, empty, or holds neither JPEG pictures nor frames of a known size.
+        SourceError: It is closed, a terminal, empty, or holds neither JPEG images nor frames of a known size.
     """
     descriptor = _descriptor()
     if os.isatty(descriptor):
-        raise SourceError(f"standard input is the keyboard; send frames through a pipe, {HOW}")
+        raise SourceError(f"standard input is a terminal; pipe frames into it, {HOW}")
     live = bool(view.live)
     if not live and view.fps is None:
         log(f"{NAME}: assuming {FPS:g} frames per second; to say another, type: --fps")
@@ -50,35 +50,35 @@ def standard_input(view: View, log: Log) -> Iterator[Frame]:
         if JPEG in head or len(head) >= HEAD or view.size:
             break
     if not head:
-        raise SourceError(f"standard input is empty; did the program before the | say why? Send frames, {HOW}")
+        raise SourceError(f"standard input is empty; check the program before the pipe, {HOW}")
     everything = chain([head], chunks)
     if view.size is None and JPEG not in head:
         raise SourceError(
-            "standard input holds no JPEG pictures; of raw bgr24 frames say the size: --size 640x480; anything else "
-            "goes through ffmpeg: ffmpeg -i - -f mjpeg - | fer-edge run --source -"
+            "standard input holds no JPEG images; for raw bgr24 frames give the size: --size 640x480; convert anything "
+            "else: ffmpeg -i - -f mjpeg - | fer-edge run --source -"
         )
     if view.size is None or head.startswith(JPEG) or b"image/jpeg" in head[:512]:
-        return _numbered((_decoded(jpeg) for jpeg in jpegs(everything)), view, live)
-    return _numbered(raw(everything, view.size), view, live)
+        return _as_frames((_decode(jpeg) for jpeg in jpegs(everything)), view, live)
+    return _as_frames(raw(everything, view.size), view, live)
 
 
 def _descriptor() -> int:
-    """The number of standard input's file.
+    """Return the file descriptor of standard input.
 
     Raises:
-        SourceError: It has none.
+        SourceError: Standard input is closed.
     """
     try:
-        return sys.stdin.fileno()  # None where it was closed at the start (<&-)
+        return sys.stdin.fileno()  # None if it was closed at the start (<&-)
     except (AttributeError, OSError, ValueError) as error:
-        raise SourceError(f"standard input is closed; send frames through a pipe, {HOW}") from error
+        raise SourceError(f"standard input is closed; pipe frames into it, {HOW}") from error
 
 
-def _numbered(pictures: Iterator[Pixels | None], view: View, live: bool) -> Iterator[Frame]:
-    """Make frames of pictures; None among them is one that could not be read.
+def _as_frames(pictures: Iterator[Pixels | None], view: View, live: bool) -> Iterator[Frame]:
+    """Turn images into frames; None stands for an unreadable one.
 
     Raises:
-        DataError: None could, or many in a row could not.
+        DataError: All are unreadable, or too many in a row.
     """
     fps = view.fps or FPS
     opened = begun = time.perf_counter()
@@ -88,16 +88,16 @@ def _numbered(pictures: Iterator[Pixels | None], view: View, live: bool) -> Iter
         if frame_bgr is None:
             damaged += 1
             if damaged == DAMAGED_IN_A_ROW:
-                raise DataError(f"{NAME}: {damaged} pictures in a row are damaged")
+                raise DataError(f"{NAME}: {damaged} images in a row are damaged")
         elif index % view.vid_stride == 0:
             t, ms = (captured - opened if live else index / fps), 1000 * (captured - begun)
             yield Frame(NAME, index, t, turned(frame_bgr, view), ms, captured, None, fps, damaged)
             damaged, begun = 0, time.perf_counter()
     if damaged == index + 1:
-        raise DataError(f"{NAME}: none of its {damaged} pictures can be read")
+        raise DataError(f"{NAME}: none of its {damaged} images can be read")
 
 
-def _decoded(jpeg: bytes | None) -> Pixels | None:
+def _decode(jpeg: bytes | None) -> Pixels | None:
     try:
         return decode_picture(jpeg, NAME) if jpeg else None
     except DataError:
@@ -105,75 +105,75 @@ def _decoded(jpeg: bytes | None) -> Pixels | None:
 
 
 def raw(chunks: Iterator[bytes], size_wh: tuple[int, int]) -> Iterator[Pixels]:
-    """Cut raw bgr24 bytes into (height, width, 3) uint8 frames.
+    """Split raw bgr24 bytes into (height, width, 3) uint8 frames.
 
     Raises:
-        DataError: The bytes end before one frame is whole.
+        DataError: The bytes end before the first frame is complete.
     """
     width, height = size_wh
-    needed, waiting, found = 3 * width * height, bytearray(), False
+    needed, buffer, found = 3 * width * height, bytearray(), False
     for chunk in chunks:
-        waiting += chunk
-        while len(waiting) >= needed:
-            yield np.frombuffer(bytes(waiting[:needed]), np.uint8).reshape(height, width, 3)
-            del waiting[:needed]
+        buffer += chunk
+        while len(buffer) >= needed:
+            yield np.frombuffer(bytes(buffer[:needed]), np.uint8).reshape(height, width, 3)
+            del buffer[:needed]
             found = True
     if not found:
         raise DataError(
-            f"standard input ended after {len(waiting):,} bytes; one {width}x{height} frame of bgr24 has {needed:,}"
+            f"standard input ended after {len(buffer):,} bytes; a {width}x{height} frame of bgr24 has {needed:,}"
         )
 
 
 def jpegs(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
-    """Cut a stream of bytes into JPEG pictures; what stands between them is skipped. None is one that was cut short.
+    """Split a byte stream into JPEG images, skipping what lies between; None stands for a truncated one.
 
     Raises:
-        DataError: Nothing ends any more.
+        DataError: An image does not end within `LARGEST_JPEG` bytes.
     """
-    waiting = bytearray()
+    buffer = bytearray()
     for chunk in chunks:
-        waiting += chunk
-        yield from _taken(waiting, over=False)
-        if len(waiting) > LARGEST_JPEG:
-            raise DataError(f"{NAME}: a JPEG picture of more than {LARGEST_JPEG >> 20} MiB; is it a picture at all?")
-    yield from _taken(waiting, over=True)
+        buffer += chunk
+        yield from _pop_images(buffer, final=False)
+        if len(buffer) > LARGEST_JPEG:
+            raise DataError(f"{NAME}: a JPEG image of more than {LARGEST_JPEG >> 20} MiB; the stream is damaged")
+    yield from _pop_images(buffer, final=True)
 
 
-def _taken(waiting: bytearray, *, over: bool) -> Iterator[bytes | None]:
-    """Take the pictures that have ended out of `waiting`; where all is `over`, also those that never will."""
+def _pop_images(buffer: bytearray, *, final: bool) -> Iterator[bytes | None]:
+    """Remove complete images from `buffer`, and at the end of the stream truncated ones too."""
     while True:
-        begin = waiting.find(JPEG)
-        del waiting[: begin if begin >= 0 else -2]  # the last two bytes may begin a mark
+        begin = buffer.find(JPEG)
+        del buffer[: begin if begin >= 0 else -2]  # the last two bytes may start a marker
         if begin < 0:
             return
-        end, whole = _extent(waiting)
+        end, complete = _find_end(buffer)
         if end is None:
-            if not over:
+            if not final:
                 return
-            end, whole = len(JPEG), False  # another one may begin behind its beginning
-        yield bytes(waiting[:end]) if whole else None
-        del waiting[:end]
+            end, complete = len(JPEG), False  # another image may start after this one's first bytes
+        yield bytes(buffer[:end]) if complete else None
+        del buffer[:end]
 
 
-def _extent(jpeg: bytearray) -> tuple[int | None, bool]:
-    """Where a JPEG picture ends, None where its end has not come yet, and whether it is whole.
+def _find_end(jpeg: bytearray) -> tuple[int | None, bool]:
+    """Return where a JPEG image ends, None if its end has not arrived, and whether it is complete.
 
-    Walks from segment to segment, because a thumbnail in one of them has marks of its own, and then looks for the mark
-    that ends the pixels: within them, 0xff is always followed by another byte.
+    Walks from segment to segment, because a thumbnail within one has markers of its own, then searches for the end
+    marker: within the pixel data, 0xff is always followed by another byte.
     """
     position = 2
     while position + 4 <= len(jpeg):
         marker = jpeg[position + 1]
-        if jpeg[position] != 0xFF or marker in (0x00, 0xD8, 0xD9):  # no segment follows where the last one ends
+        if jpeg[position] != 0xFF or marker in (0x00, 0xD8, 0xD9):  # no segment starts here
             return len(JPEG), False
         if marker == 0xDA:
-            mark = END_OR_BEGIN.search(jpeg, position)
-            if mark is None:
+            marker_match = END_OR_START.search(jpeg, position)
+            if marker_match is None:
                 return None, False
-            return (mark.end(), True) if mark[0] == b"\xff\xd9" else (mark.start(), False)
-        if marker == 0xFF:  # filling
+            return (marker_match.end(), True) if marker_match[0] == b"\xff\xd9" else (marker_match.start(), False)
+        if marker == 0xFF:  # padding
             position += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # marks without a segment
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a segment
             position += 2
         else:
             position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")

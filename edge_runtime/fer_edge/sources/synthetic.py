@@ -1,4 +1,4 @@
-"""Drawn faces without end: a camera where there is none, the same video each time."""
+"""An endless, reproducible video of drawn faces, for machines without a camera."""
 
 import itertools
 import time
@@ -11,11 +11,11 @@ from fer_edge.synthetic.render import clip
 FPS = 15.0
 SIZE_WH = (640, 480)
 CLIP_S = 16.0
-"""Seconds that one video of `render.clip` lasts: two for each expression; then come other people."""
+"""Length of one `render.clip` in seconds, two per expression; then other people follow."""
 
 
 def drawn(view: View) -> Iterator[Frame]:
-    """Draw video after video."""
+    """Yield the frames of clip after clip."""
     fps, size_wh = view.fps or FPS, view.size or SIZE_WH
     begun, index = time.perf_counter(), 0
     for seed in itertools.count():

@@ -33,21 +33,19 @@ def fitting_faces(heldout: FaceSet, evaluation: FaceSet, split: str, protocol: P
     """Select the faces to fit the temperature; they are never among the evaluation faces.
 
     Returns:
-        The validation split, or, if that is used for the evaluation, half of its groups; and the evaluation faces left.
-        The former is empty if there are fewer than `LEAST_FITTING`.
+        The validation split, or, if that is used for the evaluation, half of its groups, unless these are fewer than
+        `LEAST_FITTING` faces; and the evaluation faces left.
     """
     if split == "testing":
-        fitting = heldout.part("validation").under(protocol)
-    else:
-        names = np.unique(evaluation.group).tolist()
-        half = {names[row] for row in drawing_order(names, seed=0)[: len(names) // 2].tolist()}
-        fits = np.array([group in half for group in evaluation.group.tolist()], bool)
-        fitting = evaluation.take(fits)
-        if len(fitting) >= LEAST_FITTING:
-            rest = evaluation.take(~fits)
-            console.print(
-                f"no testing face: {len(fitting):,} validation faces fit the temperature, the other {len(rest):,} are "
-                "for the evaluation"
-            )
-            return fitting, rest
-    return (fitting if len(fitting) >= LEAST_FITTING else fitting.take(np.zeros(0, np.int64))), evaluation
+        return heldout.part("validation").under(protocol), evaluation
+    names = np.unique(evaluation.group).tolist()
+    half = {names[row] for row in drawing_order(names, seed=0)[: len(names) // 2].tolist()}
+    fits = np.array([group in half for group in evaluation.group.tolist()], bool)
+    if fits.sum() < LEAST_FITTING:
+        return evaluation.take(np.zeros(0, np.int64)), evaluation
+    fitting, rest = evaluation.take(fits), evaluation.take(~fits)
+    console.print(
+        f"no testing face: {len(fitting):,} validation faces fit the temperature, the other {len(rest):,} are for the "
+        "evaluation"
+    )
+    return fitting, rest

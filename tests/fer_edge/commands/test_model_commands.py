@@ -224,7 +224,7 @@ def test_an_operator_that_no_device_has_is_refused_by_name(
     assert finished.code == 1
     assert finished.stdout == ""
     assert finished.stderr.splitlines()[-1].startswith(
-        f"error: {path}: operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; "
+        f"error: {path}: operators that are not built into TFLite: 'FlexErf'; "
     )
 
 
@@ -342,8 +342,8 @@ def test_selftest_of_a_crop_that_is_cut_otherwise_names_the_crop_alone(
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda content, _: content[:-40], "no fer-edge contract in it, or cut short; make one: fer-edge export RUN"),
-        (lambda content, size: content[:size], "no fer-edge contract in it, or cut short; "),
+        (lambda content, _: content[:-40], "no fer-edge contract, or truncated; make one: fer-edge export RUN"),
+        (lambda content, size: content[:size], "no fer-edge contract, or truncated; "),
         (lambda content, size: content[: size + 60] + b"????" + content[size + 64 :], "its contract is damaged ("),
         (lambda content, _: content[:5000] + b"????" + content[5004:], "the model is damaged (its sha256 differs); "),
         (lambda content, size: content[: size - 64] + content[size:], "the model is damaged (its sha256 differs); "),

@@ -93,7 +93,7 @@ OLD_SYSTEM = replace(
     bits=32,
     python=(3, 11, 2),
     system_python="python3.11",
-    runtime=Import(None, "no TFLite runtime (ai_edge_litert: No module named 'ai_edge_litert')"),
+    runtime=Import(None, "no TFLite runtime installed (ai_edge_litert: No module named 'ai_edge_litert')"),
     models={},
 )
 

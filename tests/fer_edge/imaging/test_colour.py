@@ -112,12 +112,12 @@ def test_no_face_gives_no_answer(model: ModelFile) -> None:
 
 @pytest.mark.parametrize("shape", [(2, SIZE, SIZE), (2, SIZE, SIZE, 1), (2, SIZE, SIZE, 4), (2, 8, 8, 3)])
 def test_faces_of_another_shape_are_refused(model: ModelFile, shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"brightest\.tflite: takes faces of shape \(16, 16, 3\), not \("):
+    with pytest.raises(DataError, match=r"brightest\.tflite: needs faces of shape \(16, 16, 3\), not \("):
         Network(model).logits(np.zeros(shape, np.uint8))
 
 
 def test_grey_faces_alone_go_into_a_grey_network(tiny: Path) -> None:
-    with pytest.raises(DataError, match=r"tiny\.tflite: takes faces of shape \(32, 32\), not \(32, 32, 3\)"):
+    with pytest.raises(DataError, match=r"tiny\.tflite: needs faces of shape \(32, 32\), not \(32, 32, 3\)"):
         Network(read_model(tiny)).logits(np.zeros((1, 32, 32, 3), np.uint8))
 
 
@@ -128,7 +128,9 @@ def test_a_contract_of_another_colour_than_the_network_is_refused(model: ModelFi
         pixels = np.zeros((16, *contract.face_shape), np.uint8)
         write_model(tmp_path / "a.tflite", wrong.flatbuffer, contract, replace(wrong.golden, pixels=pixels))
         for use in (Network, selftest, Recognizer):
-            with pytest.raises(ModelError, match=r"a\.tflite: tensors are .*, its contract says .*; export it again"):
+            with pytest.raises(
+                ModelError, match=r"a\.tflite: tensor shapes are .*, its contract says .*; export it again"
+            ):
                 use(read_model(tmp_path / "a.tflite"))
 
 

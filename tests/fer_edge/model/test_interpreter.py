@@ -59,7 +59,7 @@ def test_each_picture_is_shown_to_the_network_itself(recipe: str) -> None:
     shown, answers = [], []
     for picture in pictures:
         answers.append(engine.run(picture))
-        engine._show(picture[None])
+        engine._set_input(picture[None])
         shown.append(engine._interpreter.get_tensor(engine._input["index"]) * step)
 
     np.testing.assert_allclose(np.concatenate(shown), pictures / 255, atol=1e-6)
@@ -141,5 +141,5 @@ def test_bytes_that_no_runtime_takes_are_refused(tiny: Path) -> None:
 def test_an_unknown_runtime_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FER_EDGE_RUNTIME", "onnx")
 
-    with pytest.raises(FerEdgeError, match="FER_EDGE_RUNTIME=onnx: unknown; choose one of: litert, tflite"):
+    with pytest.raises(FerEdgeError, match="FER_EDGE_RUNTIME=onnx: unknown; use one of: litert, tflite"):
         load_runtime()

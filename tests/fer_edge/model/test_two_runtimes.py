@@ -142,7 +142,7 @@ def test_an_operator_that_no_device_has_is_refused_by_name(run: Run, tmp_path: P
     finished = run("fer-edge", "selftest", tmp_path / "flex.tflite")
 
     assert finished.returncode == 1
-    assert "operators that are not TFLite's own, and that no device's runtime has: 'FlexErf'; " in finished.stderr
+    assert "operators that are not built into TFLite: 'FlexErf'; " in finished.stderr
 
 
 def test_run_reads_a_picture(run: Run, tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_nothing_is_saved_where_the_source_is_linked_from(source: Path, tmp_path
 def test_a_folder_that_opencv_would_crash_on_is_refused(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out\udcff"  # the byte 0xff, which is not UTF-8
 
-    with pytest.raises(FerEdgeError, match="not UTF-8; rename it"):
+    with pytest.raises(FerEdgeError, match="needs a UTF-8 path for a video; rename it"):
         save(folder, result(source / "clip.avi", 10))
 
     assert names(folder) == []

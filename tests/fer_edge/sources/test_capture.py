@@ -178,7 +178,7 @@ def test_a_stream_is_decoded_by_one_thread_because_each_holds_back_a_frame(plug:
 
 def test_a_camera_that_does_not_open_is_let_go(plug: Plug) -> None:
     camera = plug()
-    with pytest.raises(SourceError, match="camera 0 does not open; ") as refused:
+    with pytest.raises(SourceError, match="cannot open camera 0; ") as refused:
         find_source("0").open()
     assert refused.value.exit_code == 4
     assert camera.released
@@ -191,15 +191,15 @@ HELD = Node("/dev/video0", 0, WEBCAM, holders=(Holder(812, "firefox"),))
 @pytest.mark.parametrize(
     ("number", "nodes", "reason"),
     [
-        (0, [], "this machine has no /dev/video*: plug one in, or type: --source FILE, or --source fake"),
-        (7, [HELD], "there are /dev/video0; type: --source 0"),
+        (0, [], "this machine has no camera: plug one in, or type: --source FILE, or --source fake"),
+        (7, [HELD], "found only /dev/video0; type: --source 0"),
         (7, [Node("/dev/video9", 9, Answer("isp", "pispbe", "", "processor"))], "type: fer-edge cameras"),
         (0, [HELD], "firefox has it open; type: kill 812"),
-        (0, [Node("/dev/video0", 0, replace(WEBCAM, busy=True))], "see which: sudo fuser -v /dev/video0"),
+        (0, [Node("/dev/video0", 0, replace(WEBCAM, busy=True))], "find it: sudo fuser -v /dev/video0"),
         (0, [Node("/dev/video0", 0, WEBCAM, readable=False)], "type: sudo usermod -aG video $USER, then log in again"),
         (0, [Node("/dev/video0", 0, Answer("imx708", "unicam", "", "sensor"))], "type: --source picam"),
-        (0, [Node("/dev/video0", 0, Answer("isp", "pispbe", "", "processor"))], "/dev/video0 (isp) is no camera"),
-        (0, [Node("/dev/video0", 0, WEBCAM)], "it gives no pictures; is its plug firm"),
+        (0, [Node("/dev/video0", 0, Answer("isp", "pispbe", "", "processor"))], "/dev/video0 (isp) is not a camera"),
+        (0, [Node("/dev/video0", 0, WEBCAM)], "it gives no frames; check cable and power"),
     ],
 )
 def test_a_camera_that_does_not_open_is_told_with_the_command_that_helps(
@@ -211,7 +211,7 @@ def test_a_camera_that_does_not_open_is_told_with_the_command_that_helps(
 def test_who_holds_a_camera_is_part_of_the_error(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
     plug()
     monkeypatch.setattr(capture, "video_nodes", lambda: (HELD,))
-    with pytest.raises(SourceError, match="camera 0 does not open; firefox has it open; type: kill 812"):
+    with pytest.raises(SourceError, match="cannot open camera 0; firefox has it open; type: kill 812"):
         find_source("0").open()
 
 
@@ -232,7 +232,7 @@ def test_a_camera_named_by_its_link_is_followed_to_its_number_each_time(
     next(source.open())
     assert camera.asked[0] == 2
     target["is"] = link
-    with pytest.raises(SourceError, match="video-index0 is not there; see what is: fer-edge cameras"):
+    with pytest.raises(SourceError, match="video-index0 not found; list cameras: fer-edge cameras"):
         source.open()
 
 
@@ -244,7 +244,7 @@ def test_a_name_that_udev_gave_a_camera_is_a_camera(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["0", "picam"])
 def test_a_camera_has_no_end_to_begin_again_from(text: str) -> None:
-    with pytest.raises(UsageError, match="--loop is nothing for a camera"):
+    with pytest.raises(UsageError, match="--loop does not apply to a camera"):
         find_source(text, View(loop=True))
 
 
@@ -314,7 +314,7 @@ def test_picam_that_falls_silent_is_lost_and_closed(picamera2: type[FakePicamera
         (
             "start",
             RuntimeError("Failed to acquire camera: Device or resource busy"),
-            r"resource busy.* who holds it: fuser /dev/media",
+            r"resource busy.* which process uses it: fuser /dev/media",
         ),
     ],
 )
@@ -350,6 +350,6 @@ def test_a_picamera2_made_for_another_numpy_is_told(tmp_path: Path, monkeypatch:
 def test_a_folder_named_picam_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "picam").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceError, match="no picture in this folder"):
+    with pytest.raises(SourceError, match="no images in this folder"):
         find_source("picam")
     assert [path.name for path in tmp_path.iterdir()] == ["picam"]

@@ -111,7 +111,7 @@ def survives_a_restart(address: str, stop: Callable[[], None], start: Callable[[
     assert not live._thread.is_alive()
 
     assert len(told) == 2, told
-    assert told[0].endswith("gives no more frames; trying again until it is back")
+    assert told[0].endswith("gives no more frames; retrying")
     assert told[1].endswith(" is back")
     assert "s3cret" not in "".join(told)
     found = [*before, *after]
@@ -299,7 +299,7 @@ def test_a_host_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://me:s3cret@127.0.0.1:{server.getsockname()[1]}/x"
         begun = time.perf_counter()
-        with pytest.raises(SourceError, match=r"answers at port .* but gives no video") as refused:
+        with pytest.raises(SourceError, match=r"answers on port .* but sends no video") as refused:
             find_source(address).open()
         assert time.perf_counter() - begun < 8  # OpenCV's own patience is 30 s
     assert "s3cret" not in str(refused.value)

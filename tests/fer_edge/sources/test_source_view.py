@@ -29,11 +29,11 @@ def test_a_view_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str)
 @pytest.mark.parametrize(
     ("source", "view", "complaint"),
     [
-        ("clip.mp4", View(size=(640, 480)), "--size is nothing for a video file; leave it out"),
-        ("clip.mp4", View(fps=5), "--fps is nothing for a video file"),
-        (".", View(realtime=True), "--realtime is nothing for pictures"),
-        ("fake", View(loop=True), "--loop is nothing for drawn faces"),
-        ("-", View(loop=True), "--loop is nothing for standard input"),
+        ("clip.mp4", View(size=(640, 480)), "--size does not apply to a video file; remove it"),
+        ("clip.mp4", View(fps=5), "--fps does not apply to a video file"),
+        (".", View(realtime=True), "--realtime does not apply to images"),
+        ("fake", View(loop=True), "--loop does not apply to drawn faces"),
+        ("-", View(loop=True), "--loop does not apply to standard input"),
     ],
 )
 def test_what_a_kind_of_source_cannot_do_is_refused_and_not_left_aside(

@@ -48,8 +48,8 @@ def test_a_folder_gives_its_pictures_in_order_and_nothing_else(tmp_path: Path) -
     found = [(frame.index, frame.name) for frame in find_source(str(tmp_path), log=lines.append).open()]
     assert found == [(index, str(tmp_path / name)) for index, name in enumerate(("a.jpg", "b.png", "c.PNG"))]
     assert lines == [
-        f"{tmp_path}: left out 1 other file, 1 subfolder, 1 video; a folder's pictures only are read, without "
-        f"subfolders: '{tmp_path}/**/*.jpg'"
+        f"{tmp_path}: skipped 1 other file, 1 subfolder, 1 video; to read subfolders, type: --source "
+        f"'{tmp_path}/**/*.jpg'"
     ]
 
 
@@ -63,8 +63,8 @@ def test_an_unreadable_picture_of_a_folder_is_told_and_left_out(
 
     assert [frame.name for frame in find_source(str(tmp_path), log=lines.append).open()] == [str(tmp_path / "good.png")]
 
-    assert [line.split(": ", 1)[0] for line in lines[:2]] == ["left out", "left out"]
-    assert lines[2:] == ["2 of 3 pictures could not be read"]
+    assert [line.split(": ", 1)[0] for line in lines[:2]] == ["skipped", "skipped"]
+    assert lines[2:] == ["2 of 3 images could not be read"]
     list(open_source(str(tmp_path)))  # who names nobody to be told finds it in the log
     assert [record.getMessage() for record in caplog.records if record.name == "fer_edge"] == lines
     assert tuple(capfd.readouterr()) == ("", "")
@@ -76,7 +76,7 @@ def test_a_folder_without_one_readable_picture_is_an_error(tmp_path: Path) -> No
         list(open_source(str(tmp_path)))
 
     (tmp_path / "text.jpg").write_text("hello")
-    with pytest.raises(DataError, match="none of its 2 pictures can be read"):
+    with pytest.raises(DataError, match="none of its 2 images can be read"):
         list(open_source(str(tmp_path)))
 
 
@@ -126,17 +126,17 @@ def test_a_text_file_named_mp4_is_refused_with_a_line_that_can_be_typed(
 def test_a_video_whose_name_opencv_would_crash_on_is_refused(video: Path) -> None:
     path = video.rename(video.with_name("clip\udcff.mp4"))  # the byte 0xff, which is not UTF-8
 
-    with pytest.raises(DataError, match="not UTF-8; rename it"):
+    with pytest.raises(DataError, match="needs a UTF-8 path for a video; rename it"):
         open_source(str(path))
 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("none.jpg", "no such file or folder; --source takes a picture"),
-        ("notes.txt", "neither a picture nor a video"),
-        ("best.keras", "a model goes behind --model"),
-        ("empty", "no picture in this folder"),
+        ("none.jpg", "no such file or folder; --source takes an image"),
+        ("notes.txt", "neither an image nor a video"),
+        ("best.keras", "pass a model as --model"),
+        ("empty", "no images in this folder"),
         ("pipe.png", "neither a file nor a folder"),
         ("pipe.mp4", "neither a file nor a folder"),
     ],
@@ -155,7 +155,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path, name: str, complaint: str)
 
 @pytest.mark.parametrize("text", ["77", "/dev/video77"])
 def test_a_camera_that_is_not_there_is_refused_quietly(text: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SourceError, match="camera 77 does not open"):
+    with pytest.raises(SourceError, match="cannot open camera 77"):
         open_source(text)
     assert capfd.readouterr().err == ""
 
@@ -188,7 +188,7 @@ def test_a_pattern_gives_the_pictures_that_match_in_order(tmp_path: Path, monkey
     assert names(f"{tmp_path}/photos/[ab].*") == ["a.jpg", "b.png"]
     assert names("~/photos/*.png") == ["b.png"]
     assert [frame.name for frame in open_source("photos/**/*.jpg")] == ["photos/a.jpg", "photos/old/c.jpg"]
-    with pytest.raises(SourceError, match=r"~nobodyhere/.*: no picture has such a name"):
+    with pytest.raises(SourceError, match=r"~nobodyhere/.*: matches no image"):
         names("~nobodyhere/*.png")
 
 
@@ -203,7 +203,7 @@ def test_a_pattern_that_nothing_matches_is_refused(
 ) -> None:
     (tmp_path / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceError, match="no picture has such a name; look what there is: ls"):
+    with pytest.raises(SourceError, match="matches no image; list the folder: ls"):
         find_source(pattern)
 
 
@@ -255,7 +255,7 @@ def test_pictures_begin_again_and_a_broken_one_is_told_once(tmp_path: Path) -> N
     found = list(islice(find_source(str(tmp_path), View(loop=True), told.append).open(), 3))
 
     assert [(frame.index, frame.name) for frame in found] == [(index, str(tmp_path / "a.png")) for index in (0, 2, 4)]
-    assert [line.startswith("left out") for line in told] == [True]
+    assert [line.startswith("skipped") for line in told] == [True]
     one = find_source(str(tmp_path / "a.png"), View(loop=True)).open()
     assert [frame.index for frame in islice(one, 3)] == [0, 1, 2]
 
@@ -263,7 +263,7 @@ def test_pictures_begin_again_and_a_broken_one_is_told_once(tmp_path: Path) -> N
 def test_a_loop_over_what_cannot_be_read_ends(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match="none of its 2 pictures"):
+    with pytest.raises(DataError, match="none of its 2 images"):
         list(find_source(str(tmp_path), View(loop=True)).open())
 
 

@@ -88,7 +88,7 @@ def test_a_film_that_ends_within_a_picture_gives_the_whole_ones(feed: Feed) -> N
 
 def test_only_damaged_pictures_are_an_error(feed: Feed) -> None:
     feed(CUT + CUT)
-    with pytest.raises(DataError, match="none of its 2 pictures can be read"):
+    with pytest.raises(DataError, match="none of its 2 images can be read"):
         brightness()
 
 
@@ -149,10 +149,10 @@ def test_frames_are_turned(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("content", "size_wh", "kind", "complaint"),
     [
-        (b"", None, SourceError, "standard input is empty; did the program before the | say why"),
-        (bytes(100), None, SourceError, "no JPEG pictures; of raw bgr24 frames say the size: --size 640x480"),
-        (b"\x00\x00\x00\x01\x67 an h264 stream", None, SourceError, "goes through ffmpeg: ffmpeg -i - -f mjpeg -"),
-        (bytes(100), (64, 48), DataError, "ended after 100 bytes; one 64x48 frame of bgr24 has 9,216"),
+        (b"", None, SourceError, "standard input is empty; check the program before the pipe"),
+        (bytes(100), None, SourceError, "no JPEG images; for raw bgr24 frames give the size: --size 640x480"),
+        (b"\x00\x00\x00\x01\x67 an h264 stream", None, SourceError, "convert anything else: ffmpeg -i - -f mjpeg -"),
+        (bytes(100), (64, 48), DataError, "ended after 100 bytes; a 64x48 frame of bgr24 has 9,216"),
     ],
 )
 def test_what_holds_no_frames_is_refused(
@@ -168,7 +168,7 @@ def test_the_keyboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = pty.openpty()
     with os.fdopen(slave) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        with pytest.raises(SourceError, match="standard input is the keyboard; send frames through a pipe, such as"):
+        with pytest.raises(SourceError, match="standard input is a terminal; pipe frames into it, for example"):
             find_source("-").open()
     os.close(master)
 
@@ -209,5 +209,5 @@ def test_a_large_picture_is_refused_before_it_fills_the_memory(monkeypatch: pyte
     monkeypatch.setattr("fer_edge.sources.stdin.LARGEST_JPEG", 5000)
     endless = iter(lambda: bytes(1000), b"")
     beginning = cv2.imencode(".jpg", grey(1))[1].tobytes()[:-2]
-    with pytest.raises(DataError, match="is it a picture at all"):
+    with pytest.raises(DataError, match="the stream is damaged"):
         list(jpegs(iter([beginning, *(next(endless) for _ in range(9))])))
