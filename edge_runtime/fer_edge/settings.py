@@ -141,6 +141,10 @@ class RunSettings:
         float | None,
         Option(0, 1, panel=FACES, help="Least score of a detection; default: the detector's own threshold."),
     ] = None
+    uncertain_below: Annotated[
+        float | None,
+        Option(0, 1, panel=FACES, help="Score below which an expression is called uncertain; default: the model's."),
+    ] = None
     tracking: Annotated[TrackingSettings, Option(panel=FACES)] = DEFAULT_TRACKING
     smooth: Annotated[bool, Option(panel=FACES, help="Smooth expressions over time.")] = True
     save: Annotated[

@@ -13,7 +13,7 @@ from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError, ModelError
 from fer_edge.files import sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
-from fer_edge.model.contract import Contract, Model, write_model
+from fer_edge.model.contract import Contract, Model, default_threshold, write_model
 from fer_edge.versions import installed
 from fer_edge_export.accuracy.evaluation_faces import LEAST_FITTING, evaluation_faces, fitting_faces
 from fer_edge_export.foreign import adapt_network, chance_warning
@@ -98,7 +98,7 @@ def _report(
         heldout=heldout,
         calibration=last.calibration,
         temperature=exported.temperature,
-        uncertain_below=Contract.uncertain_below,
+        uncertain_below=default_threshold(len(exported.heldout.classes)),
         gate=gate,
         comparison=last.comparison,
         disagreements=last.disagreements,
@@ -178,6 +178,7 @@ def _contract(report: ExportReport, inputs: Inputs, settings: ExportSettings) ->
         colour=inputs.training.colour,
         crop_scale=settings.stated.crop_scale,
         temperature=report.temperature,
+        uncertain_below=report.uncertain_below,
         network=asdict(report.network),
         data={
             "training": inputs.source,

@@ -53,6 +53,8 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     cv2.setNumThreads(settings.threads)
     source = _found(settings)
     model = read_model(settings.model or BUNDLED)
+    if settings.uncertain_below is not None:
+        model = replace(model, contract=replace(model.contract, uncertain_below=settings.uncertain_below))
     tracking = settings.tracking
     if settings.blur and tracking.detect_every is None:  # who comes between two detections would be shown
         tracking = replace(tracking, detect_every=1)

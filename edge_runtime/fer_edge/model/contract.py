@@ -100,6 +100,18 @@ class ModelFile(Model):
     golden: Golden
 
 
+def default_threshold(classes: int) -> float:
+    """Score below which a prediction among so many classes is "uncertain": 0.4 for the eight expressions.
+
+    It is as far from chance, on the way to 1, whatever the number of classes.
+
+    >>> default_threshold(8), default_threshold(3), default_threshold(2)
+    (0.4, 0.543, 0.657)
+    """
+    chance, far = 1 / classes, (0.4 - 1 / 8) / (1 - 1 / 8)
+    return round(chance + far * (1 - chance), 3)
+
+
 def write_model(path: Path, flatbuffer: bytes, contract: Contract, golden: Golden) -> None:
     """Write a self-contained model file (`fer_edge.model.package`)."""
     document = {"output": "logits", "crop_rule": CROP_RULE[contract.colour], **asdict(contract)}

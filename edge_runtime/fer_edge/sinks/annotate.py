@@ -10,6 +10,8 @@ from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.recognizer import Face
 
 Colour = tuple[int, int, int]
+Rectangle = tuple[int, int, int, int]
+"""x, y, width, height in pixels."""
 
 PALETTE: tuple[Colour, ...] = (
     (233, 180, 86),  # sky blue
@@ -45,8 +47,9 @@ def annotated(frame_bgr: Pixels, faces: list[Face]) -> Pixels:
     size_wh = (width * factor, height * factor)
     large = cv2.resize(frame_bgr, size_wh, interpolation=cv2.INTER_CUBIC) if factor > 1 else frame_bgr.copy()
     canvas = cast(Pixels, large)
+    placed: list[Rectangle] = []
     for face in faces:
-        _draw(canvas, face, factor)
+        _draw(canvas, face, factor, placed)
     return canvas
 
 
@@ -77,8 +80,8 @@ def legend(labels: tuple[str, ...]) -> str:
     return ", ".join(f"{name} is {label}" for name, label in numbers.items() if drawn_name(label, labels) == name)
 
 
-def _draw(canvas: Pixels, face: Face, factor: int) -> None:
-    """Draw one face; text grows with the canvas and stays inside it."""
+def _draw(canvas: Pixels, face: Face, factor: int, placed: list[Rectangle]) -> None:
+    """Draw one face; text grows with the canvas, stays inside it, and avoids the labels `placed` before."""
     height, width = canvas.shape[:2]
     longer = max(height, width)
     line, stroke, scale = max(2, round(longer / 320)), max(1, round(longer / 700)), max(0.45, longer / 1100)
@@ -91,10 +94,17 @@ def _draw(canvas: Pixels, face: Face, factor: int) -> None:
     cv2.rectangle(canvas, (x, y), (x + w, y + h), (255, 255, 255), line + 2)  # a rim, for dark backgrounds
     cv2.rectangle(canvas, (x, y), (x + w, y + h), tint, line)
     tall = text_height + below + 2 * margin
-    left = max(0, min(x, width - text_width - 2 * margin))
-    top = y - tall if y >= tall else y
-    cv2.rectangle(canvas, (left, top), (left + text_width + 2 * margin, top + tall), tint, cv2.FILLED)
+    wide = text_width + 2 * margin
+    left = max(0, min(x, width - wide))
+    tops = [top for top in (y - tall, y, y + h, y + h - tall, y + tall) if 0 <= top <= height - tall] or [max(0, y)]
+    top = next((top for top in tops if not any(_overlap((left, top, wide, tall), one) for one in placed)), tops[0])
+    placed.append((left, top, wide, tall))
+    cv2.rectangle(canvas, (left, top), (left + wide, top + tall), tint, cv2.FILLED)
     luminance = 0.114 * tint[0] + 0.587 * tint[1] + 0.299 * tint[2]
     ink = (0, 0, 0) if luminance > 110 else (255, 255, 255)
     place = (left + margin, top + margin + text_height)
     cv2.putText(canvas, text, place, _FONT, scale, ink, stroke, cv2.LINE_AA)
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    return all(one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2] for axis in (0, 1))

@@ -1,5 +1,7 @@
 import itertools
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,3 +69,19 @@ def test_only_numbers_are_explained() -> None:
 
 def test_uncertain_is_grey() -> None:
     assert colour(face("uncertain")) == UNCERTAIN_COLOUR
+
+
+def test_labels_of_neighbouring_faces_do_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled: list[tuple[int, int, int, int]] = []
+    draw = cv2.rectangle
+
+    def rectangle(canvas: Any, one: tuple[int, int], other: tuple[int, int], tint: Any, thickness: int) -> None:
+        if thickness == cv2.FILLED:
+            filled.append((*one, *other))
+        draw(canvas, one, other, tint, thickness)
+
+    monkeypatch.setattr(cv2, "rectangle", rectangle)
+    annotated(np.zeros((480, 640, 3), np.uint8), [face("happiness", (200 + 40 * n, 150, 60, 80)) for n in range(3)])
+    assert len(filled) == 3
+    for one, other in itertools.combinations(filled, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]

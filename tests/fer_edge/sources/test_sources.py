@@ -329,7 +329,7 @@ def test_drawn_faces_are_the_same_film_each_time_and_go_on_without_end(monkeypat
 
     seen = [(frame.index, round(frame.t, 1), frame.fps) for frame in found]
     assert seen == [(0, 0.0, 10), (1, 0.1, 10), (2, 0.2, 10), (3, 0.3, 10), (4, 0.4, 10)]
-    expected = [picture for seed in range(3) for picture, _ in clip(2, seed, (64, 48))]
+    expected = [picture for seed in range(3) for picture, _ in clip(2, seed, (64, 48), scale=1)]
     for frame, picture in zip(found, expected, strict=False):
         np.testing.assert_array_equal(frame.bgr, picture)
 

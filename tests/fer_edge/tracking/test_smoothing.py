@@ -179,3 +179,19 @@ def test_faces_have_their_own_past() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="seconds above 0"):
         SmoothingSettings(**settings)
+
+
+def test_no_label_appears_below_the_threshold_and_none_stays_far_below_it() -> None:
+    settings, rng = SmoothingSettings(), np.random.default_rng(0)
+    for _ in range(20):
+        smoother, before, held = Smoother(CONTRACT, settings), "", 0.0
+        for number in range(300):
+            probabilities = rng.dirichlet(np.full(len(LABELS), 0.7))
+            label, pooled = smoother.step(probabilities, number / 25)
+            held = 0.0 if label != before else held + 1 / 25
+            score = pooled[LABELS.index(label)] if label in LABELS else 1.0
+            if label != before:
+                assert score >= CONTRACT.uncertain_below
+            elif held > settings.dwell:
+                assert score >= CONTRACT.uncertain_below - settings.band
+            before = label
