@@ -1,1 +1,1 @@
-"""Measurements behind the figures in the docs, one script each: `python -m studies.accuracy.detectors`."""
+"""Scripts that measure the figures in the docs, run as `python -m studies.accuracy.detectors`."""

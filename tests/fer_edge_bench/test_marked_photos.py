@@ -1,4 +1,4 @@
-"""Reading photos with marked faces."""
+"""Reading photos with annotated faces."""
 
 from pathlib import Path
 
@@ -22,27 +22,27 @@ def folder(root: Path) -> Path:
     return root
 
 
-def test_photos_of_a_split_have_their_marks(tmp_path: Path) -> None:
+def test_photos_of_a_split_have_their_detections(tmp_path: Path) -> None:
     two, none = marked_photos.read_photos(folder(tmp_path), "valid")
 
     assert (two.name, two.size_wh) == ("b.png", (60, 30))
     assert two.boxes.tolist() == [[-1, 2, 20, 24], [30, 2, 10, 12]]
     assert two.eyes.tolist() == [[5, 8, 15, 9], [33, 6, 37, 6]]
-    assert two.sure.tolist() == [False, True]
-    assert (none.name, none.boxes.shape, none.sure.shape) == ("c.png", (0, 4), (0,))
+    assert two.confident.tolist() == [False, True]
+    assert (none.name, none.boxes.shape, none.confident.shape) == ("c.png", (0, 4), (0,))
 
 
-def test_labelled_photos_have_peoples_boxes_and_the_marks_in_pixels_of_the_original(tmp_path: Path) -> None:
+def test_labelled_photos_have_both_kinds_of_boxes_in_pixels_of_the_original(tmp_path: Path) -> None:
     for name in "ab":
         write_picture(tmp_path / "expw" / "origin" / f"{name}.png", np.zeros((60, 120, 3), np.uint8))
     (tmp_path / "expw" / "label.lst").write_text("b.png 0 4 10 50 44 80.5 3\na.png 0 1 2 3 4 50 3\n")
 
     faces = folder(tmp_path / "faces")
 
-    [(photo, frame, own, marked)] = marked_photos.read_labelled(tmp_path / "expw", faces)
-    [(of_training, *_)] = marked_photos.read_labelled(tmp_path / "expw", faces, "train")
+    [(photo, frame, labelled, yunet_boxes)] = marked_photos.read_labelled(tmp_path / "expw", faces)
+    [(training, *_)] = marked_photos.read_labelled(tmp_path / "expw", faces, "train")
 
     assert (photo.name, frame.shape) == ("b.png", (60, 120, 3))
-    assert own.tolist() == [[10, 4, 40, 40]]
-    assert marked.tolist() == [[-2, 4, 40, 48], [60, 4, 20, 24]]
-    assert of_training.name == "a.png"
+    assert labelled.tolist() == [[10, 4, 40, 40]]
+    assert yunet_boxes.tolist() == [[-2, 4, 40, 48], [60, 4, 20, 24]]
+    assert training.name == "a.png"

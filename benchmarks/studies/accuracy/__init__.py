@@ -1,1 +1,1 @@
-"""How right: detectors, crops, quantisation, tracking."""
+"""Accuracy of detectors, crops, quantisation and tracking."""

@@ -1,9 +1,9 @@
-"""Does a detector's box show the expression model what training showed it? Accuracy on ready crops, cropped again.
+"""Accuracy of the expression model on face crops that are cropped again by a detector's box.
 
 python -m studies.accuracy.crops --data muxspace
 
-Every picture is classified as it comes, and by the best face that each detector finds in it; compare the accuracies on
-the pictures in which both detectors find a face. Only testing faces count, divided by person with seed 0.
+Every picture is classified unchanged, and cropped to the best detection of each detector; accuracies are compared on
+the pictures in which all detectors find a face. Only testing faces are used, split by person with seed 0.
 """
 
 from pathlib import Path
@@ -25,9 +25,9 @@ from studies.accuracy.opencv_yunet import OpenCvYuNet
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder of ready face crops, in any layout of fer-edge prepare.")],
+    data: Annotated[Path, typer.Option(help="Folder of face crops, in any layout of fer-edge prepare.")],
 ) -> None:
-    """Print how many pictures there are, in how many a face is found, and the accuracies, as JSON."""
+    """Print the number of pictures, of pictures with a detection, and the accuracies, as JSON."""
     cv2.setNumThreads(1)
     settings = DataSettings(group="person")
     table = read_table(data, settings)
@@ -36,7 +36,7 @@ def main(
     contract = classifier.contract
     detectors: dict[str, Detector] = {recipe: YuNet(path) for recipe, path in BUNDLED_DETECTORS.items()}
     detectors["opencv"] = OpenCvYuNet()
-    right: dict[str, list[bool]] = {"as it comes": [], **{name: [] for name in detectors}}
+    correct: dict[str, list[bool]] = {"as it comes": [], **{name: [] for name in detectors}}
     found: dict[str, list[bool]] = {name: [] for name in detectors}
     rows = list(zip(table.rows["picture"], table.rows["label"], strict=True))
     with progress() as bar:
@@ -50,19 +50,19 @@ def main(
             crops = [
                 crop_face(frame, box, contract.size, contract.crop_scale, contract.colour) for box in boxes.values()
             ]
-            answers = classifier.network.logits(np.stack(crops)).argmax(axis=1)
-            for name, answer in zip(boxes, answers, strict=True):
-                right[name].append(contract.labels[answer] == label)
-    every = np.logical_and.reduce([found[name] for name in found])
+            classes = classifier.network.logits(np.stack(crops)).argmax(axis=1)
+            for name, index in zip(boxes, classes, strict=True):
+                correct[name].append(contract.labels[index] == label)
+    found_by_all = np.logical_and.reduce([found[name] for name in found])
     print_json(
         {
             "pictures": len(rows),
             "found": {name: sum(hits) for name, hits in found.items()},
-            "found_by_all": int(every.sum()),
+            "found_by_all": int(found_by_all.sum()),
             "accuracy_where_all_find": {
-                name: round(float(np.array(hits)[every].mean()), 4) for name, hits in right.items()
+                name: round(float(np.array(hits)[found_by_all].mean()), 4) for name, hits in correct.items()
             },
-            "accuracy_on_all": {name: round(float(np.mean(hits)), 4) for name, hits in right.items()},
+            "accuracy_on_all": {name: round(float(np.mean(hits)), 4) for name, hits in correct.items()},
         }
     )
 

@@ -1,4 +1,4 @@
-"""Curve and contact sheet of detectors side by side."""
+"""Precision-recall plots and contact sheet of detectors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,27 +16,27 @@ from studies.accuracy.detection_metrics import FALSE_PER_PHOTO, Curve
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A photo with people's boxes and YuNet's."""
+class LabelledPhoto:
+    """A photo with boxes drawn by people and boxes found by YuNet."""
 
     name: str
     frame_bgr: Pixels
     boxes: Floats
-    """(n, 4) people's own: x, y, w, h in pixels."""
-    marked: Floats
-    """(m, 4) YuNet's in `faces.csv`, likewise."""
+    """(n, 4) ground truth, drawn by people: x, y, w, h in pixels."""
+    yunet_boxes: Floats
+    """(m, 4) YuNet's detections in `faces.csv`, in the same format."""
     tilts: Floats
-    """(n,) degrees; NaN where YuNet marked no face there."""
+    """(n,) roll in degrees; NaN for a face that YuNet did not detect."""
 
 
-def arrays_of(found: list[Detection]) -> tuple[Floats, Floats]:
-    """Boxes (n, 4) and scores (n,) of detections."""
+def to_arrays(found: list[Detection]) -> tuple[Floats, Floats]:
+    """Return boxes (n, 4) and scores (n,) of detections."""
     boxes = np.array([face.box for face in found], np.float32).reshape(-1, 4)
     return boxes, np.array([face.score for face in found], np.float32)
 
 
 def draw_curves(path: Path, curves: dict[str, Curve], points: dict[str, float]) -> None:
-    """Draw recall over false alarms per photo, and precision over recall; dots are the thresholds in use."""
+    """Plot recall over false positives per photo, and precision over recall; dots are the thresholds in use."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, one in curves.items():
@@ -45,8 +45,8 @@ def draw_curves(path: Path, curves: dict[str, Curve], points: dict[str, float]) 
         recall, false = one.at_threshold(points[name])
         left.plot([false], [recall], "o", color=line.get_color())
     left.axvline(FALSE_PER_PHOTO, color="grey", linestyle=":")
-    left.set(xlabel="false alarms per photo", ylabel="recall of people's boxes", xlim=(0, 1), ylim=(0, 1))
-    right.set(xlabel="recall of people's boxes", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    left.set(xlabel="false positives per photo", ylabel="recall", xlim=(0, 1), ylim=(0, 1))
+    right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
@@ -54,13 +54,13 @@ def draw_curves(path: Path, curves: dict[str, Curve], points: dict[str, float]) 
         figure.savefig(temporary, dpi=110)
 
 
-def draw_sheet(path: Path, photos: list[Labelled], answers: list[list[Detection]], threshold: float) -> None:
-    """Forty photos with our boxes (green), YuNet's marks (blue) and people's (white); it shows real people."""
+def draw_sheet(path: Path, photos: list[LabelledPhoto], detections: list[list[Detection]], threshold: float) -> None:
+    """Draw forty photos with our boxes (green), YuNet's (blue) and ground truth (white); it shows real people."""
     cells = []
-    for photo, found in list(zip(photos, answers, strict=True))[:: max(1, len(photos) // 40)][:40]:
+    for photo, found in list(zip(photos, detections, strict=True))[:: max(1, len(photos) // 40)][:40]:
         picture = photo.frame_bgr.copy()
-        ours = arrays_of([face for face in found if face.score >= threshold])[0]
-        for boxes, colour in ((photo.boxes, (255, 255, 255)), (photo.marked, (255, 120, 0)), (ours, (0, 220, 0))):
+        ours = to_arrays([face for face in found if face.score >= threshold])[0]
+        for boxes, colour in ((photo.boxes, (255, 255, 255)), (photo.yunet_boxes, (255, 120, 0)), (ours, (0, 220, 0))):
             for x, y, w, h in boxes:
                 cv2.rectangle(picture, (int(x), int(y)), (int(x + w), int(y + h)), colour, 2)
         scale = min(240 / picture.shape[1], 180 / picture.shape[0])

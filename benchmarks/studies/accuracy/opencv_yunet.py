@@ -1,4 +1,4 @@
-"""The reference that the bundled face detector is held against: the same weights through OpenCV's FaceDetectorYN."""
+"""The reference implementation of the bundled face detector: the same weights in OpenCV's FaceDetectorYN."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from fer_edge.imaging.images import Pixels
 from fer_edge_export.detector.weights import SOURCE
 
 THRESHOLD = 0.6
-"""OpenCV Zoo's demo asks for 0.9, its own users mostly for 0.6."""
+"""The demo in OpenCV Zoo uses 0.9, most users 0.6."""
 
 
 class OpenCvYuNet(Detector):
-    """YuNet (Wu et al. 2023) through OpenCV."""
+    """YuNet (Wu et al. 2023) in OpenCV."""
 
     name = "opencv"
 
@@ -26,7 +26,7 @@ class OpenCvYuNet(Detector):
         self._network = cv2.FaceDetectorYN.create(str(path), "", (side, side), confidence)
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
+        """Detect the faces in a (height, width, 3) uint8 BGR frame, best score first."""
         height, width = frame_bgr.shape[:2]
         scale = min(self.side / max(height, width), MAX_ENLARGED)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))

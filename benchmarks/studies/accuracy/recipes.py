@@ -1,14 +1,14 @@
-"""What each recipe of `fer-edge export` costs and gains: size, accuracy and time, side by side in one run.
+"""Size, accuracy and latency of every recipe of `fer-edge export`, compared in one run.
 
 python -m studies.accuracy.recipes runs/train/edge runs/train/legend-cnn runs/train/expw-cnn --out runs/recipes
 
-Each run is exported by all five recipes as `fer-edge export` does it, all judged on the same held-out faces. Then the
-five models of a run classify face after face on one thread, in turns that begin with another model each round, so that
-whatever else the machine does meets all alike; a time is told by its ratio to float32's in the same round. int16x8 runs
-on LiteRT's reference kernels, tens of times slower, and joins in every `SLOW_EVERY`th round only.
+Each run is exported with all five recipes, as `fer-edge export` does, and evaluated on the same held-out faces. Then
+the five models of a run classify face after face on one thread, in rounds that start with another model each time, so
+that load on the machine affects all equally; latencies are reported as ratios to float32's in the same round. int16x8
+runs on LiteRT's reference kernels, tens of times slower, and only in every `SLOW_EVERY`th round.
 
 Writes DIR/RUN/RECIPE, DIR/recipes.md and DIR/recipes.json (kept as benchmarks/results/recipes-*.json), and exits with 5
-where heat or other programs slowed the machine down during the rounds.
+if throttling or other processes slowed the machine down.
 """
 
 import os
@@ -38,51 +38,51 @@ from fer_edge_export.results import as_json
 from fer_edge_export.settings import ExportSettings
 
 WARM_UP = 10
-"""Rounds that are not counted: first calls allocate memory and fill caches."""
+"""Rounds that are not timed: first calls allocate memory and fill caches."""
 FACES = 64
-"""Held-out faces that are shown in turn."""
+"""Number of held-out faces, used in a loop."""
 SLOW, SLOW_EVERY = "int16x8", 20
-MOST_OTHERS = 0.1
-"""Processors that other programs may have kept busy; a machine at rest shows 0.01 to 0.03."""
+MAX_OTHER_LOAD = 0.1
+"""Cores that other processes may have used on average; an idle machine has 0.01 to 0.03."""
 
 Milliseconds = dict[str, dict[int, float]]
-"""By recipe, then by round."""
+"""Latency by recipe and round."""
 
 
 @dataclass(frozen=True)
-class Load:
-    """What this machine and this program have computed so far, in seconds."""
+class CpuTime:
+    """CPU time used so far by all processes and by this one, in seconds."""
 
     now: float
-    all_programs: float | None
-    """None where the system does not tell."""
+    all_processes: float | None
+    """None if the system does not report it."""
     own: float
 
     @staticmethod
-    def read(stat: Path = Path("/proc/stat")) -> "Load":
-        """Read the clocks: user, nice, system, irq, softirq and steal of all processors, of `man 5 proc`."""
-        everything = None
+    def read(stat: Path = Path("/proc/stat")) -> "CpuTime":
+        """Read user, nice, system, irq, softirq and steal time of all cores (`man 5 proc`)."""
+        total = None
         if stat.is_file():
             columns = stat.read_text().split("\n", 1)[0].split()[1:9]
-            everything = sum(int(columns[index]) for index in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
-        return Load(time.perf_counter(), everything, time.process_time())
+            total = sum(int(columns[index]) for index in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
+        return CpuTime(time.perf_counter(), total, time.process_time())
 
-    def reason(self, later: "Load") -> str | None:
-        """Say how busy other programs kept the machine between this moment and `later`; None where that is little."""
-        if self.all_programs is None or later.all_programs is None:
+    def reason(self, later: "CpuTime") -> str | None:
+        """Return how many cores other processes used between this moment and `later`; None if few."""
+        if self.all_processes is None or later.all_processes is None:
             return None
-        others = (later.all_programs - self.all_programs) - (later.own - self.own)
+        others = (later.all_processes - self.all_processes) - (later.own - self.own)
         share = others / (later.now - self.now)
-        return f"other programs kept {share:.2f} processors busy" if share > MOST_OTHERS else None
+        return f"other processes used {share:.2f} cores" if share > MAX_OTHER_LOAD else None
 
 
 def main(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of fer-edge train.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the exports and the table.")],
-    rounds: Annotated[int, typer.Option(min=1, help="Of each run's models.")] = 400,
-    times_only: Annotated[bool, typer.Option("--times-only", help="Time the exports that DIR has already.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each run's models.")] = 400,
+    times_only: Annotated[bool, typer.Option("--times-only", help="Time the existing exports in DIR.")] = False,
 ) -> None:
-    """Export and time all recipes; a table on stderr, in DIR/recipes.md and as JSON (stdout, DIR/recipes.json)."""
+    """Export and time all recipes; print a table and JSON, and write both to DIR."""
     try:
         document = measure(runs, out, rounds, times_only)
         show(document)
@@ -90,49 +90,49 @@ def main(
         write_json(out / "recipes.json", document)
         print_json(document)
         if document["invalid"]:
-            raise BenchmarkError(f"the times are invalid: {document['invalid']}; run it again on a machine at rest")
+            raise BenchmarkError(f"the times are invalid: {document['invalid']}; run it again on an idle machine")
     except FerEdgeError as error:
         console.print(f"error: {error}")
         raise typer.Exit(error.exit_code) from error
 
 
 def measure(runs: Sequence[Path], out: Path, rounds: int, times_only: bool = False) -> dict[str, Any]:
-    """Export every run by every recipe, unless that was done before, then time them all, run after run.
+    """Export every run with every recipe, unless `times_only`, then time the models, run after run.
 
     Raises:
         FerEdgeError: A run cannot be exported.
     """
     names = [run.resolve().name for run in runs]
     if len(set(names)) < len(names):
-        raise UsageError(f"runs of one name: {', '.join(names)}; their exports would overwrite one another")
+        raise UsageError(f"runs with the same name: {', '.join(names)}; their exports would overwrite each other")
     networks = {name: export_all(run, out / name, times_only) for name, run in zip(names, runs, strict=True)}
-    throttle, load = Throttle.read(), Load.read()
+    throttle, load = Throttle.read(), CpuTime.read()
     for run, (name, rows) in zip(runs, networks.items(), strict=True):
         models = {recipe: out / name / recipe / f"model_{recipe}.tflite" for recipe in rows}
         faces = FaceSet.load(run / "heldout.npz").faces[:FACES]
-        with_times(rows, in_turns(models, faces, rounds, name))
+        add_latencies(rows, measure_latencies(models, faces, rounds, name))
     return {
         "networks": networks,
         "threads": 1,
         "rounds": rounds,
         "slow": {"recipe": SLOW, "every": SLOW_EVERY},
-        "invalid": throttle.reason(Throttle.read()) or load.reason(Load.read()),
+        "invalid": throttle.reason(Throttle.read()) or load.reason(CpuTime.read()),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": describe(),
     }
 
 
-def export_all(run: Path, folder: Path, done: bool) -> dict[str, dict[str, Any]]:
-    """Export one run by every recipe, or read what was `done`; by recipe, what its report says in short.
+def export_all(run: Path, folder: Path, exported: bool) -> dict[str, dict[str, Any]]:
+    """Export one run with every recipe, or read the reports if it was already `exported`; return a summary per recipe.
 
     Raises:
-        FerEdgeError: The run cannot be exported, or was not.
+        FerEdgeError: The run cannot be exported, or a report is missing.
     """
     rows: dict[str, dict[str, Any]] = {}
     for recipe in RECIPES.values():
-        if done:
+        if exported:
             path = folder / recipe.name / "export_report.json"
-            report = read_json(path, f"{path}: no such file; leave out --times-only")
+            report = read_json(path, f"{path}: no such file; run it without --times-only")
         else:
             console.print(f"{run.name}: {recipe.name}")
             report = as_json(export(run, ExportSettings(recipe=recipe.name), folder / recipe.name)[1], recipe.name)
@@ -149,14 +149,14 @@ def export_all(run: Path, folder: Path, done: bool) -> dict[str, dict[str, Any]]
     return rows
 
 
-def in_turns(models: dict[str, Path], faces: Pixels, rounds: int, name: str) -> Milliseconds:
-    """Let the models classify one face each per round, one thread, beginning with another model every time.
+def measure_latencies(models: dict[str, Path], faces: Pixels, rounds: int, name: str) -> Milliseconds:
+    """Classify one face per round with each model on one thread, starting with another model each time.
 
     Args:
         models: Model files by recipe.
-        faces: (n, size, size) uint8, shown in turn.
-        rounds: That count.
-        name: Of the network, for the progress bar.
+        faces: (n, size, size) uint8, used in a loop.
+        rounds: Number of timed rounds.
+        name: Network name for the progress bar.
     """
     classifiers = {recipe: Classifier(read_model(path), threads=1) for recipe, path in models.items()}
     taken: Milliseconds = {recipe: {} for recipe in classifiers}
@@ -168,15 +168,15 @@ def in_turns(models: dict[str, Path], faces: Pixels, rounds: int, name: str) -> 
             for recipe in order[first:] + order[:first]:
                 if recipe == SLOW and number % SLOW_EVERY:
                     continue
-                started = time.perf_counter()
+                start = time.perf_counter()
                 classifiers[recipe].probabilities(face)
                 if number >= 0:
-                    taken[recipe][number] = 1000 * (time.perf_counter() - started)
+                    taken[recipe][number] = 1000 * (time.perf_counter() - start)
     return taken
 
 
-def with_times(rows: dict[str, dict[str, Any]], taken: Milliseconds) -> None:
-    """Put each recipe's milliseconds per face into its row, and their ratio to float32's in the same rounds."""
+def add_latencies(rows: dict[str, dict[str, Any]], taken: Milliseconds) -> None:
+    """Add each recipe's milliseconds per face to its row, and the ratio to float32's in the same rounds."""
     reference = taken["float32"]
     for recipe, row in rows.items():
         own = taken[recipe]
@@ -184,11 +184,11 @@ def with_times(rows: dict[str, dict[str, Any]], taken: Milliseconds) -> None:
         row["over_float32"] = paired_ratio(list(own.values()), [reference[number] for number in own])
 
 
-HEADS = ("recipe", "KB", "accuracy", "drop (95 %), points", "same", "ms", "of float32 (80 %)")
+HEADERS = ("recipe", "KB", "accuracy", "drop (95 %), points", "same", "ms", "of float32 (80 %)")
 
 
 def cells(rows: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """The table of one network."""
+    """Return the table rows of one network."""
     lines = []
     for recipe, row in rows.items():
         low, high = row["drop_interval"]
@@ -209,29 +209,29 @@ def cells(rows: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 
 def title(name: str, rows: dict[str, dict[str, Any]]) -> str:
-    """Say what a network was judged on."""
+    """Return the network and the faces it was evaluated on."""
     row = rows["float32"]
     return f"{name}, {row['n']:,} {row['heldout']['split']} faces, protocol: {row['heldout']['protocol']}"
 
 
 def caption(document: dict[str, Any]) -> str:
-    """Say how the times were taken."""
+    """Return how the latencies were measured."""
     machine = document["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
-        f"same: same answer as float32. ms: median of a face on one thread. of float32: median and middle 80 % of "
-        f"{document['rounds']} rounds in turns ({SLOW}: every {SLOW_EVERY}th). {machine['board'] or machine['cpu']}, "
+        f"same: same class as float32. ms: median per face, one thread. of float32: median and middle 80 % of "
+        f"{document['rounds']} rounds (interleaved; {SLOW}: 1 in {SLOW_EVERY}). {machine['board'] or machine['cpu']}, "
         f"{machine['cores']} cores, governor {machine['governor'] or 'unknown'}, Python {machine['python']}, {packages}"
         + (f". INVALID: {document['invalid']}" if document["invalid"] else "")
     )
 
 
 def show(document: dict[str, Any]) -> None:
-    """Lay it out for the terminal."""
+    """Print the tables to the terminal."""
     for name, rows in document["networks"].items():
         table = Table(title=title(name, rows), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in HEADS:
-            table.add_column(head, justify="left" if head == "recipe" else "right")
+        for header in HEADERS:
+            table.add_column(header, justify="left" if header == "recipe" else "right")
         for row in cells(rows):
             table.add_row(*row)
         console.print(table)
@@ -239,10 +239,10 @@ def show(document: dict[str, Any]) -> None:
 
 
 def as_markdown(document: dict[str, Any]) -> str:
-    """Lay it out as Markdown."""
+    """Return the tables as Markdown."""
     parts = []
     for name, rows in document["networks"].items():
-        lines = [[title(name, rows), *HEADS[1:]], ["---", *["---:"] * (len(HEADS) - 1)], *cells(rows)]
+        lines = [[title(name, rows), *HEADERS[1:]], ["---", *["---:"] * (len(HEADERS) - 1)], *cells(rows)]
         parts.append("".join(f"| {' | '.join(row)} |\n" for row in lines))
     return "\n".join([*parts, f"{caption(document)}.\n"])
 

@@ -1,12 +1,12 @@
-"""How well are faces followed, and how calm are their expressions? A film made of real photos, with known truth.
+"""Tracking and smoothing on a video made of real photos, with ground truth.
 
 python -m studies.accuracy.tracking_clip --photos expw/origin --out runs/clip
 
-Photos in which the detector sees exactly one face are moved before a camera that pans, zooms and shakes, alone and many
-at once; faces come in and go out, are hidden for a moment, give way to somebody else at the same place (a cut), or turn
-into somebody else (for a new expression); in between there is nobody. The film is a compressed video, clip.mp4: it
-shows real people, keep it to yourself. Where a photo was put is the truth about its face, what the model says of the
-still photo that about its expression. `found` is therefore a share of what can be found.
+Photos in which the detector finds exactly one face are moved in front of a simulated camera that pans, zooms and
+shakes, one or several at a time; faces enter and leave, are occluded, are replaced by another person at the same place
+(a cut), or turn into another face (a new expression); some scenes are empty. The result is a compressed video,
+clip.mp4: it shows real people, do not publish it. Ground truth is the position of each photo, and the model's label of
+the still photo. `found` is therefore a share of the faces that can be detected.
 """
 
 import statistics
@@ -27,55 +27,51 @@ from fer_edge.settings import TrackingSettings
 from fer_edge.sources import open_source
 from fer_edge.tracking.pipeline import Pipeline
 from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING
-from studies.accuracy.tracking_video import FPS, HEIGHT, PEOPLE, WIDTH, Shot, read_faces, storyboard, write_film
+from studies.accuracy.tracking_video import FPS, HEIGHT, PEOPLE, WIDTH, FramePlan, plan_frames, read_faces, write_video
 
-HIT = 0.4
-"""Intersection over union from which on a face is the one that was put there."""
-BAR = 60
-"""Half the bar's width in pixels."""
-NOISE = 4.0
-"""Grey levels of the camera's noise, one standard deviation."""
+MIN_IOU = 0.4
+"""A reported face matches a photo's face if their intersection over union is at least this."""
 
 
 @dataclass
-class Tally:
-    """What is counted while the film is watched in one way."""
+class Counts:
+    """Counts of one run over the video."""
 
-    there: int = 0
-    """Faces that could be seen, frame by frame."""
+    visible: int = 0
+    """Visible faces, summed over the frames."""
     found: int = 0
-    """Those of them that were reported."""
-    strangers: int = 0
-    """Reported where no photo's face is."""
-    asked: int = 0
-    """Frames in which the detector was asked."""
+    """Visible faces that were reported."""
+    false_positives: int = 0
+    """Reported faces where no photo's face is."""
+    detections: int = 0
+    """Frames in which the detector ran."""
     cuts: int = 0
-    """Cuts at which it was asked at once."""
+    """Cuts at which the detector ran on the first frame."""
     pairs: int = 0
-    """Faces that were reported in a frame and in the one before."""
+    """Faces that were reported in two consecutive frames."""
     raw_changes: int = 0
     changes: int = 0
     raw_right: int = 0
     right: int = 0
     ids: dict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
-    """Of each person."""
+    """Track ids of each person."""
     overlaps: list[float] = field(default_factory=list)
-    """Of each followed box, where the detector was not asked, with the nearest that it finds there."""
+    """Overlap of each tracked box with the nearest detection, in frames without detection."""
 
-    def add(self, shot: Shot, faces: list[Face], last: dict[int, Face], alone: list[Box]) -> None:
-        """Hold what was reported of a frame against the truth.
+    def add(self, plan: FramePlan, faces: list[Face], last: dict[int, Face], detections: list[Box]) -> None:
+        """Compare the faces reported in a frame with ground truth.
 
         Args:
-            shot: What the frame shows.
-            faces: What was reported.
-            last: What was reported of the frame before, by id.
-            alone: What the detector finds in this frame; empty where it was asked.
+            plan: Content of the frame.
+            faces: Reported faces.
+            last: Faces reported in the previous frame, by id.
+            detections: Boxes that the detector finds in this frame; empty if the tracker ran it.
         """
-        self.strangers += strangers(shot, [Box(*face.box) for face in faces])
-        for person, layer in shot.faces().items():
-            self.there += 1
+        self.false_positives += count_false_positives(plan, [Box(*face.box) for face in faces])
+        for person, layer in plan.faces().items():
+            self.visible += 1
             face = max(faces, key=lambda face: overlap(Box(*face.box), layer.box), default=None)
-            if face is None or face.id is None or overlap(Box(*face.box), layer.box) < HIT:
+            if face is None or face.id is None or overlap(Box(*face.box), layer.box) < MIN_IOU:
                 continue
             raw = face.raw_label or face.label
             self.found += 1
@@ -86,17 +82,17 @@ class Tally:
                 self.pairs += 1
                 self.raw_changes += raw != (last[face.id].raw_label or last[face.id].label)
                 self.changes += face.label != last[face.id].label
-            if alone:
-                self.overlaps.append(max(overlap(Box(*face.box), box) for box in alone))
+            if detections:
+                self.overlaps.append(max(overlap(Box(*face.box), box) for box in detections))
 
     def report(self, frames: int, cuts: int, people: int) -> dict[str, Any]:
-        """Say what came of it."""
+        """Return the metrics."""
         owners = Counter(number for ids in self.ids.values() for number in ids)
         seconds = self.pairs / FPS
         return {
-            "found": round(self.found / self.there, 4),
-            "strangers_per_frame": round(self.strangers / frames, 3),
-            "detector_asked": round(self.asked / frames, 3),
+            "found": round(self.found / self.visible, 4),
+            "strangers_per_frame": round(self.false_positives / frames, 3),
+            "detector_asked": round(self.detections / frames, 3),
             "cuts_noticed_at_once": f"{self.cuts} of {cuts}",
             "people_found": f"{len(self.ids)} of {people}",
             "second_ids": sum(len(ids) - 1 for ids in self.ids.values()),
@@ -113,9 +109,9 @@ class Tally:
         }
 
 
-def strangers(shot: Shot, boxes: list[Box]) -> int:
-    """Count the boxes where no photo's face is, in sight or not: false alarms, and people in the background."""
-    return sum(all(overlap(box, layer.box) < HIT / 2 for layer in shot.layers) for box in boxes)
+def count_false_positives(plan: FramePlan, boxes: list[Box]) -> int:
+    """Count boxes where no photo's face is, visible or not: false positives, and people in the background."""
+    return sum(all(overlap(box, layer.box) < MIN_IOU / 2 for layer in plan.layers) for box in boxes)
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
@@ -125,62 +121,64 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {"n": len(values), "median": round(float(middle), 3), "p5": round(float(low), 3)}
 
 
-def watched(film: Path, shots: list[Shot], watcher: Pipeline, alone: list[list[Box]]) -> Tally:
-    """Watch the film; `alone` is what the detector finds in each frame by itself."""
-    tally, scene = Tally(), -1
+def evaluate(video: Path, plans: list[FramePlan], pipeline: Pipeline, detections: list[list[Box]]) -> Counts:
+    """Run the pipeline on the video; `detections` are the detector's boxes in each frame."""
+    counts, scene = Counts(), -1
     last: dict[int, Face] = {}
-    for frame, shot, boxes in zip(open_source(str(film)), shots, alone, strict=True):
-        result = watcher.step(frame)
-        asked = result.ms["detect"] > 0
-        tally.asked += asked
-        tally.cuts += asked and shot.scene != scene
-        tally.add(shot, result.faces, last, [] if asked else boxes)
+    for frame, plan, boxes in zip(open_source(str(video)), plans, detections, strict=True):
+        result = pipeline.step(frame)
+        detected = result.ms["detect"] > 0
+        counts.detections += detected
+        counts.cuts += detected and plan.scene != scene
+        counts.add(plan, result.faces, last, [] if detected else boxes)
         last = {face.id: face for face in result.faces if face.id is not None}
-        scene = shot.scene
-    return tally
+        scene = plan.scene
+    return counts
 
 
-def delays(film: Path, shots: list[Shot], watcher: Pipeline) -> list[float]:
-    """Seconds from when a new expression outweighs the old one until it is named, where each frame alone names it."""
-    begun, taken = 0.0, {}
-    for frame, shot in zip(open_source(str(film)), shots, strict=True):
-        result = watcher.step(frame)
-        if shot.kind != "new expression" or shot.layers[0].photo.label == shot.layers[1].photo.label:
+def label_delays(video: Path, plans: list[FramePlan], pipeline: Pipeline) -> list[float]:
+    """Return the seconds from when a new expression outweighs the old one until its label is reported."""
+    start, delays = 0.0, {}
+    for frame, plan in zip(open_source(str(video)), plans, strict=True):
+        result = pipeline.step(frame)
+        if plan.kind != "new expression" or plan.layers[0].photo.label == plan.layers[1].photo.label:
             continue
-        if shot.layers[0].there:
-            begun = frame.t
-        elif shot.scene not in taken and any(face.label == shot.layers[1].photo.label for face in result.faces):
-            taken[shot.scene] = frame.t - begun
-    return list(taken.values())
+        if plan.layers[0].visible:
+            start = frame.t
+        elif plan.scene not in delays and any(face.label == plan.layers[1].photo.label for face in result.faces):
+            delays[plan.scene] = frame.t - start
+    return list(delays.values())
 
 
 def main(
     photos: Annotated[Path, typer.Option(help="Folder of photos with faces.")],
     out: Annotated[Path, typer.Option(help="Folder for clip.mp4 and clip.json, outside the repository.")],
-    rounds: Annotated[int, typer.Option(min=1, help=f"Of all scenes; each takes {PEOPLE} photos.")] = 4,
-    seed: Annotated[int, typer.Option(help="Which photos, and how the camera shakes.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help=f"Repetitions of all scenes; each needs {PEOPLE} photos.")] = 4,
+    seed: Annotated[int, typer.Option(help="Random seed of the choice of photos and the camera shake.")] = 0,
 ) -> None:
-    """Make the film, watch it in several ways, and print what came of it as JSON."""
+    """Make the video, run the tracker with several settings, and print the results as JSON."""
     cv2.setNumThreads(1)
     make_folder(out)
     recognizer = Recognizer()
-    shots = list(storyboard(read_faces(photos, recognizer, rounds * PEOPLE, seed), seed))
-    film = out / "clip.mp4"
-    write_film(film, shots, seed)
-    console.print(f"wrote {film}; it shows real people: keep it to yourself")
-    alone = [[one.box for one in recognizer.detector.detect(frame.bgr)] for frame in open_source(str(film))]
-    there = [(layer.box, boxes) for shot, boxes in zip(shots, alone, strict=True) for layer in shot.faces().values()]
-    cuts, people = len({shot.scene for shot in shots}), len({person for shot in shots for person in shot.faces()})
-    report: dict[str, Any] = {"frames": len(shots), "fps": FPS, "size": f"{WIDTH}x{HEIGHT}", "faces": len(there)}
-    hits = [any(overlap(box, other) >= HIT for other in boxes) for box, boxes in there]
+    plans = list(plan_frames(read_faces(photos, recognizer, rounds * PEOPLE, seed), seed))
+    video = out / "clip.mp4"
+    write_video(video, plans, seed)
+    console.print(f"wrote {video}; it shows real people: do not publish it")
+    detections = [[one.box for one in recognizer.detector.detect(frame.bgr)] for frame in open_source(str(video))]
+    visible = [
+        (layer.box, boxes) for plan, boxes in zip(plans, detections, strict=True) for layer in plan.faces().values()
+    ]
+    cuts, people = len({plan.scene for plan in plans}), len({person for plan in plans for person in plan.faces()})
+    report: dict[str, Any] = {"frames": len(plans), "fps": FPS, "size": f"{WIDTH}x{HEIGHT}", "faces": len(visible)}
+    hits = [any(overlap(box, other) >= MIN_IOU for other in boxes) for box, boxes in visible]
     report["found_frame_by_frame"] = round(statistics.mean(hits), 4)
-    report["strangers_frame_by_frame"] = round(statistics.mean(map(strangers, shots, alone)), 3)
+    report["strangers_frame_by_frame"] = round(statistics.mean(map(count_false_positives, plans, detections)), 3)
     for every in (1, 3, 5, 10):
-        tally = watched(film, shots, Pipeline(recognizer, TrackingSettings(detect_every=every)), alone)
-        report[f"detect_every_{every}"] = tally.report(len(shots), cuts, people)
+        counts = evaluate(video, plans, Pipeline(recognizer, TrackingSettings(detect_every=every)), detections)
+        report[f"detect_every_{every}"] = counts.report(len(plans), cuts, people)
     for name, smooth in (("before", None), ("after", DEFAULT_SMOOTHING)):
-        taken = delays(film, shots, Pipeline(recognizer, TrackingSettings(detect_every=1), smooth))
-        report[f"delay_s_{name}"] = [round(value, 2) for value in taken]
+        delays = label_delays(video, plans, Pipeline(recognizer, TrackingSettings(detect_every=1), smooth))
+        report[f"delay_s_{name}"] = [round(value, 2) for value in delays]
     write_json(out / "clip.json", report)
     print_json(report)
 

@@ -1,4 +1,4 @@
-"""The video of `tracking_clip`: photos of real faces moved before a camera that pans, zooms and shakes."""
+"""The video of `tracking_clip`: photos of real faces in front of a simulated camera that pans, zooms and shakes."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,12 +17,10 @@ from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.sinks.video import new_video
 
 WIDTH, HEIGHT, FPS = 640, 480, 25
-HIT = 0.4
-"""Intersection over union from which on a face is the one that was put there."""
-BAR = 60
-"""Half the bar's width in pixels."""
+HALF_BAR = 60
+"""Half the width of the occluding bar in pixels."""
 NOISE = 4.0
-"""Grey levels of the camera's noise, one standard deviation."""
+"""Standard deviation of the camera noise in grey levels."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,12 @@ class Photo:
     pixels: Pixels
     box: Box
     label: str
-    """What the model says of it."""
+    """The model's label of the still photo."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A photo in a frame."""
+    """A photo placed in a frame."""
 
     photo: Photo
     x: float
@@ -49,48 +47,48 @@ class Layer:
     roll: float = 0.0
     """Degrees."""
     region: tuple[int, int, int, int] = (0, 0, WIDTH, HEIGHT)
-    """What it covers: x0, y0, x1, y1."""
+    """Area that it covers: x0, y0, x1, y1."""
     alpha: float = 1.0
-    """How much it covers of what lies below."""
+    """Opacity."""
     person: str = ""
-    """Who that is; empty for the photo's own person."""
-    there: bool = True
-    """Whether it is what one sees there."""
+    """Identity in ground truth; default: the photo's name."""
+    visible: bool = True
+    """Whether it counts as the visible face in ground truth."""
 
     @property
     def box(self) -> Box:
-        """Of the face, in pixels of the frame."""
+        """Box of the face in pixels of the frame."""
         scale = self.size / self.photo.box.longer
         w, h = self.photo.box.w * scale, self.photo.box.h * scale
         return Box(self.x - w / 2, self.y - h / 2, w, h)
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One frame of the film before it is drawn."""
+class FramePlan:
+    """Content of one frame of the video."""
 
     scene: int
     kind: str
     layers: list[Layer]
     bar: float | None = None
-    """x of an upright bar that passes in front."""
+    """x of a vertical bar in front; None for no bar."""
 
     def faces(self) -> dict[tuple[int, str], Layer]:
-        """Those that can be seen: in the frame, and not behind the bar."""
+        """Return the visible faces: inside the frame, and not behind the bar."""
         return {
             (self.scene, layer.person or layer.photo.name): layer
             for layer in self.layers
-            if layer.there
+            if layer.visible
             and layer.size / 2 < layer.x < WIDTH - layer.size / 2
-            and (self.bar is None or abs(self.bar - layer.x) > BAR + layer.size / 2)
+            and (self.bar is None or abs(self.bar - layer.x) > HALF_BAR + layer.size / 2)
         }
 
 
 def read_faces(folder: Path, recognizer: Recognizer, count: int, seed: int) -> list[Photo]:
-    """Take photos with one face each, large enough to be enlarged.
+    """Choose photos with exactly one face of at least 60 pixels.
 
     Raises:
-        DataError: There are too few.
+        DataError: There are too few such photos.
     """
     paths = sorted(path for path in folder.iterdir() if is_picture(path))
     photos: list[Photo] = []
@@ -115,16 +113,16 @@ PEOPLE = 1 + 1 + 4 + 1 + 2 + 1 + 1 + 12 + 2
 """Photos in one round of scenes."""
 
 
-def storyboard(photos: list[Photo], seed: int) -> Iterator[Shot]:
-    """Let scene follow scene, each with photos of its own, until they are used up."""
+def plan_frames(photos: list[Photo], seed: int) -> Iterator[FramePlan]:
+    """Plan scene after scene, each with its own photos, until all photos are used."""
     rng = np.random.default_rng(seed)
     for first in range(0, len(photos) - PEOPLE + 1, PEOPLE):
-        scene = first  # numbers that no other round has
-        left = iter(photos[first : first + PEOPLE])
-        for kind, frames, draw in _scenes(left, rng):
+        scene = first  # unique over all rounds
+        remaining = iter(photos[first : first + PEOPLE])
+        for kind, frames, draw in _scenes(remaining, rng):
             for number in range(frames):
                 layers, bar = draw(number / frames)
-                yield Shot(scene, kind, layers, bar)
+                yield FramePlan(scene, kind, layers, bar)
             scene += 1
 
 
@@ -132,7 +130,7 @@ Draw = Callable[[float], tuple[list[Layer], float | None]]
 
 
 def _scenes(people: Iterator[Photo], rng: np.random.Generator) -> Iterator[tuple[str, int, Draw]]:
-    """Give kind, frames and what there is to see at a time from 0 to 1 of each scene of a round."""
+    """Yield kind, number of frames, and content at a time from 0 to 1, of each scene of a round."""
     one = next(people)
     yield (
         "pan",
@@ -190,19 +188,19 @@ def _shaken(photo: Photo, shake: Any) -> Layer:
 
 
 def _turning(before: Photo, after: Photo, time: float) -> list[Layer]:
-    """One face becomes another within 0.3 s, half-way."""
+    """Cross-fade one face into another within 0.3 s, in the middle of the scene."""
     alpha = min(max((time - 0.5) * 100 / FPS / 0.3, 0.0), 1.0)
     return [
-        Layer(before, 320, 240, 140, person="both", there=alpha < 0.5),
-        Layer(after, 320, 240, 140, person="both", there=alpha >= 0.5, alpha=alpha),
+        Layer(before, 320, 240, 140, person="both", visible=alpha < 0.5),
+        Layer(after, 320, 240, 140, person="both", visible=alpha >= 0.5, alpha=alpha),
     ]
 
 
-def drawn(shot: Shot, rng: np.random.Generator) -> Pixels:
-    """Draw a frame: (HEIGHT, WIDTH, 3) uint8 BGR."""
+def draw_frame(plan: FramePlan, rng: np.random.Generator) -> Pixels:
+    """Draw a frame, (HEIGHT, WIDTH, 3) uint8 BGR."""
     wall = np.linspace(90, 140, WIDTH, dtype=np.float32)[None, :, None]
     canvas = np.broadcast_to(wall, (HEIGHT, WIDTH, 3)).copy()
-    for layer in shot.layers:
+    for layer in plan.layers:
         scale = layer.size / layer.photo.box.longer
         box, (x0, y0, x1, y1) = layer.photo.box, layer.region
         if x1 <= x0:
@@ -214,18 +212,18 @@ def drawn(shot: Shot, rng: np.random.Generator) -> Pixels:
         if scale < 0.7:  # warpAffine does not average
             photo = cast(Pixels, cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
             grid[:, :2] = grid[:, :2] / scale
-        seen = cv2.warpAffine(photo, grid, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.warpAffine(photo, grid, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         part = canvas[y0:y1, x0:x1]
-        part += layer.alpha * (seen[y0:y1, x0:x1].astype(np.float32) - part)
-    if shot.bar is not None:
-        canvas[:, max(0, round(shot.bar) - BAR) : max(0, round(shot.bar) + BAR)] = 60
+        part += layer.alpha * (warped[y0:y1, x0:x1].astype(np.float32) - part)
+    if plan.bar is not None:
+        canvas[:, max(0, round(plan.bar) - HALF_BAR) : max(0, round(plan.bar) + HALF_BAR)] = 60
     canvas += rng.normal(0, NOISE, canvas.shape).astype(np.float32)
     return np.asarray(np.clip(np.round(canvas), 0, 255), np.uint8)
 
 
-def write_film(path: Path, shots: list[Shot], seed: int) -> None:
-    """Draw the film as a compressed video."""
+def write_video(path: Path, plans: list[FramePlan], seed: int) -> None:
+    """Draw and compress the video."""
     rng = np.random.default_rng(seed)
-    with progress() as bar, new_video(path, np.zeros((HEIGHT, WIDTH, 3), np.uint8), FPS) as video:
-        for shot in bar.track(shots, description="drawing"):
-            video.write(drawn(shot, rng))
+    with progress() as bar, new_video(path, np.zeros((HEIGHT, WIDTH, 3), np.uint8), FPS) as writer:
+        for plan in bar.track(plans, description="drawing"):
+            writer.write(draw_frame(plan, rng))

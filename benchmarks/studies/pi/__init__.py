@@ -1,1 +1,1 @@
-"""A Raspberry Pi's userland, under emulation."""
+"""fer-edge in an emulated Raspberry Pi userland."""

@@ -1,1 +1,1 @@
-"""How fast, beside other packages and beside itself."""
+"""Latency and throughput, compared with other packages and among our own variants."""

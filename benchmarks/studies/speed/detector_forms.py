@@ -1,13 +1,12 @@
-"""Which form of the bundled detector is fastest here, and do more threads help? Networks alone, in turns.
+"""Latency of the bundled networks with 1, 2 and 4 threads, networks only.
 
 python -m studies.speed.detector_forms
 gdb -batch -x benchmarks/studies/speed/avx2_only.py --args python -m studies.speed.detector_forms
 
-The second as on a processor without VNNI.
+The second command measures as on a processor without VNNI.
 
-Each network, with 1, 2 and 4 threads, is run in turns with all others on a VGA frame's input, 320x256 (the expression
-model: on one face). With `--beside`, a second thread decodes and encodes a JPEG of a VGA frame 30 times a second
-meanwhile, as a camera's capture and the live page do.
+All networks run alternately on the input of a VGA frame, 320x256 (the expression model: on one face). With `--beside`,
+another thread decodes and encodes a JPEG of a VGA frame 30 times a second, as camera capture and live page do.
 """
 
 import os
@@ -35,19 +34,19 @@ WARM_UP = 20
 
 
 def load(path: Path, threads: int) -> Any:
-    """Make an interpreter without the trial in a process of its own, which gdb would have to follow."""
+    """Create an interpreter without the trial in a forked process, which gdb would have to follow."""
     _, runtime = load_runtime()
     network = runtime.Interpreter(model_content=read_packed(path).flatbuffer, num_threads=threads)
     network.allocate_tensors()
     tensor = network.get_input_details()[0]
     picture = np.random.default_rng(0).integers(0, 256, tensor["shape"])
-    whole = tensor["dtype"] == np.uint8
-    network.set_tensor(tensor["index"], np.asarray(picture if whole else picture / 255, tensor["dtype"]))
+    is_uint8 = tensor["dtype"] == np.uint8
+    network.set_tensor(tensor["index"], np.asarray(picture if is_uint8 else picture / 255, tensor["dtype"]))
     return network
 
 
-def capture_and_page(stop: threading.Event) -> None:
-    """Decode and encode a JPEG 30 times a second."""
+def capture_and_encode(stop: threading.Event) -> None:
+    """Decode and encode a JPEG 30 times a second until `stop`."""
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     content = cv2.imencode(".jpg", frame)[1]
     while not stop.wait(1 / 30):
@@ -55,10 +54,10 @@ def capture_and_page(stop: threading.Event) -> None:
 
 
 def main(
-    num_runs: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 200,
-    beside: Annotated[bool, typer.Option("--beside", help="With capture and live page beside.")] = False,
+    num_runs: Annotated[int, typer.Option(min=1, help="Timed runs of each network.")] = 200,
+    beside: Annotated[bool, typer.Option("--beside", help="Decode and encode JPEGs in another thread.")] = False,
 ) -> None:
-    """Print milliseconds of every network as JSON: median and least."""
+    """Print median and minimum latency of every network as JSON."""
     cv2.setNumThreads(1)
     load_runtime()
     in_gdb = "gdb" in Path(f"/proc/{os.getppid()}/comm").read_text()
@@ -72,16 +71,18 @@ def main(
         os.kill(os.getpid(), signal.SIGUSR1)
     stop = threading.Event()
     if beside:
-        threading.Thread(target=capture_and_page, args=(stop,), daemon=True).start()
-    taken: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(num_runs + WARM_UP):
+        threading.Thread(target=capture_and_encode, args=(stop,), daemon=True).start()
+    latency_ms: dict[str, list[float]] = {name: [] for name in networks}
+    for run in range(num_runs + WARM_UP):
         for name, network in networks.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             network.invoke()
-            if turn >= WARM_UP:
-                taken[name].append(1000 * (time.perf_counter() - begun))
+            if run >= WARM_UP:
+                latency_ms[name].append(1000 * (time.perf_counter() - start))
     stop.set()
-    rows = {name: {"median": round(statistics.median(ms), 3), "least": round(min(ms), 3)} for name, ms in taken.items()}
+    rows = {
+        name: {"median": round(statistics.median(ms), 3), "least": round(min(ms), 3)} for name, ms in latency_ms.items()
+    }
     print_json({"machine": describe(), "avx2_only": in_gdb, "beside": beside, "ms": rows})
 
 

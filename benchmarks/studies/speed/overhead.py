@@ -1,13 +1,12 @@
-"""What does a frame cost besides the face detector and the expression network? Milliseconds, with one face.
+"""Latency of a frame without the face detector and the expression network, with one face.
 
 python -m studies.speed.overhead
 
-A drawn person sways before a live source, whose thread hands over the newest VGA frame (`sources.reader`): 30 a second,
-as a camera does, and one as soon as the one before is done. Between 30 a second the processor sleeps, and after each
-sleep everything, the networks too, takes longer: that is the machine's price, the other pace shows what the code costs.
-Counted is the time from when a frame is there until its JSON line is written (to /dev/null), without what the detector
-and the network took: hand-over, following, crop, smoothing, line. Every figure is a median over the frames that found
-exactly one face.
+A drawn face moves in front of a live source, whose thread hands over the newest VGA frame (`sources.reader`): at 30
+frames per second, as from a camera, and back to back. At 30 per second the processor sleeps between frames, and
+everything after a sleep takes longer, networks included; back to back shows the cost of the code alone. Measured is the
+time from capture of a frame until its JSON line is written (to /dev/null), minus detector and network: hand-over,
+tracking, crop, smoothing, JSON. Every figure is the median over the frames with exactly one detected face.
 """
 
 import statistics
@@ -41,44 +40,44 @@ FPS = 30.0
 GOAL_MS = 0.5
 
 
-def swaying(pictures: list[Pixels], wait: Callable[[int], None]) -> Iterator[Frame]:
-    """Give the pictures forth and back without end, each when `wait` for its number is over."""
+def moving_face(pictures: list[Pixels], wait: Callable[[int], None]) -> Iterator[Frame]:
+    """Yield the pictures back and forth endlessly, each when `wait` for its index returns."""
     for index, pixels in enumerate(cycle(chain(pictures, pictures[::-1]))):
         wait(index)
-        just_taken = pixels.copy()  # a camera's frame was written a moment ago, too
-        yield Frame("drawn", index, index / FPS, just_taken, 0.0, time.perf_counter(), None, FPS)
+        captured = pixels.copy()  # a camera's frame has just been written to memory, too
+        yield Frame("drawn", index, index / FPS, captured, 0.0, time.perf_counter(), None, FPS)
 
 
-def measured(pictures: list[Pixels], every: int, frames: int, *, paced: bool) -> dict[str, Any]:
-    """Watch `frames` frames, and some before that do not count, with a detection every so many frames."""
-    watcher = Pipeline(Recognizer(), TrackingSettings(detect_every=every))
+def measure(pictures: list[Pixels], every: int, frames: int, *, paced: bool) -> dict[str, Any]:
+    """Process 30 warm-up frames and `frames` timed frames with a detection in every `every`-th one."""
+    pipeline = Pipeline(Recognizer(), TrackingSettings(detect_every=every))
     taken: dict[str, list[float]] = defaultdict(list)
-    asked, begun = Semaphore(), time.perf_counter()
+    requested, start = Semaphore(), time.perf_counter()
 
     def wait(index: int) -> None:
         if paced:
-            time.sleep(max(0.0, begun + index / FPS - time.perf_counter()))
+            time.sleep(max(0.0, start + index / FPS - time.perf_counter()))
         else:
-            asked.acquire()
+            requested.acquire()
 
-    source = Source("drawn", True, lambda: swaying(pictures, wait))
+    source = Source("drawn", True, lambda: moving_face(pictures, wait))
     with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), LiveReader(source, console.print) as reading:
         for frame in islice(reading, frames + 30):
             handed_over = time.perf_counter()
-            result = watcher.step(frame, reading.dropped)
-            watched = time.perf_counter()
+            result = pipeline.step(frame, reading.dropped)
+            processed = time.perf_counter()
             print_json(as_json(result), indent=None)
             written = time.perf_counter()
-            asked.release()
+            requested.release()
             if len(result.faces) != 1 or frame.index < 30:
                 continue
-            ms = {"hand-over": 1000 * (handed_over - frame.captured), **result.ms, "line": 1000 * (written - watched)}
+            ms = {"hand-over": 1000 * (handed_over - frame.captured), **result.ms, "line": 1000 * (written - processed)}
             ms["total"] = 1000 * (written - frame.captured)
             ms["overhead"] = ms["total"] - ms["detect"] - ms["classify"]
             for stage, value in ms.items():
                 taken[stage].append(value)
         dropped = reading.dropped
-        asked.release()
+        requested.release()
     del taken["capture"]
     return {
         "frames": len(taken["total"]),
@@ -90,17 +89,17 @@ def measured(pictures: list[Pixels], every: int, frames: int, *, paced: bool) ->
 
 
 def main(
-    frames: Annotated[int, typer.Option(min=1, help="How many count, for each way to detect.")] = 600,
-    out: Annotated[Path | None, typer.Option(help="Write the JSON there as well.")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Timed frames of each configuration.")] = 600,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")] = None,
 ) -> None:
-    """Print what a frame costs with a detection in every frame, and every few, as JSON."""
+    """Print the overhead per frame with detection in every frame, and in every few, as JSON."""
     cv2.setNumThreads(1)
-    pictures = [pixels for pixels, _ in islice(clip(180), 59)]  # the second person comes behind these
+    pictures = [pixels for pixels, _ in islice(clip(180), 59)]  # a second person enters after these
     figures = {
-        pace: {f"detect_every_{every}": measured(pictures, every, frames, paced=paced) for every in (1, DETECT_EVERY)}
-        for pace, paced in (("30_a_second", True), ("one_after_another", False))
+        mode: {f"detect_every_{every}": measure(pictures, every, frames, paced=paced) for every in (1, DETECT_EVERY)}
+        for mode, paced in (("30_a_second", True), ("one_after_another", False))
     }
-    worst = {pace: max(figure["ms"]["overhead"] for figure in figures[pace].values()) for pace in figures}
+    worst = {mode: max(figure["ms"]["overhead"] for figure in figures[mode].values()) for mode in figures}
     document = {"goal_ms": GOAL_MS, "worst_ms": worst, **figures, "machine": describe()}
     if out:
         write_json(out, document)

@@ -1,11 +1,11 @@
-"""Does the input pipeline starve the network? Faces per second of either alone, and of both together as in `train`.
+"""Is training limited by the input pipeline? Throughput of pipeline and training step, alone and together.
 
 python -m studies.speed.pipeline --config train/configs/edge.yaml
 
-The pipeline alone makes batches in the one thread that makes them in a training, too; the step alone learns the same
-batch again and again; together is `training.epochs.fit_epochs`, so with averaged weights and the progress bar,
-without validation, and as its history.csv has it. The three take turns, so that whatever else the machine does slows
-all of them; each figure is the median of its rounds, of which the first, with all the compiling, is left out.
+The pipeline alone makes batches in one thread, as in training; the step alone trains on the same batch repeatedly;
+together is `training.epochs.fit_epochs`, with weight averaging and progress bar, without validation, as reported in
+history.csv. The three alternate, so that load on the machine affects all of them; each figure is the median over the
+rounds except the first, which includes compilation.
 """
 
 import statistics
@@ -33,8 +33,8 @@ from fer_edge_train.training.batches import Batches, targets
 from fer_edge_train.training.epochs import fit_epochs
 from fer_edge_train.training.fit import build_network
 
-ENOUGH = 0.85
-"""Of the slower of the two."""
+MIN_RATIO = 0.85
+"""Required throughput together, as a share of the slower of the two alone."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,29 @@ class Throughput:
 
     @property
     def ratio(self) -> float:
-        """Of both together to the slower of the two alone."""
+        """Throughput together over that of the slower of the two alone."""
         return self.together / min(self.pipeline, self.step)
 
 
 def main(
     config: Annotated[Path | None, typer.Option(help="Settings as for fer-edge train; default: the defaults.")] = None,
     data: Annotated[Path | None, typer.Option(help="A prepared set (.npz); default: 2,560 drawn faces.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Per round.")] = 20,
-    rounds: Annotated[int, typer.Option(min=2, help="Of each of the three.")] = 6,
-    out: Annotated[Path | None, typer.Option(help="Write the JSON there as well.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps per round.")] = 20,
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds of each measurement; the first is not counted.")] = 6,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON to this file, too.")] = None,
 ) -> None:
-    """Print faces per second of the pipeline, of the step and of both, as a table (stderr) and as JSON (stdout)."""
+    """Print the throughput of pipeline, step and both as a table (stderr) and as JSON (stdout)."""
     cv2.setNumThreads(1)
     settings = read_config_file(config, TrainSettings()) if config else TrainSettings()
     settings = replace(settings, epochs=rounds, patience=0)
-    faces, chosen = _faces(data, steps * settings.batch, settings)
-    batches = Batches(faces, chosen, np.ones(len(faces), np.float32), settings)
+    faces, labels = _faces(data, steps * settings.batch, settings)
+    batches = Batches(faces, labels, np.ones(len(faces), np.float32), settings)
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(batches, settings, rounds, Path(folder))
     document = {
         **{name: round(value, 1) for name, value in asdict(figures).items()},
         "ratio": round(figures.ratio, 3),
-        "enough": figures.ratio >= ENOUGH,
+        "enough": figures.ratio >= MIN_RATIO,
         "unit": "faces/s",
         "batch": batches.batch,
         "steps": len(batches),
@@ -85,26 +85,28 @@ def main(
 
 
 def _faces(data: Path | None, count: int, settings: TrainSettings) -> tuple[Any, Any]:
-    """`count` training faces, (count, size, size) uint8 grey, and their targets; a smaller set is repeated."""
+    """Return `count` training faces, (count, size, size) uint8 grey, and their targets; a smaller set is repeated."""
     if data:
         training = FaceSet.load(data).part("training")
-        kept, chosen = targets(training, settings.label_mode)
+        kept, labels = targets(training, settings.label_mode)
         rows = np.arange(count) % len(kept)
-        return training.faces[kept[rows]], chosen[rows]
+        return training.faces[kept[rows]], labels[rows]
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (count, settings.imgsz, settings.imgsz), np.uint8)
-    drawn = np.stack([cv2.GaussianBlur(face, (0, 0), settings.imgsz / 24) for face in noise])  # as smooth as a face
+    drawn = np.stack(
+        [cv2.GaussianBlur(face, (0, 0), settings.imgsz / 24) for face in noise]
+    )  # about as smooth as a face
     return drawn, np.eye(len(EXPRESSIONS), dtype=np.float32)[rng.integers(len(EXPRESSIONS), size=count)]
 
 
 def measure(batches: Batches, settings: TrainSettings, rounds: int, folder: Path) -> Throughput:
-    """Let pipeline, step and both take turns.
+    """Measure pipeline, step and both, alternating.
 
     Args:
-        batches: Of the training.
-        settings: As of `fer-edge train`; `epochs` is the number of rounds.
-        rounds: Of each; the first does not count.
-        folder: For the files of a run.
+        batches: Training batches.
+        settings: Settings of `fer-edge train`; `epochs` is the number of rounds.
+        rounds: Number of rounds; the first is not counted.
+        folder: Folder for the files of a run.
     """
     network, alone = (build_network(settings, batches) for _ in range(2))
     constant = [keras.ops.convert_to_tensor(part) for part in batches[0]]
@@ -125,10 +127,10 @@ def measure(batches: Batches, settings: TrainSettings, rounds: int, folder: Path
 
 
 def _rate(faces: int, work: Callable[[], object]) -> float:
-    """Faces per second of `work`, which handles `faces` of them."""
-    started = time.perf_counter()
+    """Return the faces per second of `work`, which processes `faces` of them."""
+    start = time.perf_counter()
     work()
-    return faces / (time.perf_counter() - started)
+    return faces / (time.perf_counter() - start)
 
 
 def _show(figures: Throughput, settings: TrainSettings) -> None:

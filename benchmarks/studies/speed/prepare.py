@@ -1,14 +1,13 @@
-"""How fast `fer-edge prepare` reads a data set of the size of ExpW, beside merely decoding its photos.
+"""Throughput of `fer-edge prepare` on a data set of the size of ExpW, compared with decoding its photos only.
 
 python -m studies.speed.prepare --data expw --photos 100000 > prepare.json
 
-The photos of `--data` (a folder with label.lst and origin/) are repeated under new names until there are enough; the
-names are symbolic links, so that a hundred thousand of them take no room. Small photos leave less to decode, so all
-else counts for more: `--side 768` first enlarges them to what they were before somebody made them smaller. Each step
-runs in a process of its own, with as many threads as cores: `cv2.imread` of every photo, which is the floor, before
-and after the others; reading as `train` and `evaluate` do it; `prepare` to a prepared set; and `prepare` to class
-folders, which also encodes and writes every crop. Everything comes from the page cache: what is compared is work, not
-disks.
+The photos of `--data` (a folder with label.lst and origin/) are repeated as symbolic links with new names, so that a
+hundred thousand of them need no space. `--side 768` first enlarges them to about the size of the original photos, so
+that decoding has a realistic share. Each step runs in its own process, with as many threads as cores: `cv2.imread` of
+every photo (the baseline), before and after the others; reading as in `train` and `evaluate`; `prepare` to a prepared
+set; and `prepare` to class folders, which also encodes and writes every crop. All files are in the page cache: CPU work
+is compared, not disks.
 """
 
 import multiprocessing
@@ -36,19 +35,19 @@ SIZE = 48
 
 
 class Measured(NamedTuple):
-    """What a step took."""
+    """Time and memory of a step."""
 
     seconds: float
     cpu_seconds: float
-    """Of all threads together; less than seconds times threads where some waited."""
+    """Sum over all threads; less than seconds times threads if some waited."""
     start_mb: float
-    """Largest memory once everything is imported."""
+    """Peak memory after all imports."""
     peak_mb: float
-    """Largest memory at the end."""
+    """Peak memory at the end."""
 
 
 def enlarge_expw(source: Path, target: Path, side: int) -> None:
-    """Make an ExpW in `target` whose photos' longest side is `side` pixels; the boxes grow with them."""
+    """Copy an ExpW data set to `target`, with photos and boxes scaled to a longer side of `side` pixels."""
     make_folder(target / "origin")
     scales: dict[str, float] = {}
     lines = []
@@ -64,14 +63,14 @@ def enlarge_expw(source: Path, target: Path, side: int) -> None:
 
 
 def repeat_expw(source: Path, target: Path, photos: int) -> int:
-    """Make an ExpW of `photos` photos in `target` out of those in `source`; return the number of its faces."""
+    """Write an ExpW data set of `photos` photos to `target`, repeating those of `source`; return its face count."""
     faces: dict[str, list[str]] = defaultdict(list)
     for line in (source / "label.lst").read_text().splitlines():
         name, rest = line.rsplit(None, 7)[0], line.rsplit(None, 7)[1:]
         if (source / "origin" / name).is_file():
             faces[name].append(" ".join(rest))
     if not faces:
-        raise DataError(f"{source / 'label.lst'} names no photo in {source / 'origin'}")
+        raise DataError(f"{source / 'label.lst'}: none of its photos are in {source / 'origin'}")
     make_folder(target / "origin")
     names, lines = list(faces), []
     for number in range(photos):
@@ -84,7 +83,7 @@ def repeat_expw(source: Path, target: Path, photos: int) -> int:
 
 
 def imread(data: Path, _: Path) -> None:
-    """Decode every photo, and do nothing else."""
+    """Decode every photo."""
     paths = [str(path) for path in sorted((data / "origin").iterdir())]
 
     def decode(part: list[str]) -> None:
@@ -96,7 +95,7 @@ def imread(data: Path, _: Path) -> None:
 
 
 def read(data: Path, _: Path) -> None:
-    """Read as `train` and `evaluate` do."""
+    """Read the data set as `train` and `evaluate` do."""
     from fer_edge_train.prepare.prepare import load_faces
 
     load_faces(data, size=SIZE)
@@ -110,7 +109,7 @@ def prepare_set(data: Path, out: Path) -> None:
 
 
 def prepare_folders(data: Path, out: Path) -> None:
-    """Write class folders with the crops as they are."""
+    """Write class folders with crops in their original size."""
     from fer_edge_train.prepare.prepare import prepare
 
     prepare(data, out / "folders")
@@ -126,43 +125,47 @@ STEPS = {
 
 
 def measure(step: str, data: Path, out: Path) -> Measured:
-    """Do one step; runs in a process of its own, which its peak memory is then that of."""
-    import fer_edge_train.prepare.prepare  # noqa: F401  what everybody pays for, whatever the size of the data set
+    """Run one step; call it in a new process, so that peak memory is that of the step."""
+    import fer_edge_train.prepare.prepare  # noqa: F401  import time does not depend on the data set
 
     start_mb, before = peak_memory_mb(), resource.getrusage(resource.RUSAGE_SELF)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     STEPS[step](data, out)
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Measured(round(seconds, 2), round(cpu, 2), start_mb, peak_memory_mb())
 
 
-def measured_alone(step: str, data: Path, out: Path) -> Measured:
-    """Do one step in a fresh process."""
+def measure_in_process(step: str, data: Path, out: Path) -> Measured:
+    """Run one step in a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, step, data, out).result()
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder with label.lst and origin/, as ExpW lies on disk.")],
-    photos: Annotated[int, typer.Option(min=1, help="Photos of the data set that is made of them.")] = 100_000,
-    side: Annotated[int | None, typer.Option(min=1, help="Longest side of a photo; default: as they are.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where it is made; default: a folder below /tmp.")] = None,
+    data: Annotated[Path, typer.Option(help="ExpW folder with label.lst and origin/.")],
+    photos: Annotated[int, typer.Option(min=1, help="Number of photos of the generated data set.")] = 100_000,
+    side: Annotated[
+        int | None, typer.Option(min=1, help="Longer side of a photo in pixels; default: unchanged.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the generated data set; default: a folder in /tmp.")
+    ] = None,
 ) -> None:
-    """Time reading and preparing against decoding alone; the JSON is for programs, the table for people."""
-    with TemporaryDirectory(prefix="prepare-", dir=out) as made:
-        root = Path(made)
+    """Compare reading and preparing with decoding only; print a table (stderr) and JSON (stdout)."""
+    with TemporaryDirectory(prefix="prepare-", dir=out) as folder:
+        root = Path(folder)
         if side:
             enlarge_expw(data, root / "enlarged", side)
         faces = repeat_expw(root / "enlarged" if side else data, root / "expw", photos)
         results = {}
         for step in STEPS:
             console.print(f"{step} ...")
-            results[step] = measured_alone(step, root / "expw", root)
+            results[step] = measure_in_process(step, root / "expw", root)
             if (root / "folders").exists():
                 shutil.rmtree(root / "folders")
     first, *_, last = results.values()
-    floor = (first.seconds + last.seconds) / 2
+    baseline_s = (first.seconds + last.seconds) / 2
     report: dict[str, Any] = {
         "photos": photos,
         "side": side,
@@ -175,7 +178,7 @@ def main(
                 **result._asdict(),
                 "photos_per_s": round(photos / result.seconds, 1),
                 "faces_per_s": round(faces / result.seconds, 1),
-                "times_the_floor": round(result.seconds / floor, 3),
+                "times_the_floor": round(result.seconds / baseline_s, 3),
             }
             for step, result in results.items()
         },
@@ -186,13 +189,13 @@ def main(
 
 
 def as_table(report: dict[str, Any]) -> Table:
-    """One row per step."""
+    """Return a table with one row per step."""
     title = (
         f"{report['photos']:,} photos, {report['faces']:,} faces of {report['size']} px, {report['threads']} threads"
     )
-    memory = f"the faces alone take {report['result_mb']:,} MB; start: everything imported, nothing read"
+    memory = f"the faces take {report['result_mb']:,} MB; start: after imports, before reading"
     table = Table(title=title, title_justify="left", caption=memory, caption_justify="left")
-    for name in ("", "seconds", "CPU seconds", "faces/s", "times the floor", "start MB", "peak MB"):
+    for name in ("", "seconds", "CPU seconds", "faces/s", "times imread", "start MB", "peak MB"):
         table.add_column(name, justify="right" if name else "left", no_wrap=not name)
     for step, row in report["steps"].items():
         numbers = (row["seconds"], row["cpu_seconds"], row["faces_per_s"], row["times_the_floor"])

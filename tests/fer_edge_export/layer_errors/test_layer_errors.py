@@ -17,7 +17,7 @@ from support.bad_network import badly_built
 
 @pytest.fixture(scope="module")
 def bad_network() -> Any:
-    return badly_built(loud=60)
+    return badly_built(outlier_scale=60)
 
 
 @pytest.fixture(scope="module")
