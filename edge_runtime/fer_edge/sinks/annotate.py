@@ -21,11 +21,11 @@ PALETTE: tuple[Colour, ...] = (
     (167, 121, 204),  # reddish purple
     (0, 0, 0),
 )
-"""BGR, one for each class in output order: Okabe & Ito (2008), told apart with every kind of colour vision."""
+"""BGR, one per class in output order: Okabe & Ito (2008), distinct with every kind of colour vision."""
 UNCERTAIN_COLOUR: Colour = (160, 160, 160)
 
 MIN_SIDE = 320
-"""A smaller picture is enlarged before it is drawn on: nobody reads letters on 48 pixels."""
+"""Smaller images are enlarged before drawing, to keep the text readable."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -34,11 +34,11 @@ def annotated(frame_bgr: Pixels, faces: list[Face]) -> Pixels:
     """Draw a box with label and score around each face.
 
     Args:
-        frame_bgr: (height, width, 3) uint8 BGR; stays as it is.
-        faces: What `Recognizer.predict` found in it.
+        frame_bgr: (height, width, 3) uint8 BGR; not modified.
+        faces: From `Recognizer.predict`.
 
     Returns:
-        A new picture, enlarged by a whole number if `frame_bgr` is smaller than `MIN_SIDE`.
+        A new image, enlarged by an integer factor if `frame_bgr` is smaller than `MIN_SIDE`.
     """
     height, width = frame_bgr.shape[:2]
     factor = max(1, -(-MIN_SIDE // max(height, width)))
@@ -51,14 +51,14 @@ def annotated(frame_bgr: Pixels, faces: list[Face]) -> Pixels:
 
 
 def colour(face: Face) -> Colour:
-    """Colour of a face's expression, BGR; grey if uncertain."""
+    """Return the BGR colour of a face's expression; grey if uncertain."""
     if not face.certain:
         return UNCERTAIN_COLOUR
     return PALETTE[list(face.probabilities).index(face.label) % len(PALETTE)]
 
 
 def drawn_name(label: str, labels: Iterable[str]) -> str:
-    """Name a class in ASCII, which is all that OpenCV draws: without accents, or else by its number in `labels`.
+    """Return a class name in ASCII, all that OpenCV draws: without accents, or as its index in `labels`.
 
     >>> drawn_name("Überraschung", ["Überraschung", "悲しみ"]), drawn_name("悲しみ", ["Überraschung", "悲しみ"])
     ('Uberraschung', 'class 1')
@@ -68,7 +68,7 @@ def drawn_name(label: str, labels: Iterable[str]) -> str:
 
 
 def legend(labels: tuple[str, ...]) -> str:
-    """Say which class each drawn number stands for; empty where all names can be drawn.
+    """Explain the class numbers that are drawn instead of names; empty if all names can be drawn.
 
     >>> legend(("Überraschung", "悲しみ"))
     'class 1 is 悲しみ'
@@ -78,7 +78,7 @@ def legend(labels: tuple[str, ...]) -> str:
 
 
 def _draw(canvas: Pixels, face: Face, factor: int) -> None:
-    """Draw one face; text grows with the canvas and stays inside it."""
+    """Draw one face; the text scales with the canvas and stays inside it."""
     height, width = canvas.shape[:2]
     longer = max(height, width)
     line, stroke, scale = max(2, round(longer / 320)), max(1, round(longer / 700)), max(0.45, longer / 1100)
@@ -87,14 +87,14 @@ def _draw(canvas: Pixels, face: Face, factor: int) -> None:
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, stroke)
     margin = line + 2
     x, y, w, h = (value * factor for value in face.box)
-    tint = colour(face)
-    cv2.rectangle(canvas, (x, y), (x + w, y + h), (255, 255, 255), line + 2)  # a rim, for dark backgrounds
-    cv2.rectangle(canvas, (x, y), (x + w, y + h), tint, line)
-    tall = text_height + below + 2 * margin
+    fill = colour(face)
+    cv2.rectangle(canvas, (x, y), (x + w, y + h), (255, 255, 255), line + 2)  # white outline for dark backgrounds
+    cv2.rectangle(canvas, (x, y), (x + w, y + h), fill, line)
+    label_height = text_height + below + 2 * margin
     left = max(0, min(x, width - text_width - 2 * margin))
-    top = y - tall if y >= tall else y
-    cv2.rectangle(canvas, (left, top), (left + text_width + 2 * margin, top + tall), tint, cv2.FILLED)
-    luminance = 0.114 * tint[0] + 0.587 * tint[1] + 0.299 * tint[2]
+    top = y - label_height if y >= label_height else y
+    cv2.rectangle(canvas, (left, top), (left + text_width + 2 * margin, top + label_height), fill, cv2.FILLED)
+    luminance = 0.114 * fill[0] + 0.587 * fill[1] + 0.299 * fill[2]
     ink = (0, 0, 0) if luminance > 110 else (255, 255, 255)
-    place = (left + margin, top + margin + text_height)
-    cv2.putText(canvas, text, place, _FONT, scale, ink, stroke, cv2.LINE_AA)
+    origin = (left + margin, top + margin + text_height)
+    cv2.putText(canvas, text, origin, _FONT, scale, ink, stroke, cv2.LINE_AA)

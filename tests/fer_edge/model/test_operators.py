@@ -42,7 +42,9 @@ def test_a_custom_operator_is_named_and_refused(tiny: Path, name: str) -> None:
     changed = with_custom(read_model(tiny).flatbuffer, name.encode())
 
     assert operators(changed)[f"custom:{name}"] == 1
-    with pytest.raises(ModelError, match=rf"^a\.tflite: operators .*: '{name}'; replace their layers .* fer-edge export"):
+    with pytest.raises(
+        ModelError, match=rf"^a\.tflite: operators .*: '{name}'; replace their layers .* fer-edge export"
+    ):
         refuse_custom("a.tflite", changed)
 
 
