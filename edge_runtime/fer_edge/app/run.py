@@ -57,8 +57,8 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     pipeline = Pipeline(
         Recognizer(model, detector, settings.threads), tracking, DEFAULT_SMOOTHING if settings.smooth else None
     )
-    if pipeline.chosen:
-        console.print(pipeline.chosen)
+    if pipeline.input_size_note:
+        console.print(pipeline.input_size_note)
     sinks = FanOut(warn, live=source.live)
     tally = RunSummary()
     writer = None
@@ -169,8 +169,8 @@ class RunSummary:
         if self._frames:
             rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
             console.print(f"{self._frames} frames{rate}, {self._dropped} dropped; {self._faces} faces")
-            if pipeline.pace:
-                console.print(pipeline.pace.text)
+            if pipeline.budget:
+                console.print(pipeline.budget.summary)
         if writer and "--save" not in sinks.failed:
             count = len(writer.written)
             console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {writer.folder}")

@@ -131,7 +131,10 @@ def test_other_secrets_stand_there_too(flag: str, value: str, variable: str) -> 
 @pytest.mark.parametrize(
     ("address", "fault"),
     [
-        ("mqtt://ana@broker", r"has a user but no password; type: read -rs FER_EDGE_MQTT_PASSWORD; export .*--preserve-env="),
+        (
+            "mqtt://ana@broker",
+            r"has a user but no password; type: read -rs FER_EDGE_MQTT_PASSWORD; export .*--preserve-env=",
+        ),
         ("http://broker", "not a broker address"),
         ("mqtt://ana:p@ss/w@broker", "not a broker address"),
     ],
