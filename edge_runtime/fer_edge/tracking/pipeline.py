@@ -103,7 +103,7 @@ class Pipeline:
         return found.faces, [], {stage: ms for stage, ms in found.ms.items() if stage != "total"}
 
     def _select(self, found: list[Detection]) -> list[Detection]:
-        """Keep the detections that are large large, and the largest of these, in their order."""
+        """Keep the detections that are large enough, and the largest of these, in their order."""
         large = [one for one in found if one.box.longer >= self._settings.min_face]
         largest = sorted(large, key=lambda one: -one.box.longer)[: self._settings.max_faces]
         return [one for one in large if one in largest]

@@ -24,12 +24,12 @@ BREAK = 10.0
 MIN_CORRELATION = 0.7
 """Minimum correlation of a tracked face: 99 % of tracked faces reach 0.76, after a cut none reaches 0.66."""
 UNDETECTED_CORRELATION = 0.85
-"""Minimum correlation of a tracked face that the detector missed. At 0.7 visible are 7 % more false faces, at 0.9 0.3 %
+"""Minimum correlation of a tracked face that the detector missed. At 0.7 there are 7 % more false faces, at 0.9 0.3 %
 of the faces are lost."""
 LONGEST_WAIT = 30
 """Maximum frames between detections, whatever the time budget."""
 KNOWN_BONUS = 1.2
-"""Size bonus of known faces when visible are more than `max_faces`, so that two faces do not alternate."""
+"""Size bonus of known faces when there are more than `max_faces`, so that two faces do not alternate."""
 
 
 class TrackedFace(NamedTuple):
@@ -154,7 +154,7 @@ class FaceTracker:
         return requested and not due
 
     def _detect(self, frame_bgr: Pixels, view: FrameView) -> bool:
-        """Detect faces; return whether visible is a new one."""
+        """Detect faces; return whether any is new."""
         begun = time.perf_counter()
         found = self._detector.detect(frame_bgr)
         self.detect_ms = 1000 * (time.perf_counter() - begun)
@@ -166,7 +166,7 @@ class FaceTracker:
                 one.detection = damped(one.detection, found[matches[number]])
                 one.patch, one.bias_xy = view.template(one.detection.box)
                 one.detected_box, one.last, one.visible, one.missed = one.detection.box, self._clock, True, None
-            else:  # keep while it correlates well, for at most as long as it was detected, and not on another face
+            else:  # kept while it correlates well, for at most as long as it was detected, and not on another face
                 one.missed = self._clock if one.missed is None else one.missed
                 separate = all(overlap(one.detection.box, detection.box) < SAME_OVERLAP for detection in found)
                 trusted = self._clock - one.last <= one.last - one.first
