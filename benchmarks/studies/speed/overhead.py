@@ -33,7 +33,8 @@ from fer_edge.sinks.stdout import as_json
 from fer_edge.sources import Frame, Source
 from fer_edge.sources.reader import LiveReader
 from fer_edge.synthetic.render import clip
-from fer_edge.tracking.pipeline import DETECT_EVERY, Pipeline
+from fer_edge.tracking.budget import DETECT_EVERY
+from fer_edge.tracking.pipeline import Pipeline
 from fer_edge_bench.machine import describe
 
 FPS = 30.0

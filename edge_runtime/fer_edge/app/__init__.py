@@ -1,1 +1,1 @@
-"""`fer-edge run`: what connects a source, the pipeline and the sinks."""
+"""`fer-edge run`: connects a source, the pipeline and the sinks."""

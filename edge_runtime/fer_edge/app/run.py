@@ -1,4 +1,4 @@
-"""source -> faces -> expressions -> sinks: `fer-edge run`, and the same loop for Python, `fer_edge.stream`."""
+"""`fer-edge run` (source -> faces -> expressions -> sinks), and the same loop in Python, `fer_edge.stream`."""
 
 import signal
 import threading
@@ -39,24 +39,24 @@ from fer_edge.tracking.smoothing import DEFAULT_SMOOTHING, SmoothingSettings
 
 
 def run(settings: RunSettings, *, json: bool = False) -> bool:
-    """Go through a source, and print a line per frame on stdout: for people, or JSON. SIGTERM ends it well.
+    """Process a source, and print one line per frame on stdout, text or JSON. SIGTERM ends it cleanly.
 
-    With a live page, a video comes at its own pace, every frame of it, and when a file has ended, and everything is
-    written, the page stays until SIGTERM or Ctrl-C.
+    With a live page, a video file plays at its own frame rate without dropping frames, and the page stays after its
+    end until SIGTERM or Ctrl-C.
 
     Returns:
-        Whether every sink got everything; what went wrong has been told.
+        Whether no sink failed; failures are reported.
 
     Raises:
-        FerEdgeError: Model, detector or source cannot be had, or nothing can be written.
+        FerEdgeError: Model, detector or source cannot be opened, or the output cannot be written.
     """
     cv2.setNumThreads(settings.threads)
-    source = _found(settings)
+    source = _find_source(settings)
     model = read_model(settings.model or BUNDLED)
     if settings.uncertain_below is not None:
         model = replace(model, contract=replace(model.contract, uncertain_below=settings.uncertain_below))
     tracking = settings.tracking
-    if settings.blur and tracking.detect_every is None:  # who comes between two detections would be shown
+    if settings.blur and tracking.detect_every is None:  # a face that appears between two detections would be visible
         tracking = replace(tracking, detect_every=1)
     with quiet():
         detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
@@ -86,16 +86,16 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
     return not sinks.failed
 
 
-def _found(settings: RunSettings) -> Source:
-    """Find the source that is asked for.
+def _find_source(settings: RunSettings) -> Source:
+    """Find the source of the settings.
 
     Raises:
-        FerEdgeError: There is no such thing, or something asked for is nothing for it.
+        FerEdgeError: There is no such source, or an option does not apply to it.
     """
     source = find_source(settings.source, settings.view, console.print)
     if settings.on_change is not None and source.still:
-        raise UsageError("--on-change is nothing for pictures, which do not change; leave it out, and read --json")
-    if settings.page and not source.live:  # nobody could look at a video that rushes by
+        raise UsageError("--on-change does not apply to images; remove it, and use --json")
+    if settings.page and not source.live:  # play a video at its frame rate
         return replace(source, open=lambda: paced(source.open()))
     return source
 
@@ -109,11 +109,11 @@ def stream(
     smooth: SmoothingSettings | None = DEFAULT_SMOOTHING,
     log: Log = logged,
 ) -> Generator[Result, None, None]:
-    """Watch a source: what `fer-edge run` does, as a generator. Closing it, or leaving its loop, closes the source.
+    """Process a source like `fer-edge run`, as a generator. Closing it, or leaving its loop, closes the source.
 
-    A live source is read in a thread of its own, the newest frame wins, and one that is lost is opened again for as
-    long as the loop lasts. The generator belongs to one thread; for several sources, each thread has a stream and a
-    recognizer of its own. Results never change and may be handed to any thread.
+    A live source is read in its own thread, which keeps the newest frame and reopens a lost source. Use the generator
+    in one thread; for several sources, give each thread its own stream and recognizer. Results are immutable and may
+    be passed to any thread.
 
     >>> recognizer = Recognizer("tests/data/tiny.tflite", detector="none")  # a real one: Recognizer()
     >>> for result in stream("fake", recognizer):
@@ -134,8 +134,8 @@ def stream(
             latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
 
     Raises:
-        FerEdgeError: At once, where there is no such source or a setting makes no sense; from the generator, where it
-            cannot be opened or read on.
+        FerEdgeError: Immediately if there is no such source or a setting is invalid; from the generator if the source
+            cannot be opened or read.
     """
     if isinstance(source, int | Path):
         source = str(source)
@@ -145,19 +145,19 @@ def stream(
     return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), log)
 
 
-def _streamed(source: Source, pipeline: Pipeline, log: Log) -> Generator[Result, None, None]:
+def _stream(source: Source, pipeline: Pipeline, log: Log) -> Generator[Result, None, None]:
     with frames(source, log) as reading:
         yield from results(reading, pipeline)
 
 
 def results(reading: LiveReader | SequentialReader, pipeline: Pipeline) -> Iterator[Result]:
-    """Look at every frame that is read."""
+    """Process every frame that is read."""
     for frame in reading:
         yield pipeline.step(frame, reading.dropped)
 
 
 class RunSummary:
-    """What a run came to. Pictures are not counted: each has its line."""
+    """Counts the frames and faces of a run; images are not counted."""
 
     def __init__(self) -> None:
         self._first = self._last = 0.0
@@ -179,7 +179,7 @@ class RunSummary:
         self._dropped = result.dropped
 
     def report(self, pipeline: Pipeline, writer: AnnotatedWriter | None, sinks: FanOut) -> None:
-        """Say it in a line, what a budget came to in another, and what was saved in a third."""
+        """Print frames and faces, the outcome of a time budget, and the saved files."""
         if self._frames:
             rate = f", {(self._frames - 1) / (self._last - self._first):.1f} per second" if self._frames > 1 else ""
             faces = f"{self._faces} face{'s' * (self._faces != 1)}"
@@ -202,19 +202,19 @@ class RunSummary:
 
 
 class _Terminated(BaseException):
-    """SIGTERM came; like KeyboardInterrupt, it is nobody's to catch."""
+    """SIGTERM arrived; a BaseException like KeyboardInterrupt."""
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C would, but as something that was asked for. For the main thread only.
+    """End the block on SIGTERM as on Ctrl-C, but without an error. Main thread only.
 
-    So does SIGHUP, which comes when the connection to a Pi is lost, unless somebody had it ignored (nohup).
+    Also on SIGHUP, sent when an ssh connection is lost, unless it is ignored (nohup).
     """
 
     def end(number: int, stack: FrameType | None) -> None:
         for one in before:
-            signal.signal(one, signal.SIG_IGN)  # a second one must not disturb what is being finished
+            signal.signal(one, signal.SIG_IGN)  # a second signal must not interrupt closing
         raise _Terminated
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no HUP
@@ -233,14 +233,14 @@ def ended_by_sigterm() -> Iterator[None]:
 def _open_sinks(
     settings: RunSettings, source: Source, model: ModelFile, sinks: FanOut, page: ExitStack, *, json: bool
 ) -> AnnotatedWriter | None:
-    """Open what was asked for; `page` closes the live page; the writer that is returned knows what was saved."""
+    """Open the sinks of the settings; `page` closes the live page. Returns the writer of --save."""
     labels, writer = model.contract.labels, None
 
     def add_slow(name: str, sink: Sink) -> None:
-        sinks.add(name, ThreadedSink(sink) if source.live else sink)  # what is no camera can wait
+        sinks.add(name, ThreadedSink(sink) if source.live else sink)  # other sources can wait
 
-    if (settings.save or settings.page) and (told := legend(labels)):
-        console.print(f"OpenCV draws ASCII letters only; in what is saved, {told}")
+    if (settings.save or settings.page) and (classes := legend(labels)):
+        console.print(f"OpenCV draws ASCII letters only; in saved images, {classes}")
     add_slow("stdout", StdoutSink(json=json))
     if settings.save:
         writer = AnnotatedWriter(settings.save, settings.view.vid_stride, log=console.print)
@@ -273,8 +273,8 @@ def _open_preview(settings: RunSettings, source: Source, model: ModelFile, page:
         from fer_edge.preview.state import about
     preview = Preview(about(source.name, model), settings.preview_host, settings.preview_port, settings.preview_token)
     page.callback(preview.close)
-    # A token of the user's is known to them, and stays out of logs; one that was made must be told.
+    # The user's own token stays out of logs; a generated one must be shown.
     console.print(f"live page: {masked(preview.address) if settings.preview_token else preview.address}")
     if settings.show and not show(preview.address):
-        console.print("there is no browser on this machine; open the page on another one, or through ssh -L")
+        console.print("no browser on this machine; open the page from another one, or through ssh -L")
     return preview.state

@@ -1,1 +1,1 @@
-"""The commands of the runtime, one file a group: flags and nothing else."""
+"""The commands of the runtime, one module per group: flags only."""

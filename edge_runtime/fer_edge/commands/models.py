@@ -60,7 +60,7 @@ def selftest(model: ModelArgument = None, json: JsonOption = False) -> None:
 
 
 def _models(given: Path | None) -> list[Path]:
-    """The model that was named, or those that come with fer-edge."""
+    """Return the given model, or the bundled ones."""
     from fer_edge.detection.detector import BUNDLED_DETECTORS
     from fer_edge.recognition.classifier import BUNDLED
 

@@ -10,14 +10,16 @@ from fer_edge.options import JsonOption
 app = typer.Typer()
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # what is meant for run; `--` is not insisted on
+@app.command(context_settings={"ignore_unknown_options": True})  # flags of run, also without `--`
 def service(
-    action: Annotated[Literal["install", "status", "remove"], typer.Argument(help="What to do with it.")],
+    action: Annotated[
+        Literal["install", "status", "remove"], typer.Argument(help="Install, show or remove the service.")
+    ],
     flags: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- FLAGS]", help="For install: what fer-edge run is to be given.")
+        list[str] | None, typer.Argument(metavar="[-- FLAGS]", help="For install: flags of fer-edge run.")
     ] = None,
     user: Annotated[
-        bool, typer.Option("--user", help="As a service of this user, without root; it runs while they are logged in.")
+        bool, typer.Option("--user", help="Install for this user, without root; runs while they are logged in.")
     ] = False,
     name: Annotated[str, typer.Option(help="Of the service; another one for each camera.")] = "fer-edge",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the unit on stdout and change nothing.")] = False,
@@ -25,9 +27,9 @@ def service(
 ) -> None:
     """Run fer-edge as a systemd service: from boot on, restarted when it fails, with its log in the journal.
 
-    It has the rights of the user who typed sudo, and writes only into the folders that FLAGS name, as does a command of
-    --on-change. Passwords and tokens go into a file that only root (or the user) can read. Its stdout goes nowhere:
-    results go to MQTT, the page or a file; messages go to the log.
+    It runs as the user who typed sudo. It and its --on-change command can write only to the folders that FLAGS name.
+    Passwords and tokens are stored in a file that only root (or the user) can read. Its stdout is discarded: results go
+    to MQTT, the page or a file; messages go to the log.
 
     Example: fer-edge service install -- --source 0 --preview
     """
@@ -45,12 +47,12 @@ def service(
             text = unit_text(plan)
             print_json({"unit": text, "secrets": sorted(plan.secrets)}) if json else typer.echo(text, nl=False)
             if plan.secrets:
-                console.print(f"beside it would stand {location.secrets}, with {', '.join(sorted(plan.secrets))}")
+                console.print(f"would also write {location.secrets}, with {', '.join(sorted(plan.secrets))}")
             return
         report = services.install(plan, location, flags or [])
     else:
         if flags or dry_run:
-            raise UsageError(f"service {action} takes neither flags for run nor --dry-run; leave them out")
+            raise UsageError(f"service {action} takes neither flags of run nor --dry-run; remove them")
         report = services.status(location) if action == "status" else services.remove(location)
     for line in report.lines:
         console.print(line)

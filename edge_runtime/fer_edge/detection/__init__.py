@@ -1,1 +1,1 @@
-"""Finding faces in a frame."""
+"""Face detection."""

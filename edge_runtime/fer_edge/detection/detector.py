@@ -1,4 +1,4 @@
-"""Finding the faces of a frame. Every detector frames a face as YuNet does (`fer_edge.imaging.crop`)."""
+"""Face detectors. All of them give boxes with YuNet's framing (`fer_edge.imaging.crop`)."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,39 +21,39 @@ CHOICES: tuple[Choice, ...] = ("auto", "int8", "float16", "none")
 BUNDLED_DETECTORS = {
     recipe: Path(__file__).parents[1] / "models" / f"yunet_{recipe}.tflite" for recipe in ("int8", "float16")
 }
-"""The face detectors that come with fer-edge: one network, in the two forms between which processors differ."""
+"""The bundled face detectors: one network, as int8 and float16; which one is faster depends on the processor."""
 
 SIDE = 320
-"""Longer side, in pixels, of what the network sees of a frame, where nothing says otherwise."""
+"""Default longer side of the network's input in pixels."""
 SIDES = (640, 480, 416, 320, 256, 192)
-"""What a time budget may choose from, the most first; docs/face_detector.md has what each finds."""
+"""Input sizes that a time budget chooses from, largest first; docs/face_detector.md has the accuracy of each."""
 MOST_PIXELS = 1_100_000
-"""Of all sizes of the input that stay loaded together, at 60 (int8) to 90 bytes each; photos of any shape have 17 sizes
-for a side of 320 pixels, a million pixels in all."""
+"""Maximum total pixels of the input sizes that stay loaded, at 60 (int8) to 90 bytes per pixel; photos of any shape
+have 17 sizes for a side of 320 pixels, a million pixels in total."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
-"""The five landmarks of a face in their order; right and left are the person's own."""
+"""The five landmarks of a face; right and left are the person's own."""
 Landmarks = tuple[tuple[float, float], ...]
 """x, y of each, in pixels of the frame."""
 
 
 NEAR_EYES = 0.15
-"""Of the face's longer side: eyes that are nearer to each other, as in a profile, do not say how it is turned."""
+"""Minimum distance of the eyes, as a fraction of the face's longer side, to compute the roll; less in a profile."""
 
 
 class Detection(NamedTuple):
-    """A face that a detector found."""
+    """A detected face."""
 
     box: Box
-    """In pixels of the frame; may reach over its edge."""
+    """In pixels of the frame; may extend beyond it."""
     score: float
-    """0 to 1; 1 from a detector that gives none."""
+    """0 to 1; 1 from a detector without scores."""
     landmarks: Landmarks | None = None
-    """None from a detector that gives none."""
+    """None from a detector without landmarks."""
 
     @property
     def roll(self) -> float:
-        """Degrees by which the eyes are off level, clockwise; 0 where they are not known, or too near in a profile."""
+        """Rotation of the eyes in degrees, clockwise; 0 if they are unknown, or too close in a profile."""
         if self.landmarks is None:
             return 0.0
         (right_x, right_y), (left_x, left_y), *_ = self.landmarks
@@ -63,23 +63,22 @@ class Detection(NamedTuple):
 
 
 class Detector(ABC):
-    """Finds faces; one of your own is a subclass with a `detect`. Not to be shared between threads."""
+    """A face detector; your own is a subclass with a `detect` method. Not thread-safe."""
 
     name: str = "detector"
-    """What the answer came from, for people."""
+    """Display name."""
     side: int | None = None
-    """Longer side, in pixels, of what it sees of a frame, one of `SIDES`, which a time budget may set; None where
-    nothing can be chosen."""
+    """Longer side of its input in pixels, one of `SIDES`, which a time budget may set; None if it is fixed."""
     instant: bool = False
-    """It takes no time: it is asked in every frame, and nothing needs to be followed."""
+    """Whether it takes no time, so that it runs in every frame without tracking."""
 
     @abstractmethod
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
+        """Detect the faces in a (height, width, 3) uint8 BGR frame, best first."""
 
 
 class YuNet(Detector):
-    """The bundled face detector: YuNet (Wu et al. 2023) on the same engine as the expression model."""
+    """The YuNet face detector (Wu et al. 2023)."""
 
     def __init__(
         self,
@@ -90,17 +89,17 @@ class YuNet(Detector):
         *,
         reference: bool = False,
     ) -> None:
-        """Load `model`; without one, the bundled form that this processor computes fastest.
+        """Load `model`, by default the bundled form that is faster on this processor.
 
         Args:
             model: A face detector's .tflite.
-            confidence: Score, 0 to 1, from which on something counts as a face; None for the model's own threshold.
-            threads: Threads of the kernels.
-            side: Longer side, in pixels, of what the network sees of a frame.
-            reference: As `fer_edge.model.interpreter.Engine` takes it.
+            confidence: Minimum score, 0 to 1; None for the model's own threshold.
+            threads: Number of kernel threads.
+            side: Longer side of the network's input in pixels.
+            reference: See `fer_edge.model.interpreter.Engine`.
 
         Raises:
-            ModelError: The file is no detector that this runtime can run.
+            ModelError: The file is not a detector that this runtime can run.
         """
         if not isinstance(model, DetectorModel):
             model = read_detector(model or BUNDLED_DETECTORS[detector_recipe()])
@@ -112,15 +111,15 @@ class YuNet(Detector):
         self._canvas: Pixels | None = None
         self._threads, self._reference = threads, reference
         self._engines: dict[tuple[int, int], Engine] = {}
-        self.engine(model.contract.width, model.contract.height)  # what cannot be run is refused now
+        self.engine(model.contract.width, model.contract.height)  # fails now if it cannot run
 
     def find(self, pixels: Pixels) -> Faces:
-        """Find the faces in a (height, width, 3) uint8 BGR picture whose sides are multiples of 32."""
+        """Detect the faces in a (height, width, 3) uint8 BGR image whose sides are multiples of 32."""
         height, width = pixels.shape[:2]
         return decode(self.engine(width, height).run(pixels), self._scale, self._offset, self.threshold)
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        """Find the faces in a (height, width, 3) uint8 BGR frame, best first."""
+        """Detect the faces in a (height, width, 3) uint8 BGR frame, best first."""
         self._canvas, back_xy = fitted(frame_bgr, self.side, self._canvas)
         found = self.find(self._canvas)
         back = np.array(back_xy, np.float32)
@@ -133,7 +132,7 @@ class YuNet(Detector):
         return [face for face in faces if _plausible(face.box, frame_bgr)]
 
     def engine(self, width: int, height: int) -> Engine:
-        """Give the network for one size of input; it stays loaded, for another size takes longer than a detection."""
+        """Return the network for one input size; it stays loaded, since loading takes longer than a detection."""
         if (width, height) not in self._engines:
             model, shape = self.model, (1, height, width, 3)
             own = (width, height) == (model.contract.width, model.contract.height)
@@ -144,48 +143,48 @@ class YuNet(Detector):
                 del self._engines[next(iter(self._engines))]
         else:
             engine = self._engines.pop((width, height))
-        self._engines[width, height] = engine  # the last one used is the last to go
+        self._engines[width, height] = engine  # most recently used last
         return engine
 
 
 class WholeFrame(Detector):
-    """No detector: the whole frame is the face, for pictures that are face crops already."""
+    """Returns the whole frame as the face, for images that are face crops."""
 
     name = "none"
     instant = True
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        """Take the whole (height, width, 3) uint8 BGR frame for a face."""
+        """Return the whole (height, width, 3) uint8 BGR frame as a face."""
         return [Detection(whole_frame(frame_bgr), 1.0)]
 
 
 def make_detector(
     choice: Choice = "auto", model_path: Path | None = None, confidence: float | None = None, threads: int = 1
 ) -> Detector:
-    """Make the detector that `choice` names.
+    """Create a detector.
 
     Args:
-        choice: `auto` is `model_path`, or the bundled form that this processor computes fastest; `int8` and `float16`
-            are the bundled ones; `none` takes the whole frame for a face.
+        choice: `auto` is `model_path`, or the bundled form that is faster on this processor; `int8` and `float16` are
+            the bundled ones; `none` returns the whole frame as a face.
         model_path: A face detector's .tflite, with `auto`.
-        confidence: Score, 0 to 1, from which on something counts as a face; None for the detector's own.
-        threads: Threads of the kernels.
+        confidence: Minimum score, 0 to 1; None for the detector's own threshold.
+        threads: Number of kernel threads.
 
     Raises:
-        ModelError: The file is no detector that this runtime can run.
-        UsageError: Unknown choice, or a file for a choice that takes none.
+        ModelError: The file is not a detector that this runtime can run.
+        UsageError: Unknown choice, or a file with another choice than `auto`.
     """
     if choice not in CHOICES:
-        raise UsageError(f"unknown detector {choice!r}; choose one of: {', '.join(CHOICES)}")
+        raise UsageError(f"unknown detector {choice!r}; use one of: {', '.join(CHOICES)}")
     if choice != "auto" and model_path:
-        raise UsageError(f"--detector {choice} takes no file; drop --detector-model, or drop --detector {choice}")
+        raise UsageError(f"--detector {choice} takes no file; remove --detector-model or --detector {choice}")
     if choice == "none":
         return WholeFrame()
     return YuNet(model_path if choice == "auto" else BUNDLED_DETECTORS[choice], confidence, threads)
 
 
 def _plausible(box: Box, frame_bgr: Pixels) -> bool:
-    """A face has its centre in the frame and is not much larger than it: YuNet sees faces in a 1x1 picture, too."""
+    """Check that a face's centre is in the frame and its size is plausible: YuNet finds faces even in a 1x1 image."""
     height, width = frame_bgr.shape[:2]
     inside = 0 <= box.x + box.w / 2 <= width and 0 <= box.y + box.h / 2 <= height
     return bool(inside and 0 < box.longer <= 2 * max(height, width))

@@ -1,4 +1,4 @@
-"""The contract of a face detector: what it promises, what it asks for, and how a frame becomes its input."""
+"""The contract of a face detector: inputs, outputs and preprocessing."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -29,52 +29,51 @@ from fer_edge.model.package import (
 
 FIT_RULE = "BGR, scaled to fit: halved by area, then linear, up by 2 at most; at the top left, the rest black"
 DECODING = "yunet"
-"""How the maps of a detector are read (`fer_edge.detection.yunet`); any other value belongs to another fer-edge."""
+"""Decoding of the output maps (`fer_edge.detection.yunet`), the only one supported."""
 LARGEST_SIDE = 8192
-"""Pixels of the input's side."""
+"""Upper limit of an input side in pixels."""
 SMALLEST_FACTOR, LARGEST_FACTOR = 1e-4, 1e4
-"""No output is scaled by less or more, nor moved by more."""
+"""Limits of the output scales, and of the offsets' magnitude."""
 MAX_ENLARGED = 2.0
-"""Small pictures are enlarged by no more than this: beyond it there is nothing new to see."""
+"""Maximum enlargement of small images; more adds no detail."""
 SHORTEST_SIDE = 64
-"""Pixels of the side of an input."""
+"""Lower limit of an input side in pixels."""
 MAP_NAMES = tuple(f"map{stride}" for stride in STRIDES)
-"""Golden arrays of the network's outputs."""
+"""Names of the outputs in the golden vectors."""
 
 
 @dataclass(frozen=True)
 class DetectorContract:
-    """What a face detector promises and what it asks for; `metadata.json` is this, field by field."""
+    """A face detector's contract; `metadata.json` holds these fields."""
 
     width: int
-    """Of the input that the file is made for, in pixels; the input is (1, height, width, 3) BGR, and may be resized to
-    any multiple of 32."""
+    """Default input width in pixels; the input is (1, height, width, 3) BGR, and can be resized to multiples of 32."""
     height: int
     recipe: str
     """int8: uint8 pixels in at scale 1/255, int8 maps out. float16: BGR in [0, 1] in, float maps out."""
     threshold: float
-    """Score, 0 to 1, from which on something counts as a face."""
+    """Minimum score of a face, 0 to 1."""
     scale: tuple[tuple[float, ...], ...]
-    """(3, 16): by what each channel of each output is multiplied to give a map of `detection.yunet`; above 0."""
+    """(3, 16): factor of each channel of each output that gives a map of `detection.yunet`; above 0."""
     offset: tuple[tuple[float, ...], ...]
-    """(3, 16): what is added then."""
+    """(3, 16): offset that is added then."""
     decoding: str = DECODING
     network: dict[str, Any] = field(default_factory=dict)
     """Name, parameters, multiply-accumulates."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Where the weights come from, with digest and terms, and what it was calibrated with."""
+    """Origin of the weights, with digest and terms, and the calibration data."""
     made_with: dict[str, str] = field(default_factory=dict)
-    """Versions of the packages that made the file."""
+    """Versions of the packages that wrote the file."""
 
     @property
     def scale_and_offset(self) -> tuple[Floats, Floats]:
-        """Both, as `fer_edge.detection.yunet.decode` takes them."""
+        """Both as arrays, for `fer_edge.detection.yunet.decode`."""
         return np.array(self.scale, np.float32), np.array(self.offset, np.float32)
 
 
 @dataclass(frozen=True)
 class DetectorGolden:
-    """Rendered frames and what the workstation made of them, stage by stage."""
+    """Golden vectors: rendered frames and their reference output of each stage."""
 
     frames: Pixels
     """(n, height, width, 3) uint8 BGR."""
@@ -83,8 +82,7 @@ class DetectorGolden:
     maps: tuple[Floats, ...]
     """(n, rows, columns, 16) for each stride: the network's outputs."""
     faces: Floats
-    """(m, 15): number of the frame, then x, y, w, h and the landmarks of each face decoded from those, in pixels of the
-    input."""
+    """(m, 15): frame number, then x, y, w, h and landmarks of each decoded face, in pixels of the input."""
 
 
 @dataclass(frozen=True)
@@ -92,38 +90,38 @@ class DetectorModel:
     """A face detector's network with its contract."""
 
     path: Path
-    """Where it lies, or will lie; stands for it in messages."""
+    """Its path, also before it is written; used in messages."""
     flatbuffer: bytes
     contract: DetectorContract
 
 
 @dataclass(frozen=True)
 class DetectorFile(DetectorModel):
-    """A face detector as its file holds it, read and checked."""
+    """A validated face detector file."""
 
     golden: DetectorGolden
 
 
 def map_shapes(width: int, height: int) -> list[tuple[int, int, int]]:
-    """Shapes of a detector's maps for an input of so many pixels."""
+    """Return the shapes of a detector's maps for an input size in pixels."""
     return [(height // stride, width // stride, CHANNELS) for stride in STRIDES]
 
 
 def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[Pixels, tuple[float, float]]:
-    """Bring a frame to the smallest input of a detector that holds it; the rule is `FIT_RULE`.
+    """Scale a frame to the smallest detector input that contains it, by `FIT_RULE`.
 
     >>> [fitted(np.zeros((*shape, 3), np.uint8), 320)[0].shape for shape in ((480, 640), (960, 540))]
     [(256, 320, 3), (320, 192, 3)]
 
     Args:
         frame_bgr: (height, width, 3) uint8 BGR.
-        side: What its longer side becomes, in pixels; a small frame is enlarged by `MAX_ENLARGED` only.
-        canvas: What an earlier call gave, to be written over if it has the right size: fresh memory takes longer than
-            the scaling.
+        side: Longer side after scaling, in pixels; a small frame is enlarged by at most `MAX_ENLARGED`.
+        canvas: Result of an earlier call, which is reused if the size matches: allocating memory takes longer than
+            scaling.
 
     Returns:
-        (height, width, 3) uint8 BGR, both sides multiples of 32, and the factors (x, y) that lead from its pixels back
-        to the frame's.
+        (height, width, 3) uint8 BGR, both sides multiples of 32, and the factors (x, y) from its pixels to the
+        frame's.
     """
     rows, columns = frame_bgr.shape[:2]
     scale = min(side / max(rows, columns), MAX_ENLARGED)
@@ -133,8 +131,8 @@ def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[
         canvas = np.empty((height, width, 3), np.uint8)
     canvas[high:] = 0
     canvas[:high, wide:] = 0
-    # Halving is quick; INTER_AREA to any other size takes as long as half the network. Not INTER_LINEAR, whose code for
-    # Arm was seen 4 levels away from that for x86.
+    # Halving is fast; INTER_AREA to any other size takes as long as half the network. Not INTER_LINEAR, whose Arm code
+    # differs from x86 by up to 4 levels.
     half = frame_bgr
     while half.shape[0] >= 2 * high and half.shape[1] >= 2 * wide:
         half_wh = half.shape[1] // 2, half.shape[0] // 2
@@ -144,7 +142,7 @@ def fitted(frame_bgr: Pixels, side: int, canvas: Pixels | None = None) -> tuple[
 
 
 def write_detector(path: Path, flatbuffer: bytes, contract: DetectorContract, golden: DetectorGolden) -> None:
-    """Write one file that can be moved alone to a device (`fer_edge.model.package`)."""
+    """Write a self-contained model file (`fer_edge.model.package`)."""
     document = {"fit_rule": FIT_RULE, **asdict(contract)}
     arrays: Arrays = {"frames": golden.frames, "pixels": golden.pixels, "faces": golden.faces}
     arrays |= dict(zip(MAP_NAMES, golden.maps, strict=True))
@@ -152,25 +150,27 @@ def write_detector(path: Path, flatbuffer: bytes, contract: DetectorContract, go
 
 
 def read_detector(path: Path) -> DetectorFile:
-    """Read a face detector and check that it is whole.
+    """Read and validate a face detector.
 
     Raises:
-        ModelError: Missing, no TFLite file, without contract, of a newer version, damaged, or an expression model.
+        ModelError: Missing, not a TFLite file, without contract, of a newer version, damaged, or an expression model.
     """
     return as_detector(read_packed(path))
 
 
 def as_detector(packed: Packed) -> DetectorFile:
-    """Read the contract of a face detector.
+    """Return a packed file as a face detector.
 
     Raises:
-        ModelError: It is damaged, an expression model's, or a detector's that this fer-edge cannot read.
+        ModelError: Its contract is damaged or not supported, or it is an expression model.
     """
     path, document, golden = packed.path, packed.document, packed.golden
     if packed.task != "faces":
-        raise ModelError(f"{path}: names expressions and finds no faces; give it as --model {quote(str(path))}")
+        raise ModelError(f"{path}: an expression model, not a face detector; type: --model {quote(str(path))}")
     if document.get("decoding") != DECODING:
-        raise ModelError(f"{path}: a face detector of another fer-edge; leave it out to use the bundled one")
+        raise ModelError(
+            f"{path}: a face detector of another fer-edge version; remove --detector-model to use the bundled one"
+        )
     try:
         contract = DetectorContract(
             width=_side(document, "width"),
@@ -195,15 +195,15 @@ def as_detector(packed: Packed) -> DetectorFile:
 
 
 def _side(document: dict[str, Any], name: str) -> int:
-    """Take a side of the input out of metadata.json."""
+    """Get an input side from metadata.json."""
     side = integer(document, name, SHORTEST_SIDE, LARGEST_SIDE)
     if side % MULTIPLE:
-        raise ValueError(f"{name} {side} is no multiple of {MULTIPLE}")
+        raise ValueError(f"{name} {side} is not a multiple of {MULTIPLE}")
     return side
 
 
 def _factors(document: dict[str, Any], name: str, least: float) -> tuple[tuple[float, ...], ...]:
-    """Take a number for each channel of each map out of metadata.json."""
+    """Get a number for each channel of each map from metadata.json."""
     rows = document.get(name)
     if not isinstance(rows, list) or len(rows) != len(STRIDES):
         raise ValueError(f"{name} is not one list for each of {len(STRIDES)} maps")

@@ -1,12 +1,12 @@
-"""What YuNet's maps mean: the one place that turns them into faces, by the arithmetic of OpenCV's FaceDetectorYN.
+"""Decode YuNet's output maps to faces, like OpenCV's FaceDetectorYN.
 
-The network (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector") answers on three grids whose cells lie 8,
-16 and 32 pixels apart, each with a map (rows, columns, 16):
+The network (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector") has outputs for three grids with cells of
+8, 16 and 32 pixels, each a map (rows, columns, 16):
 
-0, 1   logits that a face is there (classification) and that a box is worth keeping (objectness)
-2, 3   way from the cell's corner to the face's centre, x and y, in cells
+0, 1   logits of classification and objectness
+2, 3   offset of the face's centre from the cell's corner, x and y, in cells
 4, 5   log of its width and height in cells
-6..15  way from the cell's corner to five landmarks, x and y each, in cells: the person's right and left eye, nose,
+6..15  offsets of five landmarks from the cell's corner, x and y each, in cells: the person's right and left eye, nose,
        right and left corner of the mouth
 """
 
@@ -20,26 +20,26 @@ import numpy.typing as npt
 from fer_edge.imaging.boxes import Floats, overlaps
 
 STRIDES = (8, 16, 32)
-"""Pixels from one cell to the next, map by map."""
+"""Cell size in pixels, map by map."""
 _STRIDES = np.array(STRIDES, np.float32)
 CHANNELS = 16
 MULTIPLE = 32
-"""Pixels of which both sides of the network's input are multiples: its coarsest stride."""
+"""Both sides of the network's input are multiples of this many pixels, its coarsest stride."""
 LANDMARKS = 5
 OVERLAP = 0.3
-"""Of two boxes that overlap by more than this (intersection over union) the weaker is dropped; OpenCV's default."""
+"""Intersection over union above which non-maximum suppression drops the weaker box; OpenCV's default."""
 SAME_FACE = 0.5
-"""Boxes that overlap by more than this tell of one face, not of two neighbours."""
-NEARLY = 0.9
-"""Times the best score from which on a cell is nearly as sure."""
+"""Intersection over union above which boxes are averaged as one face."""
+AVERAGED_SCORE = 0.9
+"""Fraction of the best score from which on a cell takes part in the average."""
 MOST_CELLS = 1000
-"""Cells that are looked at, best first: a face lights up about seven at a score of 0.6; a crowd of 75 had 409."""
+"""Maximum cells decoded, best first: a face activates about seven at a score of 0.6; a crowd of 75 had 409."""
 LARGEST_LOG = 8.0
-"""exp of it is 3,000 cells: beyond any picture, and far from what overflows."""
+"""Upper limit of log sizes: exp of it is 3,000 cells, more than any image, and does not overflow."""
 
 
 class Faces(NamedTuple):
-    """Faces found in one picture, best first."""
+    """Faces detected in one image, best first."""
 
     boxes: Floats
     """(n, 4): x, y, w, h in pixels."""
@@ -50,12 +50,12 @@ class Faces(NamedTuple):
 
 
 def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: float) -> Faces:
-    """Read the faces from the network's three outputs for one picture; the arguments are those of `candidates`.
+    """Decode the faces of one image from the network's three outputs; arguments as for `candidates`.
 
-    Of overlapping candidates the best stays, at the mean place of those that are nearly as sure, as BlazeFace does it
-    (Bazarevsky et al. 2019): which of some cells is the best hangs on the last digit of a score, in int8 above all.
-    Sizes of tight crops in int8 and float so differ by 0.5 % (standard deviation) instead of 1.2. Cells below the
-    threshold count for nothing, so the place of a face whose score is just above it hangs on the threshold a little.
+    Non-maximum suppression that averages the boxes of nearly equal scores, as in BlazeFace (Bazarevsky et al. 2019):
+    which cell is the best depends on the last digit of a score, especially in int8. With this, sizes of tight crops in
+    int8 and float differ by 0.5 % (standard deviation) instead of 1.2. Cells below the threshold are ignored, so the
+    position of a face just above it depends slightly on the threshold.
 
     Returns:
         The faces in pixels of the network's input.
@@ -69,7 +69,7 @@ def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: 
     kept, places = [], []
     while alive.any():  # once per face, not per cell
         best = int(alive.argmax())
-        alike = alive & (shares[best] > SAME_FACE) & (found.scores >= NEARLY * found.scores[best])
+        alike = alive & (shares[best] > SAME_FACE) & (found.scores >= AVERAGED_SCORE * found.scores[best])
         alike[best] = True
         kept.append(best)
         places.append(values[alike].mean(axis=0))
@@ -80,20 +80,20 @@ def decode(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: 
 
 
 def candidates(outputs: Sequence[Floats], scale: Floats, offset: Floats, threshold: float) -> Faces:
-    """Read what each cell of the network's three outputs says of a face there.
+    """Decode the best cells of the network's three outputs.
 
     Args:
         outputs: (rows, columns, 16) for each of `STRIDES`; scale x output + offset are the maps.
         scale: (3, 16), above 0.
         offset: (3, 16).
-        threshold: Score, 0 to 1, from which on a cell counts.
+        threshold: Minimum score of a cell, 0 to 1.
 
     Returns:
         A face for each of the best `MOST_CELLS` cells, in pixels of the network's input.
     """
     level, corners = _grid(*outputs[0].shape[:2])
     flat = np.concatenate([output.reshape(-1, CHANNELS) for output in outputs])
-    # A score is the root of two shares' product, so neither share is below its square: most cells end here.
+    # A score is the root of the product of two probabilities, so both are at least its square: most cells end here.
     least = (_logit(threshold * threshold) - offset[:, :2]) / scale[:, :2]
     pairs = zip(outputs, least.tolist(), strict=True)
     likely = [((output[..., 0] >= both[0]) & (output[..., 1] >= both[1])).ravel() for output, both in pairs]
@@ -114,7 +114,7 @@ def candidates(outputs: Sequence[Floats], scale: Floats, offset: Floats, thresho
 
 @lru_cache(maxsize=32)
 def _grid(rows: int, columns: int) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Number of the map, and column and row in it, of every cell, for a finest map of so many rows and columns."""
+    """Return the map number, and column and row, of every cell, for the size of the finest map."""
     sizes = [(rows * STRIDES[0] // stride, columns * STRIDES[0] // stride) for stride in STRIDES]
     level = np.repeat(np.arange(len(sizes)), [high * wide for high, wide in sizes])
     corners = [np.stack(np.meshgrid(np.arange(wide), np.arange(high)), axis=-1).reshape(-1, 2) for high, wide in sizes]
@@ -122,7 +122,7 @@ def _grid(rows: int, columns: int) -> tuple[npt.NDArray[np.intp], Floats]:
 
 
 def _sigmoid(logits: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(np.minimum(-logits, 80))), np.float32)  # beyond it float32 overflows
+    return np.asarray(1 / (1 + np.exp(np.minimum(-logits, 80))), np.float32)  # float32 would overflow
 
 
 def _logit(share: float) -> float:

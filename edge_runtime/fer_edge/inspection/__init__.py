@@ -1,1 +1,1 @@
-"""Looking into model files: `fer-edge info`, `fer-edge selftest`."""
+"""Inspect model files: `fer-edge info`, `fer-edge selftest`."""

@@ -1,4 +1,4 @@
-"""Golden vectors of a face detector: a drawn frame and what the workstation made of it, stage by stage."""
+"""Golden vectors of a face detector: a drawn frame and the reference output of each stage."""
 
 import numpy as np
 
@@ -19,17 +19,17 @@ from fer_edge.inspection.selftest import CROP_TOLERANCE, MOST_FRAMES, StageResul
 from fer_edge.synthetic.render import golden_scene
 
 GOLDEN_SIDE = 160
-"""Longer side, in pixels, of the golden input: a small one keeps the file small."""
+"""Longer side of the golden input in pixels; small, to keep the file small."""
 GOLDEN_SCORE = 0.1
-"""Score from which on the golden faces are decoded: below any threshold in use, so that there are some to compare."""
+"""Minimum score of golden faces, below any threshold in use, so that there are some to compare."""
 FAST_STEPS = 12
-"""Quantisation steps that other kernels may be away from the reference kernels on the golden frame."""
+"""Maximum difference between fast and reference kernels in quantisation steps."""
 FACE_TOLERANCE = 0.01
-"""Pixels: decoding is the same arithmetic everywhere, but for its last digits."""
+"""Tolerance of decoded faces in pixels, for rounding only."""
 
 
 def make_golden(model: DetectorModel) -> DetectorGolden:
-    """Run the drawn frame through `model`."""
+    """Compute the golden vectors of `model`."""
     frames = golden_scene()[None]
     pixels = _inputs(frames)
     maps = _maps(YuNet(model, reference=True), pixels)
@@ -37,7 +37,7 @@ def make_golden(model: DetectorModel) -> DetectorGolden:
 
 
 def selftest(model: DetectorFile) -> list[StageResult]:
-    """Repeat the golden vectors of `model` here; each stage starts from the workstation's input, so faults don't mix.
+    """Verify the golden vectors of `model` on this machine, each stage separately from its reference input.
 
     Raises:
         ModelError: There are no golden vectors, or they do not fit the model.
@@ -57,9 +57,9 @@ def selftest(model: DetectorFile) -> list[StageResult]:
     steps = 1 if reference.engine(width, height).exact else FAST_STEPS
     return [
         StageResult("fit", worst(expected, golden.pixels), CROP_TOLERANCE),
-        StageResult("network", _steps_off(reference, golden), steps * 1.001),
-        StageResult("fast kernels", _steps_off(fast, golden), FAST_STEPS * 1.001),
-        StageResult("faces", _faces_off(_faces(golden.maps, model.contract), golden.faces), FACE_TOLERANCE),
+        StageResult("network", _map_difference(reference, golden), steps * 1.001),
+        StageResult("fast kernels", _map_difference(fast, golden), FAST_STEPS * 1.001),
+        StageResult("faces", _face_difference(_faces(golden.maps, model.contract), golden.faces), FACE_TOLERANCE),
     ]
 
 
@@ -68,14 +68,14 @@ def _inputs(frames: Pixels) -> Pixels:
 
 
 def _maps(detector: YuNet, pixels: Pixels) -> tuple[Floats, ...]:
-    """What the network answers, before its scales: one array (n, rows, columns, 16) for each stride."""
+    """Run the network: one unscaled array (n, rows, columns, 16) per stride."""
     height, width = pixels.shape[1:3]
-    answers = [detector.engine(width, height).run(picture) for picture in pixels]
-    return tuple(np.stack(maps) for maps in zip(*answers, strict=True))
+    outputs = [detector.engine(width, height).run(picture) for picture in pixels]
+    return tuple(np.stack(maps) for maps in zip(*outputs, strict=True))
 
 
-def _steps_off(detector: YuNet, golden: DetectorGolden) -> float:
-    """Largest difference of any map from the workstation's, in quantisation steps."""
+def _map_difference(detector: YuNet, golden: DetectorGolden) -> float:
+    """Return the largest difference of any map from the reference, in quantisation steps."""
     height, width = golden.pixels.shape[1:3]
     steps = detector.engine(width, height).steps
     rows = zip(_maps(detector, golden.pixels), golden.maps, steps, strict=True)
@@ -84,12 +84,12 @@ def _steps_off(detector: YuNet, golden: DetectorGolden) -> float:
 
 def _faces(maps: tuple[Floats, ...], contract: DetectorContract) -> Floats:
     rows = []
-    for number, answers in enumerate(zip(*maps, strict=True)):
-        found = decode(answers, *contract.scale_and_offset, GOLDEN_SCORE)
+    for number, outputs in enumerate(zip(*maps, strict=True)):
+        found = decode(outputs, *contract.scale_and_offset, GOLDEN_SCORE)
         for box, landmarks in zip(found.boxes, found.landmarks, strict=True):
             rows.append([number, *box, *landmarks.ravel()])
     return np.array(rows, np.float32).reshape(-1, 15)
 
 
-def _faces_off(here: Floats, there: Floats) -> float:
+def _face_difference(here: Floats, there: Floats) -> float:
     return worst(here, there) if here.shape == there.shape else float("inf")

@@ -1,6 +1,6 @@
-"""`fer-edge info`: a model file's contract; first its classes, accuracy, cost of int8 and size.
+"""`fer-edge info`: show a model file's contract.
 
-A file comes from anywhere: whatever its contract leaves out, or says in a way that nobody can read, is "not stated".
+Files are untrusted: fields that are missing or invalid are shown as "not stated".
 """
 
 import platform
@@ -25,15 +25,15 @@ from fer_edge.versions import RUNTIME, installed
 
 NOT_STATED = "not stated"
 LONGEST = 1000
-"""Signs of one fact that are shown: a contract may hold a megabyte of them."""
+"""Maximum characters shown per field; a contract may hold a megabyte."""
 MOST_CLASSES = 40
-"""Classes whose recall is shown."""
+"""Maximum classes whose recall is shown."""
 
 Rows = dict[str, str | Table]
 
 
 def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
-    """Everything in the contract, what the file itself tells, and the versions here."""
+    """Return the contract, file size and digest, operators, and installed versions."""
     is_detector = isinstance(model, DetectorFile)
     return {
         "model": str(model.path),
@@ -49,36 +49,36 @@ def as_json(model: ModelFile | DetectorFile) -> dict[str, Any]:
 
 
 def as_table(model: ModelFile | DetectorFile) -> Table:
-    """Lay the contract out for people."""
+    """Format the contract as a table."""
     contract, flatbuffer, drawn = model.contract, model.flatbuffer, len(model.golden.frames)
     size = f"{model.path.stat().st_size / 1e3:,.0f} KB, {contract.recipe}; network's sha256 {sha256(flatbuffer):.12}"
     rows: Rows = _face_rows(contract, size) if isinstance(contract, DetectorContract) else _rows(contract, size)
     rows |= {
         "operators": ", ".join(f"{count} {name}" for name, count in operators(flatbuffer).items()),
-        "made with": _versions(contract.made_with) or NOT_STATED,
-        "here": f"{_versions(installed(RUNTIME))}, Python {platform.python_version()}, {platform.machine()}",
-        "golden frames": f"{drawn}; repeat them here: fer-edge selftest {shlex.quote(str(model.path))}",
+        "exported with": _versions(contract.made_with) or NOT_STATED,
+        "installed": f"{_versions(installed(RUNTIME))}, Python {platform.python_version()}, {platform.machine()}",
+        "golden frames": f"{drawn}; to verify them, type: fer-edge selftest {shlex.quote(str(model.path))}",
     }
-    table = Table(title=_plain(str(model.path)), title_justify="left", show_header=False, box=None)
+    table = Table(title=_sanitised(str(model.path)), title_justify="left", show_header=False, box=None)
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, _plain(value) if isinstance(value, str) else value)
+        table.add_row(name, _sanitised(value) if isinstance(value, str) else value)
     return table
 
 
 def _rows(contract: Contract, size: str) -> Rows:
     metrics, data = contract.metrics, contract.data
     colour = COLOUR_NAMES[contract.colour]
-    rows: Rows = {"answers": ", ".join(contract.labels), "accuracy": _accuracy(metrics, contract.recipe)}
+    rows: Rows = {"classes": ", ".join(contract.labels), "accuracy": _accuracy(metrics, contract.recipe)}
     if contract.recipe != "float32":
         rows |= {"drop": _drop(metrics), "same answer": _same_answer(metrics), "gate": _gate(metrics)}
     rows |= {
-        "judged on": _told(
+        "evaluated on": _joined(
             lambda: (
                 f"{metrics['n']:,} {data['judged_on']['split']:s} faces, protocol: {data['judged_on']['protocol']:s}"
             ),
-            lambda: _data(data["heldout"]) if _other(data, data["heldout"]) else "",
+            lambda: _data(data["heldout"]) if _is_other(data, data["heldout"]) else "",
         ),
         "recall": _recalls(contract),
         "file": size,
@@ -96,12 +96,12 @@ def _face_rows(contract: DetectorContract, size: str) -> Rows:
     weights: Any = contract.data.get("weights")
     facts: Any = contract.data.get("calibration")
     rows: Rows = {
-        "finds": f"faces, their boxes and five landmarks, from a score of {contract.threshold:.3g} on",
-        "auto takes": f"on this processor the bundled detector's {detector_recipe()} form",
+        "detects": f"faces with boxes and five landmarks, from a score of {contract.threshold:.3g}",
+        "auto selects": f"the bundled detector's {detector_recipe()} form on this processor",
         "file": size,
         "network": _network(contract.network),
-        "input": f"{contract.width}x{contract.height} BGR, or any other multiples of {MULTIPLE}",
-        "weights": _told(
+        "input": f"{contract.width}x{contract.height} BGR, or other multiples of {MULTIPLE}",
+        "weights": _joined(
             lambda: f"{weights['name']:s} ({weights['from']:s})",
             lambda: f"sha256 {weights['digest']:.12s}",
             lambda: f"{weights['licence']:s}",
@@ -109,12 +109,12 @@ def _face_rows(contract: DetectorContract, size: str) -> Rows:
         ),
     }
     if contract.recipe.startswith("int"):
-        rows["calibrated"] = _told(lambda: f"{facts['pictures']:,} drawn pictures, seed {facts['seed']}")
+        rows["calibrated"] = _joined(lambda: f"{facts['pictures']:,} drawn images, seed {facts['seed']}")
     return rows
 
 
 def _accuracy(metrics: dict[str, Any], recipe: str) -> str:
-    return _told(
+    return _joined(
         lambda: f"{metrics[recipe]['accuracy']:.2%}",
         lambda: f"balanced {metrics[recipe]['balanced_accuracy']:.2%}",
         lambda: f"macro-F1 {metrics[recipe]['macro_f1']:.2%}",
@@ -122,24 +122,24 @@ def _accuracy(metrics: dict[str, Any], recipe: str) -> str:
 
 
 def _drop(metrics: dict[str, Any]) -> str:
-    return _told(
+    return _joined(
         lambda: f"{_points(metrics['drop'])} points against float32 ({metrics['float32']['accuracy']:.2%})",
         lambda: "95 % interval {} to {}".format(*map(_points, metrics["drop_interval"])),
     )
 
 
 def _gate(metrics: dict[str, Any]) -> str:
-    """What `fer-edge export` said of the drop, and what else to know before trusting it."""
+    """Format the verdict and the warnings of the accuracy gate."""
     gate: Any = metrics.get("gate")
-    return _told(
-        lambda: f"{'passed' if gate['passed'] is True else 'FAILED'}: {_points(gate['max_drop'])} points may be lost",
-        lambda: "judged by the interval's end" if gate["rule"] == "bound" else "",
+    return _joined(
+        lambda: f"{'passed' if gate['passed'] is True else 'FAILED'}: allowed drop {_points(gate['max_drop'])} points",
+        lambda: "by the interval's upper end" if gate["rule"] == "bound" else "",
         lambda: "; ".join(f"{line:s}" for line in [*gate["failures"], *gate["findings"]]),
     )
 
 
 def _same_answer(metrics: dict[str, Any]) -> str:
-    return _told(
+    return _joined(
         lambda: f"{metrics['agreement']:.1%}",
         lambda: (
             f"{metrics['lost']:,} faces lost and {metrics['gained']:,} gained (McNemar p {metrics['mcnemar_p']:.2g})"
@@ -148,25 +148,25 @@ def _same_answer(metrics: dict[str, Any]) -> str:
 
 
 def _recalls(contract: Contract) -> str | Table:
-    """Recall of each class with its number of faces, and by how many points it changed against float32."""
+    """Format the recall of each class, its number of faces, and its change against float32 in points."""
     recipe = contract.recipe
-    heads = ["", "n", recipe, *(["points", "95 %"] if recipe != "float32" else [])]
+    columns = ["", "n", recipe, *(["points", "95 %"] if recipe != "float32" else [])]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for head in heads:
-        table.add_column(_plain(head), justify="right" if head else "left", no_wrap=head != heads[-1])
+    for column in columns:
+        table.add_column(_sanitised(column), justify="right" if column else "left", no_wrap=column != columns[-1])
     for label in contract.labels[:MOST_CLASSES]:
         try:
             row = contract.metrics["per_class"][label]
-            cells = [label, f"{row['n']:,}", _shown(row[recipe]), _shown(row.get("change"), "+")]
-            cells.append(" to ".join(_shown(end, "+") for end in row.get("interval") or [None]))
+            cells = [label, f"{row['n']:,}", _percentage(row[recipe]), _percentage(row.get("change"), "+")]
+            cells.append(" to ".join(_percentage(end, "+") for end in row.get("interval") or [None]))
         except DAMAGE:
             return NOT_STATED
-        table.add_row(*map(_plain, cells[: len(heads)]))
+        table.add_row(*map(_sanitised, cells[: len(columns)]))
     return table
 
 
-def _shown(share: Any, sign: str = "") -> str:
-    """A share, 0 to 1, as a percentage, or a difference between two in points; "-" where there is none."""
+def _percentage(share: Any, sign: str = "") -> str:
+    """Format a fraction as a percentage, or with `sign` a difference in points; "-" for None."""
     if share is None:
         return "-"
     percentage = f"{share:{sign}.1%}"
@@ -179,14 +179,14 @@ def _points(share: Any) -> str:
 
 def _score(contract: Contract) -> str:
     figures: Any = contract.metrics.get(contract.recipe)
-    return _told(
+    return _joined(
         lambda: f"softmax at temperature {contract.temperature:g}; below {contract.uncertain_below:g}: uncertain",
         lambda: f"calibration error {figures['calibration_error']:.2%}",
     )
 
 
 def _network(network: dict[str, Any]) -> str:
-    return _told(
+    return _joined(
         lambda: f"{network['name']:s}",
         lambda: f"{network['parameters']:,} parameters",
         lambda: f"{network['macs']:,} multiply-accumulates",
@@ -195,8 +195,8 @@ def _network(network: dict[str, Any]) -> str:
 
 
 def _data(source: Any) -> str:
-    """Name a data set with its terms, how it was divided, and its digest."""
-    return _told(
+    """Format a data set: name, terms, split and digest."""
+    return _joined(
         lambda: f"{source['name']:s}",
         lambda: f"{source['photos']:,} photos",
         lambda: f"{source.get('licence') or source['terms']:s}",
@@ -207,19 +207,19 @@ def _data(source: Any) -> str:
 
 def _calibration(data: dict[str, Any]) -> str:
     facts: Any = data.get("calibration")
-    return _told(
+    return _joined(
         lambda: f"{facts['faces']:,} training faces, seed {facts['seed']}",
         lambda: f"ranges by {facts['rule']:s}",
-        lambda: f"then learnt for {facts['learning']['epochs']:,} epochs",
+        lambda: f"then fine-tuned for {facts['learning']['epochs']:,} epochs",
         lambda: ", ".join(f"{name} {n:,}" for name, n in facts["per_class"].items()),
         lambda: "; ".join(f"{doubt:s}" for doubt in facts["doubts"]),
         lambda: f"{facts['other_faces']['same_answer']:.1%} same answer with {facts['other_faces']['faces']:,} others",
-        lambda: _data(facts["source"]) if _other(data, facts["source"]) else "",
+        lambda: _data(facts["source"]) if _is_other(data, facts["source"]) else "",
     )
 
 
-def _other(data: dict[str, Any], source: Any) -> bool:
-    """Log whether a data set is another than that of the training."""
+def _is_other(data: dict[str, Any], source: Any) -> bool:
+    """Return whether a data set is not the training's."""
     return bool(source) and source.get("digest") != data.get("training", {}).get("digest")
 
 
@@ -227,16 +227,16 @@ def _versions(packages: dict[str, Any]) -> str:
     return ", ".join(f"{package} {version}" for package, version in packages.items())
 
 
-def _told(*facts: Callable[[], str], between: str = "; ") -> str:
-    """Put together what the contract states, and leave out what it does not."""
-    told = []
+def _joined(*facts: Callable[[], str], between: str = "; ") -> str:
+    """Join the fields that the contract states, skipping missing and invalid ones."""
+    parts = []
     for fact in facts:
         with suppress(*DAMAGE):
-            told.append(fact())
-    return between.join(filter(None, told)) or NOT_STATED
+            parts.append(fact())
+    return between.join(filter(None, parts)) or NOT_STATED
 
 
-def _plain(text: str) -> Text:
-    """What a file says as it may be shown: no control signs, no markup, no end."""
-    shown = "".join(sign if sign.isprintable() else " " for sign in text[:LONGEST])
-    return Text(shown + "..." * (len(text) > LONGEST))
+def _sanitised(text: str) -> Text:
+    """Sanitise a text from a file: no control characters, no markup, limited length."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST])
+    return Text(printable + "..." * (len(text) > LONGEST))

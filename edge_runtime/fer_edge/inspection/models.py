@@ -20,7 +20,7 @@ def read_any(path: Path) -> ModelFile | DetectorFile:
 
 
 def repeat_golden(model: ModelFile | DetectorFile) -> list[StageResult]:
-    """Repeat the golden vectors of a model of either task on this machine.
+    """Verify the golden vectors of a model of either task on this machine.
 
     Raises:
         ModelError: There are none, or they do not fit the model.

@@ -1,4 +1,4 @@
-"""Golden vectors: rendered faces that travel with a model, and what the workstation made of them, stage by stage."""
+"""Golden vectors: rendered faces in a model file, and the reference output of each stage."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -16,46 +16,46 @@ from fer_edge.model.interpreter import Network
 from fer_edge.synthetic.render import golden_frames
 
 CROP_TOLERANCE = 1
-"""Levels of a pixel: builds of OpenCV for other processors round differently where they scale."""
+"""Tolerance in pixel levels: OpenCV rounds differently on other processors when scaling."""
 
 MOST_FRAMES = 256
-"""Golden frames that are repeated; we write 16."""
+"""Maximum number of golden frames; fer-edge writes 16."""
 
 FAST_STEPS = 3
-"""Quantisation steps that other kernels may be away from the reference kernels. Seen with `edge` on x86: at most 3 on
-3,191 FER+ faces, 2 on the golden ones."""
+"""Maximum difference between fast and reference kernels in quantisation steps. Measured with `edge` on x86: at most 3
+on 3,191 FER+ faces, 2 on the golden ones."""
 
 DYNAMIC_STEP = 0.05
-"""Logits that count as a step of a dynamic model, which quantises what goes into each layer by the largest value of the
-moment. 0.019 lay between the kernels of x86, and between x86 and Arm, with `edge`."""
+"""Tolerance in logits for a dynamic model, which quantises each layer's input by its current maximum. Measured with
+`edge`: 0.019 between the kernels of x86, and between x86 and Arm."""
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """How one stage on this machine compares with the workstation."""
+    """Difference of one stage on this machine from the reference."""
 
     name: str
-    """crop, network (by the reference kernels), or fast kernels (those that `run` uses)."""
+    """crop, network (with reference kernels), or fast kernels (as in `run`)."""
     worst: float
-    """Largest difference: levels of a pixel for crop, units of the output for the others."""
+    """Largest difference: in pixel levels for crop, in units of the output for the others."""
     allowed: float
-    """Largest difference that passes."""
+    """Tolerance."""
 
     @property
     def passed(self) -> bool:
-        """Whether the stage gives the workstation's answer."""
+        """Whether the difference is within the tolerance."""
         return bool(self.worst <= self.allowed)
 
 
 def make_golden(model: Model) -> Golden:
-    """Run the rendered faces through crop and network of `model`."""
+    """Compute the golden vectors of `model`."""
     frames, boxes = golden_frames()
     pixels = _crops(frames, boxes, model.contract)
     return Golden(frames, boxes, pixels, Network(model, reference=True).logits(pixels))
 
 
 def selftest(model: ModelFile) -> list[StageResult]:
-    """Repeat the golden vectors of `model` here; each stage starts from the workstation's input, so faults don't mix.
+    """Verify the golden vectors of `model` on this machine, each stage separately from its reference input.
 
     Raises:
         ModelError: There are no golden vectors, or they do not fit the model.
@@ -67,7 +67,7 @@ def selftest(model: ModelFile) -> list[StageResult]:
         raise ModelError(f"{model.path}: its golden vectors do not fit the model; export it again: fer-edge export RUN")
     reference, fast = Network(model, reference=True), Network(model)
     crops = _crops(golden.frames, golden.boxes, contract)
-    step = DYNAMIC_STEP if contract.recipe == "dynamic" else reference.step * 1.001  # and what float32 loses of it
+    step = DYNAMIC_STEP if contract.recipe == "dynamic" else reference.step * 1.001  # and rounding in float32
     allowed = step if reference.exact else FAST_STEPS * step
     return [
         StageResult("crop", worst(crops, golden.pixels), CROP_TOLERANCE),
@@ -77,13 +77,13 @@ def selftest(model: ModelFile) -> list[StageResult]:
 
 
 def as_text(stage: StageResult) -> str:
-    """One line for people."""
-    verdict = "same as on the workstation" if stage.passed else "DIFFERS from the workstation"
+    """Format a stage as one line of text."""
+    verdict = "matches the reference" if stage.passed else "DIFFERS from the reference"
     return f"{stage.name}: {verdict} (largest difference {stage.worst:.4g}, allowed {stage.allowed:.4g})"
 
 
 def as_json(model: ModelFile | DetectorFile, stages: list[StageResult]) -> dict[str, Any]:
-    """What `selftest --json` prints; `worst` is null where the answers cannot be compared."""
+    """Return the JSON of `selftest --json`; `worst` is null if the outputs cannot be compared."""
     return {
         "model": str(model.path),
         "passed": all(stage.passed for stage in stages),
@@ -96,16 +96,16 @@ def as_json(model: ModelFile | DetectorFile, stages: list[StageResult]) -> dict[
 
 
 def check(model: ModelFile | DetectorFile, stages: list[StageResult]) -> None:
-    """Accept stages that all passed.
+    """Check that all stages passed.
 
     Raises:
-        ModelError: One did not; says which.
+        ModelError: Some failed; the message names them.
     """
-    wrong = [stage.name for stage in stages if not stage.passed]
-    if wrong:
+    failed = [stage.name for stage in stages if not stage.passed]
+    if failed:
         raise ModelError(
-            f"{model.path}: not as on the workstation: {', '.join(wrong)}; "
-            "copy the file again, then compare the versions of OpenCV and the TFLite runtime (fer-edge info)"
+            f"{model.path}: differs from the reference output: {', '.join(failed)}; copy the file again, then compare "
+            "the versions of OpenCV and the TFLite runtime: fer-edge info"
         )
 
 
@@ -116,5 +116,5 @@ def _crops(frames: Pixels, boxes: npt.NDArray[np.float32], contract: Contract) -
 
 
 def worst(here: npt.NDArray[Any], there: npt.NDArray[Any]) -> float:
-    """Largest difference between two arrays of one shape; 0 where they are empty."""
+    """Return the largest difference between two arrays of equal shape; 0 if they are empty."""
     return float(np.abs(here.astype(np.float64) - there.astype(np.float64)).max(initial=0))

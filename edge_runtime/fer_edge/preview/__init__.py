@@ -1,5 +1,5 @@
-"""The live page: what the camera sees, in any browser. `Preview` in `server` is the sink; it needs the extra [preview].
+"""The live page: camera image and results in a browser. `Preview` in `server` is the sink; needs the extra [preview].
 
-`state` takes results from the loop; `feeds` turns them into pictures and messages for those who watch; `guard` says who
-may; `server` puts them on a port; page.html shows them. With nobody watching, nothing is drawn or encoded.
+`state` collects results; `feeds` turns them into JPEGs and events; `guard` controls access; `server` serves them;
+page.html shows them. Without viewers, nothing is drawn or encoded.
 """

@@ -1,7 +1,7 @@
-"""What viewers are sent: pictures with boxes, and messages.
+"""Streams for viewers: annotated JPEGs and events.
 
-Viewers ask; the loop is never asked to do anything. A picture is drawn and encoded once, when the first viewer wants
-it, and all others get the same bytes; a viewer who is slow gets fewer pictures, and always new ones.
+Viewers poll, so the main loop never waits for them. A frame is drawn and encoded once, on the first request, and shared
+by all viewers; a slow viewer gets fewer frames, always the newest.
 """
 
 import asyncio
@@ -17,44 +17,44 @@ from fer_edge.sinks.annotate import annotated
 from fer_edge.sinks.stdout import as_json, event_as_json
 
 PICTURE_EVERY_S = 0.03
-"""A camera's 30 pictures a second pass; of a video that is gone through faster, some."""
+"""Seconds between JPEGs: enough for a camera's 30 frames per second; a faster source loses some."""
 MESSAGE_EVERY_S = 1 / 15
 STATUS_EVERY_S = 1.0
 TICK_S = 0.01
-"""How often a viewer's turn comes to look for something new."""
+"""Polling interval of a viewer in seconds."""
 WIDEST = 1280
-"""Pixels; a phone shows no more, and a Pi encodes what it shows in milliseconds."""
+"""Maximum width in pixels: enough for a phone, and a Pi encodes it in milliseconds."""
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 80)
 BOUNDARY = "fer-edge-picture"
 
 
 class Pictures:
-    """The newest frame as a JPEG with its boxes. For one thread, that of the server."""
+    """The newest frame as an annotated JPEG, for the server's thread only."""
 
     def __init__(self, state: PreviewState) -> None:
         self._state = state
-        self._made: Snapshot | None = None
-        self._made_at = 0.0
+        self._encoded: Snapshot | None = None
+        self._encoded_at = 0.0
         self._jpeg = b""
         self.encoded = 0
-        """JPEGs made so far."""
+        """JPEGs encoded so far."""
 
     def newest(self) -> tuple[int, bytes] | None:
-        """Number of a frame and its JPEG, made at most every `PICTURE_EVERY_S`; None before the first frame."""
+        """Return frame number and JPEG, encoded at most every `PICTURE_EVERY_S`; None before the first frame."""
         newest, now = self._state.newest, self._state.clock()
-        stale = self._made is None or now - self._made_at >= PICTURE_EVERY_S
-        if newest is not None and newest is not self._made and stale:
+        stale = self._encoded is None or now - self._encoded_at >= PICTURE_EVERY_S
+        if newest is not None and newest is not self._encoded and stale:
             picture = annotated(newest.result.frame.bgr, newest.result.faces)
             self._jpeg = encode_picture(no_wider_than(picture, WIDEST), ".jpg", JPEG)
-            self._made, self._made_at = newest, now
+            self._encoded, self._encoded_at = newest, now
             self.encoded += 1
-        return (self._made.number, self._jpeg) if self._made else None
+        return (self._encoded.number, self._jpeg) if self._encoded else None
 
 
 async def stream(pictures: Pictures) -> AsyncIterator[bytes]:
-    """Give each new picture as a part of multipart/x-mixed-replace."""
-    # What separates two pictures is sent behind the first one, not before the second: Chromium shows a picture only
-    # when it has seen the head of the next one, and none should wait for that. So no head tells a length.
+    """Yield each new JPEG as a part of multipart/x-mixed-replace."""
+    # The boundary is sent after each JPEG, not before the next: Chromium shows an image only after the header of the
+    # next one. So there is no Content-Length.
     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
     yield head
     sent = 0
@@ -67,10 +67,10 @@ async def stream(pictures: Pictures) -> AsyncIterator[bytes]:
 
 
 async def messages(state: PreviewState, about: RunInfo) -> AsyncIterator[str]:
-    """Give server-sent events.
+    """Yield server-sent events.
 
-    First `about`; then for each result, at most one every `MESSAGE_EVERY_S`, a message without a name that holds what
-    `run --json` prints; `change` for whatever happened to a face, none left out; every second `status`.
+    First `about`; then an unnamed message with the line of `run --json` for each result, at most one per
+    `MESSAGE_EVERY_S`; `change` for every event of a face; `status` every second.
     """
     yield "retry: 1000\n\n" + message(about.as_json(), "about")
     sent, changes = 0, state.totals().changes
@@ -90,7 +90,7 @@ async def messages(state: PreviewState, about: RunInfo) -> AsyncIterator[str]:
 
 
 def message(document: Any, name: str = "") -> str:
-    r"""Write one server-sent event.
+    r"""Format a server-sent event.
 
     >>> message({"faces": 2}, "status")
     'event: status\ndata: {"faces": 2}\n\n'

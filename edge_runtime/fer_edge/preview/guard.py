@@ -1,8 +1,7 @@
-"""Who may see the live page.
+"""Access control of the live page.
 
-Without a token, only what calls it by a loopback name: a web page of somebody else's whose name points at 127.0.0.1
-(DNS rebinding) calls it by its own. With one, whoever brings it: in the address (?token=), from then on in a cookie, or
-in an Authorization header, as Prometheus does.
+Without a token, only requests to a loopback host name are allowed, which excludes DNS rebinding. With one, the token is
+required: in the address (?token=), afterwards in a cookie, or in an Authorization header, as Prometheus sends it.
 """
 
 import ipaddress
@@ -20,11 +19,11 @@ main { max-width: 34rem; } label { display: block; color: var(--soft); } form { 
 input, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
   border-radius: .5rem; padding: .5rem .8rem; max-width: 100%; }
 """
-"""Of the page that refuses, on top of what all pages share."""
-REFUSED = """<!doctype html>
+"""Additional style of the access page."""
+ACCESS_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>fer-edge</title><style>{style}</style></head><body><main><h1>{title}</h1>
-<p>fer-edge printed an address when it started. Open that one, or type the letters behind its last = sign.</p>
+<p>Open the address that fer-edge printed at the start, or enter the token: the text after its last = sign.</p>
 <form action="./" method="get"><label for="token">Token</label>
 <input id="token" name="token" autocomplete="off" autocapitalize="off" autofocus>
 <button>Open</button></form></main></body></html>
@@ -32,27 +31,27 @@ REFUSED = """<!doctype html>
 
 
 class Guard:
-    """Stands before an application, and puts the same strict headers on every answer."""
+    """ASGI middleware that checks access and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, token: str | None, port: int, policy: str, style: str) -> None:
-        """Guard `app`.
+        """Protect `app`.
 
         Args:
-            app: What to guard.
-            token: What whoever watches has to bring; None to let in what calls by a loopback name.
-            port: Names the cookie: the cookies of a host are sent to all of its ports.
-            policy: The Content-Security-Policy; allows `style`.
-            style: For the page that refuses.
+            app: The application.
+            token: Required token; None to allow requests to a loopback host name.
+            port: Part of the cookie's name, since a host's cookies are sent to all of its ports.
+            policy: The Content-Security-Policy, which allows `style`.
+            style: Style of the access page.
         """
         self._app, self._token, self._policy, self._style = app, token, policy, style
         self._cookie = f"fer-edge-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the application answer."""
+        """Respond, or pass the request to the application."""
         if scope["type"] != "http":
             return
 
-        async def send_strictly(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Cache-Control"] = "no-store"
@@ -62,40 +61,42 @@ class Guard:
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        answer = self._answer(Request(scope)) or self._app
-        await answer(scope, receive, send_strictly)
+        response = self._respond(Request(scope)) or self._app
+        await response(scope, receive, send_with_headers)
 
-    def _answer(self, request: Request) -> Response | None:
-        """Refuse, or send on after the token has become a cookie; None to let it pass."""
+    def _respond(self, request: Request) -> Response | None:
+        """Reject, or redirect after storing the token in a cookie; None to allow the request."""
         if self._token is None:
             host = request.headers.get("host", "")
             if is_loopback_name(host):
                 return None
-            text = f"This page answers on localhost only, not as {host[:100]}; start fer-edge with --preview-token.\n"
+            text = (
+                f"This page is available on localhost only, not as {host[:100]}; start fer-edge with --preview-token.\n"
+            )
             return PlainTextResponse(text, 403)
-        asked = request.query_params.get("token")
-        if asked is not None and self._right(asked):
+        given = request.query_params.get("token")
+        if given is not None and self._is_valid(given):
             if request.url.path != "/":
                 return None
-            onwards = RedirectResponse("./", 303)  # the token leaves the address bar
-            onwards.set_cookie(self._cookie, self._token, max_age=MONTH_S, httponly=True, samesite="lax")
-            return onwards
+            redirect = RedirectResponse("./", 303)  # removes the token from the address bar
+            redirect.set_cookie(self._cookie, self._token, max_age=MONTH_S, httponly=True, samesite="lax")
+            return redirect
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._right(request.cookies.get(self._cookie, "")) or self._right(bearer):
+        if self._is_valid(request.cookies.get(self._cookie, "")) or self._is_valid(bearer):
             return None
         headers = {"WWW-Authenticate": "Bearer"}
         if request.url.path != "/":
-            return PlainTextResponse("Open the address that fer-edge printed: it ends in ?token=\n", 401, headers)
-        title = "This page asks for a token" if asked is None else "That is not the token"
-        return HTMLResponse(REFUSED.format(style=self._style, title=escape(title)), 401, headers)
+            return PlainTextResponse("Open the address that fer-edge printed, with its ?token=\n", 401, headers)
+        title = "This page requires a token" if given is None else "Wrong token"
+        return HTMLResponse(ACCESS_PAGE.format(style=self._style, title=escape(title)), 401, headers)
 
-    def _right(self, token: str) -> bool:
-        """Compare in a time that does not tell how much of it was right."""
+    def _is_valid(self, token: str) -> bool:
+        """Compare tokens in constant time."""
         return secrets.compare_digest(token.encode(), (self._token or "").encode())
 
 
 def is_loopback_name(host: str) -> bool:
-    """Log whether a Host header names this machine to itself; the port may be that of a tunnel.
+    """Return whether a Host header is a loopback name, with any port, as through a tunnel.
 
     >>> [is_loopback_name(host) for host in ("localhost:4912", "127.0.0.1", "[::1]:80", "evil.example:4912", "")]
     [True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, in its text format 0.0.4."""
+"""Metrics for Prometheus, in its text format 0.0.4."""
 
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
@@ -9,30 +9,30 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def as_metrics(state: PreviewState, about: RunInfo) -> str:
-    """Write everything counted since the start, and the newest figures."""
+    """Return all counters since the start and the current gauges."""
     totals, newest = state.totals(), state.newest
     stages = {stage: seconds for stage, seconds in totals.stage_s.items() if stage != "total"}
     lines = [
-        *_family("info", "gauge", "What runs.", {_labels(source=about.source, model=about.model): 1}),
+        *_family("info", "gauge", "Source and model.", {_labels(source=about.source, model=about.model): 1}),
         *_family("up", "gauge", "1 while frames arrive.", {"": int(state.problem() is None)}),
-        *_family("frames_total", "counter", "Frames looked at.", {"": totals.frames}),
+        *_family("frames_total", "counter", "Frames processed.", {"": totals.frames}),
         *_family(
             "dropped_frames_total",
             "counter",
-            "Frames that were dropped.",
+            "Frames dropped.",
             {"": newest.result.dropped if newest else 0},
         ),
-        *_family("frames_per_second", "gauge", "Over the last seconds.", {"": round(state.fps(), 3)}),
-        *_family("last_frame_seconds", "gauge", "Since the last frame.", {"": round(state.quiet_s(), 3)}),
-        *_family("faces", "gauge", "In the last frame.", {"": len(newest.result.faces) if newest else 0}),
-        *_family("changes_total", "counter", "Faces that came, left or changed expression.", {"": totals.changes}),
+        *_family("frames_per_second", "gauge", "Frame rate over the last seconds.", {"": round(state.fps(), 3)}),
+        *_family("last_frame_seconds", "gauge", "Seconds since the last frame.", {"": round(state.quiet_s(), 3)}),
+        *_family("faces", "gauge", "Faces in the last frame.", {"": len(newest.result.faces) if newest else 0}),
+        *_family("changes_total", "counter", "Faces that appeared, left or changed expression.", {"": totals.changes}),
         *_family(
             "stage_seconds_total",
             "counter",
-            "Spent in each stage.",
+            "Time spent in each stage.",
             {_labels(stage=stage): round(seconds, 6) for stage, seconds in stages.items()},
         ),
-        *_head("frame_age_seconds", "histogram", "From when a frame was there to its result."),
+        *_head("frame_age_seconds", "histogram", "Time from a frame's capture to its result."),
     ]
     bounds = [*(f"{bound:g}" for bound in AGES_S), "+Inf"]
     for bound, count in zip(bounds, accumulate(totals.ages), strict=True):
@@ -51,7 +51,7 @@ def _family(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> 
 
 
 def _labels(**labels: str) -> str:
-    r"""Write labels, escaped.
+    r"""Format labels, escaped.
 
     >>> _labels(source='a "b"\n')
     '{source="a \\"b\\"\\n"}'

@@ -1,4 +1,4 @@
-"""The live page's server, in a thread of its own. Needs the extra [preview]: Starlette and uvicorn."""
+"""The web server of the live page, in its own thread. Needs the extra [preview]: Starlette and uvicorn."""
 
 import base64
 import errno
@@ -35,16 +35,16 @@ from fer_edge.tracking.pipeline import Result
 PAGE = Path(__file__).with_name("page.html")
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 SEND_BUFFER = 1 << 17
-"""Bytes that wait in the kernel for a slow viewer; more would show it the past."""
+"""Bytes buffered by the kernel for a slow viewer; more would show outdated frames."""
 GONE_MS = 10_000
-"""A viewer who takes nothing for so long is gone: a phone that left, a laptop that sleeps."""
+"""Milliseconds after which a viewer that receives nothing is disconnected."""
 MOST_VIEWERS = 64
-"""Connections; a page takes two. Whoever comes later is answered 503."""
+"""Maximum connections, two per page; further ones get 503."""
 STOPPED_WITHIN_S = 2.0
 
 
 class Preview:
-    """The live page as a sink: takes results at once, and shows the newest to whoever watches."""
+    """The live page as a sink: stores results without blocking, and shows the newest to viewers."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class Preview:
         token: str | None = None,
         stale_after_s: float = 5.0,
     ) -> None:
-        """Start to serve.
+        """Start the server.
 
         Args:
-            about: What does not change during the run.
-            host: Name or address of this machine; any but a loopback one needs a token.
-            port: 0 for any that is free.
-            token: What viewers have to bring; without one and where it is needed, one is made.
-            stale_after_s: /healthz complains after so many seconds without a frame.
+            about: Constant information about the run.
+            host: Name or address to listen on; any but a loopback address requires a token.
+            port: 0 for any free port.
+            token: Token that viewers must send; generated if one is required.
+            stale_after_s: Seconds without a frame after which /healthz reports a problem.
 
         Raises:
-            UsageError: The token or the port is not one.
-            FerEdgeError: The port is taken, or the address is not this machine's.
+            UsageError: The token or the port is invalid.
+            FerEdgeError: The port is in use, or the address is not this machine's.
         """
         if token is not None and not TOKEN.fullmatch(token):
             raise UsageError("--preview-token takes 8 to 128 letters and digits, also . _ ~ -, or leave it out")
@@ -76,7 +76,7 @@ class Preview:
         if token is None and not ipaddress.ip_address(bound).is_loopback:
             token = secrets.token_hex(8)
         self.address = f"http://{_reachable(bound)}:{self.port}/" + (f"?token={token}" if token else "")
-        """What to open in a browser, with its token."""
+        """Address to open in a browser, with its token."""
         self.state = PreviewState(stale_after_s)
         self.pictures = Pictures(self.state)
         self._about = about
@@ -89,8 +89,8 @@ class Preview:
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="error",  # not of every stranger who speaks no HTTP
-                access_log=False,  # an address may hold the token
+                log_level="error",  # no line for every invalid request
+                access_log=False,  # a request may contain the token
                 server_header=False,
                 limit_concurrency=MOST_VIEWERS,
             )
@@ -99,11 +99,11 @@ class Preview:
         self._thread.start()
 
     def write(self, result: Result) -> None:
-        """Take one result; never waits."""
+        """Store one result; never blocks."""
         self.state.write(result)
 
     def close(self) -> None:
-        """Stop serving, whoever watches; the port is free afterwards."""
+        """Stop the server, also with connected viewers, and release the port."""
         self._server.should_exit = True
         self._thread.join(STOPPED_WITHIN_S)
 
@@ -114,13 +114,13 @@ class Preview:
     def _application(self) -> Starlette:
         page = _page()
 
-        def streamed(kind: str, begin: Callable[[], Any]) -> Callable[[Request], Awaitable[Response]]:
-            async def answer(request: Request) -> Response:
+        def streaming(media_type: str, start: Callable[[], Any]) -> Callable[[Request], Awaitable[Response]]:
+            async def respond(request: Request) -> Response:
                 if request.method == "HEAD":
-                    return Response(media_type=kind)
-                return StreamingResponse(begin(), media_type=kind)
+                    return Response(media_type=media_type)
+                return StreamingResponse(start(), media_type=media_type)
 
-            return answer
+            return respond
 
         async def show_page(_: Request) -> Response:
             return HTMLResponse(page)
@@ -142,10 +142,10 @@ class Preview:
         return Starlette(
             routes=[
                 Route("/", show_page),
-                Route("/stream.mjpg", streamed(mjpeg, lambda: stream(self.pictures))),
+                Route("/stream.mjpg", streaming(mjpeg, lambda: stream(self.pictures))),
                 Route(
                     "/events",
-                    streamed("text/event-stream", lambda: messages(self.state, self._about)),
+                    streaming("text/event-stream", lambda: messages(self.state, self._about)),
                 ),
                 Route("/latest.json", latest),
                 Route("/healthz", healthz),
@@ -155,7 +155,7 @@ class Preview:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but whoever watches is not waited for: streams have no end."""
+    """uvicorn that does not wait for open streams on shutdown."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
@@ -164,7 +164,7 @@ class _Server(uvicorn.Server):
 
 
 def show(address: str) -> bool:
-    """Open the page in this machine's browser; False where there is no screen or no browser."""
+    """Open the page in this machine's browser; False without a screen or browser."""
     screen = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return screen and webbrowser.open(address)
 
@@ -174,14 +174,14 @@ def _page() -> str:
 
 
 def _policy() -> str:
-    """Allow the page what it holds itself, and its own server; nothing else."""
-    held = {kind: re.findall(rf"<{kind}>(.*?)</{kind}>", _page(), re.DOTALL) for kind in ("script", "style")}
-    held["style"].append(style() + STYLE)  # of the page that asks for the token
+    """Return a Content-Security-Policy that allows the page's own content and server only."""
+    inline = {kind: re.findall(rf"<{kind}>(.*?)</{kind}>", _page(), re.DOTALL) for kind in ("script", "style")}
+    inline["style"].append(style() + STYLE)  # of the access page
     digests = {
         kind: " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts
         )
-        for kind, texts in held.items()
+        for kind, texts in inline.items()
     }
     return (
         f"default-src 'none'; script-src {digests['script']}; style-src {digests['style']}; img-src 'self' data:; "
@@ -190,20 +190,20 @@ def _policy() -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port, so that nobody else can, and connections wait until the server has started.
+    """Bind the port now, so that connections wait until the server has started.
 
     Raises:
-        FerEdgeError: It is taken or not allowed, or the host is not this machine.
+        FerEdgeError: It is in use or not allowed, or the host is not this machine.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise FerEdgeError(f"--preview-host {host}: {one_line(error)}; type: --preview-host 0.0.0.0") from error
-    # localhost is both 127.0.0.1 and ::1; people type the first one
+    # localhost resolves to 127.0.0.1 and ::1; prefer IPv4
     family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     listening = socket.socket(family, kind, protocol)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # right after a run ended, begin the next one
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allow a restart right after a run
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
@@ -216,18 +216,18 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(error: OSError, host: str, port: int, family: int) -> str:
-    place = f"the live page cannot have port {port} of {host}"
+    failure = f"the live page cannot listen on {host} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return f"{place}: another program has it; type: --preview-port {_free_port(host, port, family)}"
+        return f"{failure}: it is in use; type: --preview-port {_free_port(host, port, family)}"
     if error.errno == errno.EACCES:
-        return f"{place}: ports below 1024 are root's; type: --preview-port {PORT}"
+        return f"{failure}: ports below 1024 need root; type: --preview-port {PORT}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{place}: this machine has no such address; type: --preview-host 0.0.0.0"
-    return f"{place}: {error.strerror or error}"
+        return f"{failure}: this machine has no such address; type: --preview-host 0.0.0.0"
+    return f"{failure}: {error.strerror or error}"
 
 
 def _free_port(host: str, taken: int, family: int) -> int:
-    """Find a port near the one that is taken."""
+    """Find a free port after the one in use."""
     for port in range(taken + 1, min(taken + 50, 1 << 16)):
         with socket.socket(family, socket.SOCK_STREAM) as trial:
             try:
@@ -239,13 +239,13 @@ def _free_port(host: str, taken: int, family: int) -> int:
 
 
 def _reachable(bound: str) -> str:
-    """Name the address under which others see this machine, where it listens on all of them."""
+    """Return the address that other machines can use, if it listens on all of them."""
     address = ipaddress.ip_address(bound)
     if address.is_unspecified:
         family, far = (socket.AF_INET6, "2001:db8::1") if address.version == 6 else (socket.AF_INET, "192.0.2.1")
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect((far, 9))  # no packet is sent; the kernel says which of its addresses it would use
+                probe.connect((far, 9))  # sends no packet; the kernel selects the source address
                 bound = probe.getsockname()[0]
             except OSError:  # no network yet
                 bound = socket.gethostname()

@@ -1,6 +1,6 @@
-"""State of the live page: the newest result, and statistics over the last ones.
+"""State of the live page: the newest result and statistics.
 
-The loop writes, the server's thread reads. `write` takes some microseconds and never waits for anybody who watches.
+Written by the main loop in microseconds, read by the server's thread; writing never waits for viewers.
 """
 
 import threading
@@ -20,27 +20,27 @@ from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
 
 WINDOW_S = 3.0
-"""Frame rate, frame age and milliseconds per stage are those of the last seconds."""
+"""Seconds over which frame rate, frame age and milliseconds per stage are computed."""
 WINDOW_FRAMES = 100
-"""And of at most so many frames."""
+"""Maximum frames in this window."""
 CHANGES_KEPT = 256
 AGES_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.066, 0.1, 0.2, 0.5, 1.0, 5.0)
-"""Upper bounds of the frame age's histogram, in seconds; 0.033 and 0.066 are one frame at 30 and 15 per second."""
+"""Bucket limits of the frame age histogram in seconds; 0.033 and 0.066 are one frame at 30 and 15 per second."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What does not change during a run."""
+    """Constant information about a run."""
 
     source: str
-    """Without its password."""
+    """Source name, without passwords."""
     model: str
     device: str
     labels: tuple[str, ...]
     """Classes in output order."""
 
     def as_json(self) -> dict[str, Any]:
-        """Ready for JSON, with each expression's colour and the version of fer-edge."""
+        """Return a JSON object, with the colours of the expressions and the version of fer-edge."""
         return {
             "source": self.source,
             "model": self.model,
@@ -52,14 +52,14 @@ class RunInfo:
 
 
 def about(source: str, model: ModelFile) -> RunInfo:
-    """Log what a run looks at, with which model and on which machine; `source` holds no password."""
+    """Describe source, model and machine of a run; `source` must not contain passwords."""
     name = model.contract.network.get("name", model.path.stem)
     return RunInfo(source, f"{name}, {model.contract.recipe}", board() or cpu(), model.contract.labels)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A result, the how-manieth it is, and when it came (seconds of the state's clock)."""
+    """A result, its number, and its time on the state's clock in seconds."""
 
     number: int
     result: Result
@@ -68,7 +68,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the figures need of a result; its frame would hold memory."""
+    """Values of a result for the statistics, without its frame."""
 
     at: float
     age_ms: float
@@ -77,32 +77,32 @@ class Sample:
 
 @dataclass
 class Totals:
-    """Counted since the beginning, for /metrics."""
+    """Counters since the start, for /metrics."""
 
     frames: int
     ages: list[int]
-    """Frames in each part of `AGES_S`, and beyond it."""
+    """Frames per bucket of `AGES_S`, and above."""
     age_s: float
-    """Sum of all frames' ages."""
+    """Sum of all frame ages in seconds."""
     stage_s: dict[str, float]
-    """Sum of the seconds in each stage."""
+    """Total seconds per stage."""
     changes: int
 
 
 class PreviewState(Sink):
-    """The newest result and figures. `write` is for one thread, everything else for any."""
+    """The newest result and statistics. `write` is for one thread, everything else for any thread."""
 
     def __init__(self, stale_after_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin.
+        """Start without results.
 
         Args:
-            stale_after_s: Without a frame for longer, something is wrong.
-            clock: Seconds that never run backwards.
+            stale_after_s: Seconds without a frame that count as a problem.
+            clock: Monotonic clock in seconds.
         """
         self.clock = clock
         self.newest: Snapshot | None = None
         self.stale_after_s = stale_after_s
-        self._began = clock()
+        self._started = clock()
         self._ended: float | None = None
         self._lock = threading.Lock()
         self._window: deque[Sample] = deque(maxlen=WINDOW_FRAMES)
@@ -110,7 +110,7 @@ class PreviewState(Sink):
         self._totals = Totals(0, [0] * (len(AGES_S) + 1), 0.0, defaultdict(float), 0)
 
     def write(self, result: Result) -> None:
-        """Take a result from the loop."""
+        """Store a result of the main loop."""
         now = self.clock()
         with self._lock:
             totals = self._totals
@@ -126,27 +126,27 @@ class PreviewState(Sink):
             self._window.append(Sample(now, result.age_ms, result.ms))
 
     def close(self) -> None:
-        """Take note that the source has ended; what `status` says stays as it is now."""
+        """Mark the source as ended, which freezes `status`."""
         self._ended = self.clock()
 
     def totals(self) -> Totals:
-        """Copy what was counted."""
+        """Return a copy of the counters."""
         with self._lock:
             now = self._totals
             return Totals(now.frames, list(now.ages), now.age_s, dict(now.stage_s), now.changes)
 
     def changes(self, after: int) -> list[tuple[int, Event]]:
-        """List what happened to faces since the `after`-th event, each with its number; very old ones are forgotten."""
+        """Return the numbered events after number `after`; very old ones are dropped."""
         with self._lock:
             return [(number, event) for number, event in self._changes if number > after]
 
     def quiet_s(self) -> float:
-        """Seconds since the last frame, or since the beginning where there was none yet."""
+        """Seconds since the last frame, or since the start if there was none."""
         newest = self.newest
-        return max(0.0, self.clock() - (newest.at if newest else self._began))
+        return max(0.0, self.clock() - (newest.at if newest else self._started))
 
     def problem(self) -> str | None:
-        """Say what is wrong; None while frames arrive."""
+        """Describe the problem; None while frames arrive."""
         if self._ended is not None:
             return "the source has ended"
         quiet_s = self.quiet_s()
@@ -160,9 +160,9 @@ class PreviewState(Sink):
         return _rate([sample.at for sample in self._recent(now)], now)
 
     def status(self) -> dict[str, Any]:
-        """Figures over the last `WINDOW_S`, ready for JSON.
+        """Return the statistics of the last `WINDOW_S` as a JSON object.
 
-        The age is the median; milliseconds are means, because most frames spend none on detection.
+        The age is the median; stage times are means, because most frames need no detection.
         """
         now = self.clock() if self._ended is None else self._ended
         recent = self._recent(now)
@@ -182,17 +182,17 @@ class PreviewState(Sink):
             return [sample for sample in self._window if sample.at >= now - WINDOW_S]
 
 
-def _rate(moments: list[float], now: float) -> float:
-    """How many a second, of ascending moments; falls as soon as the next one is late.
+def _rate(times: list[float], now: float) -> float:
+    """Return the rate of ascending times; decreases as soon as the next one is late.
 
     >>> _rate([0.0, 0.1, 0.2], now=0.25), _rate([0.0, 0.1, 0.2], now=2.1), _rate([0.0], now=1.0)
     (10.0, 1.0, 0.0)
     """
-    if len(moments) < 2:
+    if len(times) < 2:
         return 0.0
-    gaps = len(moments) - 1
-    usual = (moments[-1] - moments[0]) / gaps
-    return gaps / max(max(moments[-1], now - usual) - moments[0], 1e-9)
+    gaps = len(times) - 1
+    interval = (times[-1] - times[0]) / gaps
+    return gaps / max(max(times[-1], now - interval) - times[0], 1e-9)
 
 
 def _hex(bgr: Colour) -> str:

@@ -1,1 +1,1 @@
-"""From a frame to faces with their expressions."""
+"""Recognize faces and their expressions in a frame."""

@@ -1,4 +1,4 @@
-"""From crops to expressions: the network, its temperature and its threshold for "uncertain"."""
+"""Classify face crops: network, temperature, and the threshold for "uncertain"."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from fer_edge.model.interpreter import Network
 UNCERTAIN = "uncertain"
 
 BUNDLED = Path(__file__).parents[1] / "models" / "edge.tflite"
-"""The expression model that comes with fer-edge."""
+"""The bundled expression model."""
 
 
 class Classifier:
-    """An expression model, loaded once. Not to be shared between threads."""
+    """An expression model, loaded once. Not thread-safe."""
 
     def __init__(self, model: Path | ModelFile | None = None, threads: int = 1) -> None:
-        """Load `model`; without one, the model that comes with fer-edge.
+        """Load `model`, by default the bundled one.
 
         Raises:
             ModelError: The file is not a model that this runtime can run.
@@ -30,7 +30,7 @@ class Classifier:
 
     @property
     def contract(self) -> Contract:
-        """What the model promises."""
+        """The model's contract."""
         return self.model.contract
 
     def probabilities(self, pixels: Pixels) -> npt.NDArray[np.float64]:
@@ -38,6 +38,6 @@ class Classifier:
         return softmax(self.network.logits(pixels), self.contract.temperature)
 
     def label(self, probabilities: npt.NDArray[np.float64]) -> str:
-        """Name the best class of one row of `probabilities`, or "uncertain" below the model's threshold."""
+        """Return the best class of one row of `probabilities`, or "uncertain" below the model's threshold."""
         best = int(probabilities.argmax())
         return UNCERTAIN if probabilities[best] < self.contract.uncertain_below else self.contract.labels[best]

@@ -1,4 +1,4 @@
-"""Frame in, faces with their expressions out: detect, crop, classify."""
+"""Detect, crop and classify the faces of a frame."""
 
 import time
 from collections.abc import Callable
@@ -25,28 +25,28 @@ class Face:
     label: str
     """Its expression, or "uncertain"."""
     score: float
-    """Probability of `label`, 0 to 1; of the best class where that is "uncertain"."""
+    """Probability of `label`, 0 to 1; of the best class if that is "uncertain"."""
     probabilities: dict[str, float]
     """Class -> probability, in output order; they sum to 1."""
     detection_score: float
-    """How sure the detector was, 0 to 1; 1 from a detector that does not say."""
+    """Score of the detection, 0 to 1; 1 from a detector without scores."""
     id: int | None = None
-    """The same for the same face from frame to frame; None where faces are not followed."""
+    """Tracking ID; None if faces are not tracked."""
     raw_label: str | None = None
-    """What this frame alone would say, where `label` is smoothed over time."""
+    """Label of this frame alone, if `label` is smoothed over time."""
     landmarks: Landmarks | None = None
-    """Right eye, left eye, nose, right and left corner of the mouth (the person's own): x, y in
-    pixels of the frame, perhaps beyond its edge. None from a detector that gives none."""
+    """Right eye, left eye, nose, right and left corner of the mouth (the person's own): x, y in pixels, possibly
+    outside the frame. None from a detector without landmarks."""
 
     @property
     def certain(self) -> bool:
-        """Whether the best class is likely enough to be named."""
+        """Whether the label is not "uncertain"."""
         return self.label != UNCERTAIN
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What one frame gave, and how long it took."""
+    """Faces of one frame, and the time per stage."""
 
     faces: list[Face]
     ms: dict[str, float]
@@ -54,7 +54,7 @@ class Recognition:
 
 
 class Recognizer:
-    """Detector and classifier, loaded once. Not to be shared between threads.
+    """Detector and classifier, loaded once. Not thread-safe.
 
     >>> from fer_edge.synthetic.render import draw_face
     >>> recognizer = Recognizer("tests/data/tiny.tflite", detector="none")  # a real one: Recognizer()
@@ -71,13 +71,13 @@ class Recognizer:
         """Load model and detector.
 
         Args:
-            model: A .tflite of `fer-edge export`; None for the one that comes with fer-edge.
-            detector: auto (the bundled one in the form that this processor computes fastest), int8 or float16 (that
-                form of it), none (the whole frame is a face), or a `Detector` of your own.
+            model: A .tflite of `fer-edge export`; None for the bundled one.
+            detector: auto (the bundled one, as int8 or float16, whichever is faster on this processor), int8, float16,
+                none (the whole frame is a face), or your own `Detector`.
             threads: Threads of the detector and the classifier.
 
         Raises:
-            FerEdgeError: Model or detector cannot be had.
+            FerEdgeError: Model or detector cannot be loaded.
         """
         self.classifier = Classifier(Path(model) if isinstance(model, str) else model, threads)
         self.detector = make_detector(detector, threads=threads) if isinstance(detector, str) else detector
@@ -95,28 +95,28 @@ class Recognizer:
     def stages(
         self, frame_bgr: Pixels, choose: Callable[[list[Detection]], list[Detection]] | None = None
     ) -> Recognition:
-        """Do what `predict` does, and say how long each stage took.
+        """Recognize faces like `predict`, and measure each stage.
 
         Args:
             frame_bgr: The frame.
-            choose: Given what the detector found, says which of these count; None for all.
+            choose: Filters the detections; None to keep all.
 
         Raises:
-            DataError: `frame_bgr` is no (height, width, 3) uint8 array.
+            DataError: `frame_bgr` is not a (height, width, 3) uint8 array.
         """
         check_frame(frame_bgr)
         begun = time.perf_counter()
         detections = self.detector.detect(frame_bgr)
         detections = choose(detections) if choose else detections
         detect_ms = 1000 * (time.perf_counter() - begun)
-        known = self.classified(frame_bgr, detections)
-        return Recognition(known.faces, {"detect": detect_ms, **known.ms, "total": detect_ms + sum(known.ms.values())})
+        found = self.classified(frame_bgr, detections)
+        return Recognition(found.faces, {"detect": detect_ms, **found.ms, "total": detect_ms + sum(found.ms.values())})
 
     def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Recognition:
-        """Name the expressions of faces that somebody else found in a (height, width, 3) uint8 BGR frame.
+        """Classify given detections in a (height, width, 3) uint8 BGR frame.
 
         Returns:
-            A face for each detection, in their order, without detect among the milliseconds.
+            A face for each detection, in their order, and milliseconds without detect.
         """
         begun = time.perf_counter()
         pixels = self.crop(frame_bgr, detections)
@@ -128,7 +128,7 @@ class Recognizer:
         return Recognition(faces, {"crop": 1000 * (cropped - begun), "classify": 1000 * (ended - cropped)})
 
     def crop(self, frame_bgr: Pixels, detections: list[Detection]) -> Pixels:
-        """Cut the faces out of a frame as the network sees them: (n, size, size) grey, or (n, size, size, 3) RGB."""
+        """Crop faces to the network's input: (n, size, size) grey, or (n, size, size, 3) RGB."""
         contract = self.classifier.contract
         pixels = np.empty((len(detections), *contract.face_shape), np.uint8)
         for row, detection in enumerate(detections):
@@ -139,7 +139,7 @@ class Recognizer:
 
     def _face(self, detection: Detection, probabilities: npt.NDArray[np.float64], frame_bgr: Pixels) -> Face:
         return Face(
-            box=_clipped(detection.box, frame_bgr),
+            box=_clip(detection.box, frame_bgr),
             label=self.classifier.label(probabilities),
             score=float(probabilities.max()),
             probabilities=dict(zip(self.classifier.contract.labels, probabilities.tolist(), strict=True)),
@@ -149,27 +149,27 @@ class Recognizer:
 
 
 def check_frame(frame_bgr: Pixels) -> None:
-    """Make sure that a frame is what OpenCV gives for a colour picture.
+    """Check that a frame is a colour image as OpenCV reads it.
 
     Raises:
-        DataError: It is not (height, width, 3) uint8, or empty; says what to do.
+        DataError: It is empty or not (height, width, 3) uint8; the message says how to convert it.
     """
     if not isinstance(frame_bgr, np.ndarray):
-        raise DataError(f"a frame is a numpy array, not {type(frame_bgr).__name__}; read one: cv2.imread(path)")
-    found = f"a frame is (height, width, 3) uint8 BGR, not {frame_bgr.shape} {frame_bgr.dtype}"
+        raise DataError(f"a frame must be a numpy array, not {type(frame_bgr).__name__}; read one: cv2.imread(path)")
+    problem = f"a frame must be (height, width, 3) uint8 BGR, not {frame_bgr.shape} {frame_bgr.dtype}"
     if frame_bgr.size == 0:
-        raise DataError(f"{found}: it is empty")
+        raise DataError(f"{problem}: it is empty")
     if frame_bgr.dtype != np.uint8:
-        raise DataError(f"{found}; if it runs from 0 to 1: (255 * frame).round().astype(np.uint8)")
+        raise DataError(f"{problem}; if its values are 0 to 1: (255 * frame).round().astype(np.uint8)")
     if frame_bgr.ndim == 2 or (frame_bgr.ndim == 3 and frame_bgr.shape[2] == 1):
-        raise DataError(f"{found}; if it is grey: cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)")
+        raise DataError(f"{problem}; if it is grey: cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)")
     if frame_bgr.ndim == 3 and frame_bgr.shape[2] == 4:
-        raise DataError(f"{found}; if it is BGRA: cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)")
+        raise DataError(f"{problem}; if it is BGRA: cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)")
     if frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
-        raise DataError(f"{found}; give one frame at a time")
+        raise DataError(f"{problem}; pass one frame at a time")
 
 
-def _clipped(box: Box, frame_bgr: Pixels) -> tuple[int, int, int, int]:
+def _clip(box: Box, frame_bgr: Pixels) -> tuple[int, int, int, int]:
     height, width = frame_bgr.shape[:2]
     x0, x1 = (min(max(round(x), 0), width) for x in (box.x, box.x + box.w))
     y0, y1 = (min(max(round(y), 0), height) for y in (box.y, box.y + box.h))

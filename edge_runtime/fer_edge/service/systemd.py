@@ -1,4 +1,4 @@
-"""`fer-edge service`: a systemd unit that runs `fer-edge run` from boot on."""
+"""`fer-edge service`: install, query and remove the systemd service."""
 
 import os
 import re
@@ -21,21 +21,21 @@ from fer_edge.sources.address import masked
 
 NAME = "fer-edge"
 MEMORY_MB = 1024
-"""Most that a service may take, or half of what the machine has: twice what photos of 64 million pixels need."""
+"""Memory limit of a service, or half the machine's memory: twice what photos of 64 million pixels need."""
 STEPS_SINCE = 254
-"""Version of systemd from which the pauses between restarts can grow."""
+"""First systemd version with growing restart delays."""
 
 Systemctl = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
 @dataclass(frozen=True)
 class UnitLocation:
-    """Whose services are meant, and who is asked about them."""
+    """Where units are installed: for the machine or for this user."""
 
     folder: Path
-    """Where the unit is written."""
+    """Folder of the unit."""
     for_user: bool
-    """A service of this user (`systemctl --user`), not of the machine."""
+    """Whether it is a user service (`systemctl --user`)."""
     systemctl: Systemctl
     name: str = NAME
     """Of the service, one for each camera."""
@@ -63,7 +63,7 @@ class UnitLocation:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command did or saw."""
+    """Outcome of a command."""
 
     lines: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -88,12 +88,12 @@ def unit_location(*, user: bool, name: str = NAME) -> UnitLocation:
 
 
 def plan(flags: Sequence[str], location: UnitLocation, command: Any) -> Unit:
-    """Make the unit that runs `fer-edge run` with `flags` on this machine; nothing is written yet.
+    """Return the unit that runs `fer-edge run` with `flags` on this machine, without writing it.
 
-    What FER_EDGE_... variables say here, they say there, too. `command` is `run` as a Click command.
+    The current FER_EDGE_... variables apply to the service, too. `command` is `run` as a Click command.
 
     Raises:
-        UsageError: The flags make no sense in a service.
+        UsageError: The flags are invalid for a service.
     """
     given = read_flags(flags, command, Path.cwd())
     return Unit(
@@ -108,22 +108,22 @@ def plan(flags: Sequence[str], location: UnitLocation, command: Any) -> Unit:
 
 
 def install(unit: Unit, location: UnitLocation, typed: Sequence[str] = ()) -> Report:
-    """Write the unit, and start it now and at each boot; what ran before ends.
+    """Write the unit, enable it at boot, and start it in place of a running one.
 
     Args:
-        unit: What to run.
-        location: Where.
-        typed: The flags as they were typed, for the message that says how to get the right to do so.
+        unit: The unit.
+        location: Where to install it.
+        typed: The flags as typed, for the command in an error message.
 
     Raises:
-        FerEdgeError: There is no systemd, the right to it is missing, or it refuses.
+        FerEdgeError: There is no systemd, permission is missing, or systemctl fails.
     """
     require_systemd()
-    _require_right(location, "install", typed)
-    _must(location, "show", "--property=Version")  # before anything is written
+    _require_permission(location, "install", typed)
+    _run_systemctl(location, "show", "--property=Version")  # before anything is written
     for folder in unit.written:
         _make_folder_of(folder, unit.user)
-    with _private():
+    with _private_umask():
         if unit.secrets:
             write_text(location.secrets, environment_text(unit.secrets))
         else:
@@ -147,19 +147,19 @@ def _installed_lines(unit: Unit, location: UnitLocation) -> list[str]:
         lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {_name(os.geteuid())}")
     number = re.search(r"--source ([0-9]+)(?: |$)", " ".join(unit.given.arguments))
     if number and (link := steady_names().get(f"/dev/video{number[1]}")):
-        lines.append(f"a camera's number may change with the next boot; its name does not: --source {link}")
+        lines.append(f"a camera's number may change at the next boot; use its permanent name: --source {link}")
     if unit.user == "root":
-        lines.append("it runs as root, because fer-edge is installed for root; a user's environment would be safer")
+        lines.append("it runs as root, because root owns this installation; a user's environment is safer")
     if limits_memory() is False:
-        lines.append(f"its limit of {unit.memory_mb} MB has no effect: this kernel limits none (fer-edge doctor)")
+        lines.append(f"its memory limit of {unit.memory_mb} MB has no effect on this kernel; type: fer-edge doctor")
     return lines
 
 
 def status(location: UnitLocation) -> Report:
-    """Ask systemd how the service is; passed while it runs.
+    """Query the state of the service; passed if it is active.
 
     Raises:
-        FerEdgeError: There is no systemd, or no such service.
+        FerEdgeError: There is no systemd, or the service is not installed.
     """
     require_systemd()
     wanted = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,StateChangeTimestamp"
@@ -175,21 +175,21 @@ def status(location: UnitLocation) -> Report:
         parts.append(f"last time: {said['Result']}")
     lines = [", ".join(parts), f"log: journalctl{location.flag} -u {location.name} -n 20 --no-pager"]
     if location.secrets.exists():
-        lines.append(f"passwords and tokens: {location.secrets}; to change one, install again")
-    return Report(lines, {"unit": str(location.unit), **said}, state == "active")
+        lines.append(f"passwords and tokens: {location.secrets}; to change them, install again")
+    return Report(lines, {"unit": str(location.unit), **properties}, state == "active")
 
 
 def remove(location: UnitLocation) -> Report:
-    """Stop the service and delete what `install` wrote; nothing happens where there is none.
+    """Stop the service and delete its files, if there are any.
 
     Raises:
-        FerEdgeError: The right to it is missing, or systemd refuses.
+        FerEdgeError: Permission is missing, or systemctl fails.
     """
     files = [path for path in (location.unit, location.secrets) if path.exists()]
     if not files:
-        return Report([f"nothing to remove: there is no {location.unit}"], {"removed": []})
+        return Report([f"nothing to remove: {location.unit} does not exist"], {"removed": []})
     require_systemd()
-    _require_right(location, "remove")
+    _require_permission(location, "remove")
     if location.unit in files:
         _must(location, "disable", "--now", location.unit.name)
     for path in files:
@@ -200,17 +200,17 @@ def remove(location: UnitLocation) -> Report:
 
 
 def service_user() -> str:
-    """Name whose rights a service of the machine gets: who typed sudo, else the owner of the environment."""
-    return os.environ.get("SUDO_USER") or _name(Path(sys.prefix).stat().st_uid)
+    """Return the user of a machine's service: the one who typed sudo, or the owner of the environment."""
+    return os.environ.get("SUDO_USER") or _user_name(Path(sys.prefix).stat().st_uid)
 
 
 def memory_limit_mb() -> int:
-    """Choose the service's limit of memory by that of the machine."""
+    """Return the memory limit of the service on this machine."""
     return int(min(MEMORY_MB, memory_mb().get("MemTotal", 2 * MEMORY_MB) / 2))
 
 
 def pauses_can_grow() -> bool:
-    """Log whether systemd is new enough to wait longer after each failure."""
+    """Return whether systemd supports growing restart delays."""
     if not shutil.which("systemctl"):
         return False
     words = _systemctl(["--version"]).stdout.split()
@@ -218,48 +218,48 @@ def pauses_can_grow() -> bool:
 
 
 def require_systemd(booted: Path = Path("/run/systemd/system")) -> None:
-    """Make sure that systemd runs this machine; `booted` is there if it does.
+    """Check that this machine was booted with systemd, which creates `booted`.
 
     Raises:
-        FerEdgeError: Something else does.
+        FerEdgeError: It was not.
     """
     if not booted.is_dir() or not shutil.which("systemctl"):
         raise FerEdgeError(
-            "systemd does not run this machine, so there are no services; look at the unit with --dry-run, or start "
-            "fer-edge by what runs here instead: fer-edge run"
+            "this machine was not booted with systemd; print the unit with --dry-run, or start fer-edge run from "
+            "another service manager"
         )
 
 
-def _require_right(location: UnitLocation, action: str, flags: Sequence[str] = ()) -> None:
-    """Make sure that this user may write there.
+def _require_permission(location: UnitLocation, action: str, flags: Sequence[str] = ()) -> None:
+    """Check the permission to install there.
 
     Raises:
-        FerEdgeError: Root is needed, or is too much.
+        FerEdgeError: Root is required, or must not be used.
     """
     command = f"{action}{location.flags}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
     if location.for_user and os.environ.get("SUDO_USER"):
-        raise UsageError(f"--user and sudo do not go together; type, without sudo: {_program()} service {command}")
+        raise UsageError(f"--user does not work with sudo; type, without sudo: {_program()} service {command}")
     if not location.for_user and os.geteuid() != 0:
-        around = ",".join(sorted(_variables(flags)))  # which sudo would leave behind
-        sudo = f"sudo --preserve-env={around}" if around and action == "install" else "sudo"
-        raise FerEdgeError(f"a service of this machine needs root; type: {sudo} {_program()} service {command}")
+        names = ",".join(sorted(_variables(flags)))  # sudo would drop them
+        sudo = f"sudo --preserve-env={names}" if names and action == "install" else "sudo"
+        raise FerEdgeError(f"a system service needs root; type: {sudo} {_program()} service {command}")
 
 
 def _variables(flags: Sequence[str]) -> dict[str, str]:
-    """What is told to fer-edge by the environment, and to TLS, which may have to trust one's own authority."""
+    """Return the environment variables of fer-edge, and with TLS that of the trusted certificates."""
     secure = any("mqtts://" in text for text in (*flags, os.environ.get("FER_EDGE_MQTT", "")))
     names = "FER_EDGE_|SSL_CERT_FILE$" if secure else "FER_EDGE_"
     return {name: value for name, value in os.environ.items() if re.match(names, name)}
 
 
 def _program() -> str:
-    """What to type for fer-edge where sudo does not know this environment's folder."""
+    """Return the full command for fer-edge, since sudo does not search this environment."""
     script = Path(sys.argv[0]).absolute()
     return shlex.quote(str(script)) if script.name == NAME else f"{shlex.quote(sys.executable)} -m fer_edge"
 
 
 def _make_folder_of(folder: Path, user: str | None) -> None:
-    """Make a folder that the service writes into; what is new belongs to `user`."""
+    """Create an output folder of the service; new folders are owned by `user`."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder)
     if user and new:
@@ -271,8 +271,8 @@ def _make_folder_of(folder: Path, user: str | None) -> None:
 
 
 @contextmanager
-def _private() -> Iterator[None]:
-    """Let what is written inside be read by nobody else, from its first moment on."""
+def _private_umask() -> Iterator[None]:
+    """Create files within the block without permissions for other users."""
     before = os.umask(0o077)
     try:
         yield
@@ -280,19 +280,19 @@ def _private() -> Iterator[None]:
         os.umask(before)
 
 
-def _must(location: UnitLocation, *words: str) -> str:
-    """Let systemctl do something; returns what it says.
+def _run_systemctl(location: UnitLocation, *words: str) -> str:
+    """Run systemctl and return its output.
 
     Raises:
-        FerEdgeError: It does not.
+        FerEdgeError: It fails.
     """
-    answer = location.systemctl(words)
-    if answer.returncode:
-        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
-        if location.for_user and "connect to bus" in said:
-            said += "; log in as this user (ssh, not su), or type: export XDG_RUNTIME_DIR=/run/user/$(id -u)"
-        raise FerEdgeError(f"systemctl{location.flag} {' '.join(words)}: {said}")
-    return answer.stdout
+    finished = location.systemctl(words)
+    if finished.returncode:
+        message = " ".join(finished.stderr.split()) or f"exit code {finished.returncode}"
+        if location.for_user and "connect to bus" in message:
+            message += "; log in as this user (ssh, not su), or type: export XDG_RUNTIME_DIR=/run/user/$(id -u)"
+        raise FerEdgeError(f"systemctl{location.flag} {' '.join(words)}: {message}")
+    return finished.stdout
 
 
 def _systemctl(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -305,7 +305,7 @@ def _has_group(name: str) -> bool:
     return any(group.gr_name == name for group in grp.getgrall())
 
 
-def _name(user_id: int) -> str:
+def _user_name(user_id: int) -> str:
     import pwd
 
     try:

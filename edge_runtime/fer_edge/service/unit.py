@@ -1,4 +1,4 @@
-"""The text of the systemd unit for a command line of `run`. Reads and writes no file."""
+"""Generate the systemd unit for a command line of `run`, without writing files."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from fer_edge.sources.address import is_address, masked
 READ = frozenset({"config", "model", "detector_model"})
 """Paths behind these flags of `run` are read; behind all others something is written."""
 SECRET = re.compile("token|password|secret|key")
-"""Flags of `run` that are a secret whatever they hold; of the others, addresses with a password are."""
+"""Flags of `run` whose values are always secret; otherwise only addresses with a password are."""
 
 HARDENED = """\
 NoNewPrivileges=yes
@@ -27,7 +27,7 @@ RestrictNamespaces=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 """
-"""What services of users may have, too. AF_NETLINK: libcamera hears of cameras by it, and getaddrinfo needs it."""
+"""Hardening for all services. AF_NETLINK: libcamera's hotplug and getaddrinfo need it."""
 HARDENED_BY_ROOT = """\
 CapabilityBoundingSet=
 ProtectSystem=strict
@@ -38,58 +38,58 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 """
-"""Not ProtectClock and not PrivateDevices: both take the cameras away (systemd issue 18142 for the former)."""
+"""Without ProtectClock and PrivateDevices, which block cameras (systemd issue 18142 for the former)."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """A command line of `fer-edge run`, made fit for a process that starts in another folder."""
+    """A command line of `fer-edge run`, with absolute paths and without secrets."""
 
     arguments: tuple[str, ...]
-    """Without secrets; paths are absolute."""
+    """Arguments with absolute paths and without secrets."""
     secrets: dict[str, str]
-    """What stands in the environment instead, by the name of its variable."""
+    """Secrets by the name of their environment variable."""
     read: tuple[Path, ...]
     written: tuple[Path, ...]
-    """Folders."""
+    """Output folders."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """All that the unit says."""
+    """The contents of the unit."""
 
     python: str
     given: Given
     user: str | None
-    """Whose rights it has; None for a service of a user."""
+    """User that a system service runs as; None for a user service."""
     group_video: bool
-    """There is a group video, which may use the cameras."""
+    """Whether the system has a group video, which may use the cameras."""
     secrets_file: Path
     memory_mb: int
     growing_pauses: bool
 
     @property
     def secrets(self) -> dict[str, str]:
-        """What stands in the environment."""
+        """Secrets by the name of their environment variable."""
         return self.given.secrets
 
     @property
     def written(self) -> tuple[Path, ...]:
-        """Folders that it writes into."""
+        """Output folders."""
         return self.given.written
 
 
 def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
-    """Check flags of `fer-edge run` as it would itself, and make them fit for a unit.
+    """Validate flags of `fer-edge run`, and convert them for a unit.
 
     Args:
-        flags: As they were typed.
+        flags: The flags as typed.
         command: The command `run` of the Typer application.
-        folder: What relative paths start from.
+        folder: Base of relative paths.
 
     Raises:
-        UsageError: They make no sense in a service.
-        typer's own: They make no sense at all.
+        UsageError: They are invalid for a service.
+        click.ClickException: They are invalid for `fer-edge run`.
     """
     context = command.make_context("fer-edge run", list(flags))
     hints = get_type_hints(command.callback)
@@ -111,16 +111,16 @@ def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
             arguments.append(flag if value else max(parameter.secondary_opts, key=len))
             continue
         for text in value if isinstance(value, list) else [value]:
-            text = _plain(str(text))
+            text = _require_printable(str(text))
             if _holds_path(hints[parameter.name]):
-                text = os.path.normpath(folder / text)  # systemd takes no ".."
+                text = os.path.normpath(folder / text)  # systemd rejects ".."
                 path = Path(text)
                 if parameter.name in READ:
-                    read.append(_there(path, flag))
+                    read.append(_existing(path, flag))
                 else:
                     written.append(path if parameter.metavar == "DIR" else path.parent)
             elif parameter.name == "source":
-                text = _source(text, folder)
+                text = _absolute_source(text, folder)
             if SECRET.search(parameter.name) or ("://" in text and masked(text) != text):
                 secrets[_variable(parameter, flag)] = text
             else:
@@ -129,83 +129,83 @@ def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
 
 
 def _check_page(values: dict[str, Any]) -> None:
-    """Refuse a live page that nobody could open.
+    """Reject a live page that cannot be opened.
 
     Raises:
-        UsageError: It would have another token after each start, or open a browser where nobody sits.
+        UsageError: It would open a browser, or generate a new token at each start.
     """
     if values.get("show"):
-        raise UsageError("--show is nothing for a service, which has no screen; type: --preview")
+        raise UsageError("--show does not work in a service, which has no screen; type: --preview")
     host = values.get("preview_host", "localhost")
-    reached = host != "localhost" and not host.startswith("127.") and host != "::1"
-    if reached and not values.get("preview_token") and "FER_EDGE_PREVIEW_TOKEN" not in os.environ:
+    public = host != "localhost" and not host.startswith("127.") and host != "::1"
+    if public and not values.get("preview_token") and "FER_EDGE_PREVIEW_TOKEN" not in os.environ:
         add = f"--preview-token {token_hex(8)}"
-        raise UsageError(f"--preview-host {host} needs a token, and each start would make another; add: {add}")
+        raise UsageError(f"--preview-host {host} needs a token, and each start would generate a new one; add: {add}")
 
 
 def _check_broker(values: dict[str, Any]) -> None:
-    """Refuse a broker that is none, or that would turn the service away.
+    """Reject an invalid broker address, or one with a user but without a password.
 
     Raises:
-        UsageError: It is no address, or names a user and there is no password.
+        UsageError: It is invalid, or the password is missing.
     """
     address = values.get("mqtt") or os.environ.get("FER_EDGE_MQTT")
     broker = parsed_broker(address) if address else None
     if broker and broker.user is not None and broker.password is None:
         raise UsageError(
-            f"--mqtt names a user, and there is no password for it; type: read -rs {PASSWORD}; export {PASSWORD}, then "
-            f"the same again (where that begins with sudo: sudo --preserve-env={PASSWORD})"
+            f"--mqtt has a user but no password; type: read -rs {PASSWORD}; export {PASSWORD}, then this command again "
+            f"(with sudo: sudo --preserve-env={PASSWORD})"
         )
 
 
 def _holds_path(hint: Any) -> bool:
-    """Log whether Path stands somewhere in a type."""
+    """Return whether a type contains Path."""
     return hint is Path or any(map(_holds_path, get_args(hint)))
 
 
-def _plain(text: str) -> str:
-    """Refuse what cannot stand in one line of a file.
+def _require_printable(text: str) -> str:
+    """Reject characters that a unit file cannot contain.
 
     Raises:
-        UsageError: There is a line break, another control character, or what is not UTF-8.
+        UsageError: The text has control characters, such as a line break, or invalid UTF-8.
     """
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-        raise UsageError(f"{text!a}: a line break or another sign that no unit can hold; rename it")
+        raise UsageError(f"{text!a}: a unit cannot contain line breaks, control characters or invalid UTF-8; rename it")
     return text
 
 
-def _there(path: Path, flag: str) -> Path:
+def _existing(path: Path, flag: str) -> Path:
     if not path.is_file():
-        raise UsageError(f"{flag} {path}: no such file; a service would start and fail for ever")
+        raise UsageError(f"{flag} {path}: no such file; the service would fail at every start")
     return path
 
 
-def _source(text: str, folder: Path) -> str:
-    """Make a source absolute where it is a path or a pattern.
+def _absolute_source(text: str, folder: Path) -> str:
+    """Make the path of a source absolute.
 
     Raises:
-        UsageError: It is the standard input, which a service does not have.
+        UsageError: It is standard input, which a service does not have.
     """
     if text == "-":
-        raise UsageError("--source - does not work in a service, which has no standard input; name a camera")
+        raise UsageError("--source - does not work in a service, which has no standard input; use a camera")
     is_path = not is_address(text) and ("/" in text or any(sign in text for sign in "*?[") or (folder / text).exists())
     return os.path.normpath(folder / text) if is_path else text
 
 
 def _variable(parameter: Any, flag: str) -> str:
-    """Name the environment variable that stands for a flag.
+    """Return the environment variable of a flag.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It has none.
     """
     names = parameter.envvar
     if not names:
-        raise UsageError(f"{flag} holds a password, which everybody could read in the list of processes; leave it out")
+        raise UsageError(f"{flag} contains a password, which the process list would show; remove it")
     return str(names if isinstance(names, str) else names[0])
 
 
 def unit_text(unit: Unit) -> str:
-    """Write the unit."""
+    """Return the text of the unit."""
     lines = [
         "# Written by: fer-edge service install. Your own changes go into: systemctl edit fer-edge",
         "[Unit]",
@@ -225,7 +225,7 @@ def unit_text(unit: Unit) -> str:
 
 
 def _service_lines(unit: Unit) -> list[str]:
-    """What is run, how it ends, and how it begins again: always, but not after a mistake on the command line."""
+    """Command, stop and restart settings; no restart after a usage error."""
     command = [f":{unit.python}", "-m", "fer_edge", "run", *unit.given.arguments]
     secrets = str(unit.secrets_file).replace("%", "%%")
     return [
@@ -234,7 +234,7 @@ def _service_lines(unit: Unit) -> list[str]:
         "WorkingDirectory=/",
         *([f"EnvironmentFile={secrets}"] if unit.secrets else []),
         "StandardOutput=null",
-        "StandardError=journal",  # else it would go where stdout goes
+        "StandardError=journal",  # would follow stdout by default
         "SyslogIdentifier=fer-edge",
         "KillSignal=SIGTERM",
         "TimeoutStopSec=10",
@@ -247,7 +247,7 @@ def _service_lines(unit: Unit) -> list[str]:
 
 
 def _root_lines(unit: Unit) -> list[str]:
-    """What only root can arrange: whose rights it has, and which folders it sees how."""
+    """Settings that only root can make: user, groups and folder access."""
     return [
         f"User={unit.user}",
         *(["SupplementaryGroups=video"] if unit.group_video else []),
@@ -258,14 +258,14 @@ def _root_lines(unit: Unit) -> list[str]:
 
 
 def _uses_temporary(unit: Unit) -> bool:
-    """Log whether it needs something of the machine's own /tmp, which PrivateTmp hides."""
+    """Return whether it uses the system's /tmp, which PrivateTmp hides."""
     paths = [Path(unit.python), *unit.given.read, *unit.given.written]
     paths += [Path(text) for text in unit.given.arguments if text.startswith("/")]
     return any(path.parts[1:2] == ("tmp",) or path.parts[1:3] == ("var", "tmp") for path in paths)
 
 
 def quoted(word: str) -> str:
-    r"""Write one word for ExecStart= (behind a colon, which leaves $ alone) or a list of paths.
+    r"""Quote one word for ExecStart= (after a colon, which disables $) or a list of paths.
 
     >>> print(quoted("clip.mp4"), quoted('50 % of "all"'))
     clip.mp4 "50 %% of \"all\""
@@ -277,6 +277,6 @@ def quoted(word: str) -> str:
 
 
 def environment_text(variables: dict[str, str]) -> str:
-    """Write an EnvironmentFile=."""
+    """Return the text of an EnvironmentFile=."""
     escaped = {name: re.sub(r'(["\\`$])', r"\\\1", value) for name, value in variables.items()}
     return "".join(f'{name}="{value}"\n' for name, value in sorted(escaped.items()))

@@ -1,4 +1,4 @@
-"""Where results go. Each kind is a file; it takes results one by one, and is closed however the run ends.
+"""Sinks, which consume results one by one and are closed however the run ends.
 
 From Python, with `closing` of contextlib:
 
@@ -13,19 +13,19 @@ from fer_edge.tracking.pipeline import Result
 
 
 class Sink(ABC):
-    """Takes results. Called from one thread; what may be slow stands behind `fer_edge.sinks.threaded`."""
+    """Consumes results, in one thread; a sink that may be slow is wrapped in `fer_edge.sinks.threaded`."""
 
     dropped: int = 0
-    """Results that were left out, because it does not keep up."""
+    """Results dropped because the sink does not keep up."""
 
     @abstractmethod
     def write(self, result: Result) -> None:
-        """Take one result.
+        """Write one result.
 
         Raises:
-            FerEdgeError: It cannot, and will not be able to.
+            FerEdgeError: Writing fails permanently.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Finish what was begun; nothing is written afterwards."""
+        """Finish and release the output; nothing is written afterwards."""

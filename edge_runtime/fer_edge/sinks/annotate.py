@@ -23,11 +23,11 @@ PALETTE: tuple[Colour, ...] = (
     (167, 121, 204),  # reddish purple
     (0, 0, 0),
 )
-"""BGR, one for each class in output order: Okabe & Ito (2008), told apart with every kind of colour vision."""
+"""BGR, one per class in output order: Okabe & Ito (2008), distinct with every kind of colour vision."""
 UNCERTAIN_COLOUR: Colour = (160, 160, 160)
 
 MIN_SIDE = 320
-"""A smaller picture is enlarged before it is drawn on: nobody reads letters on 48 pixels."""
+"""Smaller images are enlarged before drawing, to keep the text readable."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -36,11 +36,11 @@ def annotated(frame_bgr: Pixels, faces: list[Face]) -> Pixels:
     """Draw a box with label and score around each face.
 
     Args:
-        frame_bgr: (height, width, 3) uint8 BGR; stays as it is.
-        faces: What `Recognizer.predict` found in it.
+        frame_bgr: (height, width, 3) uint8 BGR; not modified.
+        faces: From `Recognizer.predict`.
 
     Returns:
-        A new picture, enlarged by a whole number if `frame_bgr` is smaller than `MIN_SIDE`.
+        A new image, enlarged by an integer factor if `frame_bgr` is smaller than `MIN_SIDE`.
     """
     height, width = frame_bgr.shape[:2]
     factor = max(1, -(-MIN_SIDE // max(height, width)))
@@ -54,14 +54,14 @@ def annotated(frame_bgr: Pixels, faces: list[Face]) -> Pixels:
 
 
 def colour(face: Face) -> Colour:
-    """Colour of a face's expression, BGR; grey if uncertain."""
+    """Return the BGR colour of a face's expression; grey if uncertain."""
     if not face.certain:
         return UNCERTAIN_COLOUR
     return PALETTE[list(face.probabilities).index(face.label) % len(PALETTE)]
 
 
 def drawn_name(label: str, labels: Iterable[str]) -> str:
-    """Name a class in ASCII, which is all that OpenCV draws: without accents, or else by its number in `labels`.
+    """Return a class name in ASCII, all that OpenCV draws: without accents, or as its index in `labels`.
 
     >>> drawn_name("Überraschung", ["Überraschung", "悲しみ"]), drawn_name("悲しみ", ["Überraschung", "悲しみ"])
     ('Uberraschung', 'class 1')
@@ -71,7 +71,7 @@ def drawn_name(label: str, labels: Iterable[str]) -> str:
 
 
 def legend(labels: tuple[str, ...]) -> str:
-    """Say which class each drawn number stands for; empty where all names can be drawn.
+    """Explain the class numbers that are drawn instead of names; empty if all names can be drawn.
 
     >>> legend(("Überraschung", "悲しみ"))
     'class 1 is 悲しみ'

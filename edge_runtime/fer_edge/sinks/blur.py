@@ -1,8 +1,7 @@
-"""Blur faces in a frame, for everything that is shown or saved.
+"""Blur faces in every frame that is shown or saved.
 
-Nothing of a hidden face is left but the mean colours of a few blocks, two across the face. Fine mosaics and soft
-blurs do not hide who somebody is (McPherson, Shokri, Shmatikov 2016, "Defeating Image Obfuscation with Deep Learning"),
-so blocks grow with the face.
+Only the mean colours of a few blocks remain, two across the face. Fine mosaics and soft blurs do not hide an identity
+(McPherson, Shokri, Shmatikov 2016, "Defeating Image Obfuscation with Deep Learning"), so blocks scale with the face.
 """
 
 from collections.abc import Iterable
@@ -18,20 +17,20 @@ IntBox = tuple[int, int, int, int]
 """x, y, w, h in pixels."""
 
 MARGIN = 0.35
-"""How far beyond its box a face is hidden, as a part of the box's side: hair, chin, ears, and what moved meanwhile."""
+"""Margin around a face box, as a fraction of its side: covers hair, chin, ears, and movement since the detection."""
 BLOCKS = 4
-"""Blocks a side of what is hidden; with `MARGIN`, two of them lie on the face. The detector finds 1.7 % of such faces
-again, with five blocks 9.7 %."""
+"""Blocks per side of the blurred area; with `MARGIN`, two of them cover the face. The detector still finds 1.7 % of
+faces blurred like this, with five blocks 9.7 %."""
 HELD_S = 1.0
-"""How long, in seconds, the place of a face that is no longer found stays hidden: detectors blink."""
+"""Seconds for which the last position of a lost face stays blurred, since detectors miss single frames."""
 
 
 def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
-    """Hide what lies in `boxes` and around them.
+    """Blur `boxes` and a margin around them.
 
     Args:
-        frame_bgr: (height, width, 3) uint8 BGR; stays as it is.
-        boxes: x, y, w, h in pixels; may reach over the edge.
+        frame_bgr: (height, width, 3) uint8 BGR; not modified.
+        boxes: x, y, w, h in pixels; may extend beyond the frame.
 
     Returns:
         A new frame of the same size.
@@ -43,7 +42,7 @@ def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
         x0, x1 = max(0, x - margin_x), min(width, x + w + margin_x)
         y0, y1 = max(0, y - margin_y), min(height, y + h + margin_y)
         if x0 < x1 and y0 < y1:
-            # Boxes that overlap are hidden twice over: each takes what the one before it left.
+            # Overlapping boxes are blurred on top of each other.
             part = hidden[y0:y1, x0:x1]
             blocks = cv2.resize(part, (min(BLOCKS, x1 - x0), min(BLOCKS, y1 - y0)), interpolation=cv2.INTER_AREA)
             hidden[y0:y1, x0:x1] = cv2.resize(blocks, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
@@ -51,23 +50,23 @@ def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
 
 
 class Blur:
-    """Hides the faces of one source, result after result, before any sink sees them. Not to be shared between threads.
+    """Blurs the faces of one source, before results reach any sink. Not thread-safe.
 
-    A face that is missed for some frames stays hidden where it was last, for `HELD_S`; where faces have no number, so
-    does every place where one was. What was never found is not hidden.
+    The last position of a missed face stays blurred for `HELD_S`; so does every position of faces without an ID. Faces
+    that were never detected are not blurred.
     """
 
     def __init__(self) -> None:
         self._hidden: dict[int | IntBox, tuple[float, IntBox]] = {}
-        """Seconds of the source's clock when a face was seen last, by its number, and where it was then."""
+        """Last time, in source seconds, and box of each face, by ID or box."""
 
     def step(self, result: Result) -> Result:
-        """Give the same result with a frame in which its faces are hidden; the frame itself stays as it is."""
+        """Return the result with its faces blurred in a new frame."""
         frame = result.frame
         boxes = [face.box for face in result.faces]
-        if frame.fps is not None:  # pictures of a folder have nothing to do with one another
+        if frame.fps is not None:  # images of a folder are unrelated
             here = {face.box if face.id is None else face.id: (frame.t, face.box) for face in result.faces}
-            # A clock that jumped back makes what was seen "later" old, too.
+            # After a clock jumped back, positions from "later" expire too.
             held = {key: seen for key, seen in self._hidden.items() if 0 <= frame.t - seen[0] <= HELD_S}
             self._hidden = held | here
             boxes = [box for _, box in self._hidden.values()]

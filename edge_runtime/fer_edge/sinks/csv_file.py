@@ -1,4 +1,4 @@
-"""A table of faces: CSV, one row per face and frame."""
+"""CSV sink: one row per face and frame."""
 
 import csv
 import io
@@ -18,32 +18,32 @@ COLUMNS = (
     *("time", "source", "frame", "t", "id", "x", "y", "w", "h", "label", "score", "stable", "detection_score"),
     *("age_ms", "dropped"),
 )
-"""What stands before the probabilities, as in a JSON line; `time` is the machine's clock, UTC, and tells runs apart."""
+"""Columns before the probabilities, named as in a JSON line; `time` is the machine's clock, in UTC."""
 
 
 class CsvSink(Sink):
-    """Appends to a CSV file; whole rows only, also on a disk that runs full."""
+    """Appends complete rows to a CSV file, also when the disk becomes full."""
 
     def __init__(
         self, path: Path, labels: tuple[str, ...], now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     ) -> None:
-        """Open or begin `path`.
+        """Open or create `path`.
 
         Args:
-            path: The file; its folder is made.
+            path: The file; its folder is created.
             labels: Classes in output order.
             now: The machine's clock.
 
         Raises:
-            FerEdgeError: It cannot be written, or is another table, which stays as it is.
+            FerEdgeError: It cannot be written, or has other columns; it is left unchanged.
         """
         self._path, self._labels, self._now = path, labels, now
         make_folder(path.parent)
         try:
-            # Without a buffer: what is in the file is known, and a row on a full disk can be taken back.
+            # Unbuffered, so that a partial row can be removed when the disk is full.
             self._file = path.open("a+b", buffering=0)
             try:
-                self._begin()
+                self._check_header()
             except BaseException:
                 self._file.close()
                 raise
@@ -54,18 +54,18 @@ class CsvSink(Sink):
         """Add a row for each face.
 
         Raises:
-            FerEdgeError: They cannot be written; the file holds whole rows.
+            FerEdgeError: They cannot be written; the file keeps complete rows.
         """
         if not result.faces:
             return
         frame, now = result.frame, self._now().isoformat(timespec="milliseconds")
         rows = []
         for number, face in enumerate(result.faces):
-            known = (face.label, round(face.score, 4), int(face.certain), round(face.detection_score, 4))
+            details = (face.label, round(face.score, 4), int(face.certain), round(face.detection_score, 4))
             rows.append(
                 [
                     *(now, frame.name, frame.index, round(frame.t, 3), number if face.id is None else face.id),
-                    *(*face.box, *known, round(result.age_ms, 2), result.dropped),
+                    *(*face.box, *details, round(result.age_ms, 2), result.dropped),
                     *(round(face.probabilities[label], 4) for label in self._labels),
                 ]
             )
@@ -75,10 +75,12 @@ class CsvSink(Sink):
         """Close the file."""
         self._file.close()
 
-    def _begin(self) -> None:
-        """Write the header, or make sure that it is there already."""
+    def _check_header(self) -> None:
+        """Write the header, or check the existing one."""
         if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-            raise FerEdgeError(f"cannot write {self._path}: not a file; through pipes go lines: fer-edge run --json")
+            raise FerEdgeError(
+                f"cannot write {self._path}: not a regular file; to write to a pipe, type: fer-edge run --json"
+            )
         header = _as_csv([[*COLUMNS, *(f"probs.{label}" for label in self._labels)]])
         size = self._file.seek(0, os.SEEK_END)
         if not size:
@@ -87,10 +89,10 @@ class CsvSink(Sink):
         self._file.seek(0)
         if self._file.read(len(header)) != header:
             raise FerEdgeError(
-                f"--csv {self._path} is another table, or one of a model with other classes; name a new file"
+                f"--csv {self._path}: it has other columns, or another model's classes; choose a new file"
             )
         self._file.seek(-1, os.SEEK_END)
-        if self._file.read(1) != b"\n":  # the machine went down in the middle of a row
+        if self._file.read(1) != b"\n":  # an earlier run was cut off within a row
             self._append(b"\n")
 
     def _append(self, content: bytes) -> None:

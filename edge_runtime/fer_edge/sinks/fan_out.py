@@ -1,4 +1,4 @@
-"""All sinks of a run at once."""
+"""Write to all sinks of a run."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,31 +9,31 @@ from fer_edge.tracking.pipeline import Result
 
 
 class FanOut:
-    """Gives each result to every sink. One that fails is told, closed and left out, and the others go on.
+    """Writes each result to every sink. A sink that fails is reported, closed and removed; the others continue.
 
-    What is no FerEdgeError ends the run, as when the reader of stdout went away (`| head`). So does a sink that cannot
-    take even the first result, where nothing is lost by it: the source is no camera, and a flag is to be mended.
+    Other errors than FerEdgeError end the run, as when the reader of stdout closes it (`| head`). So does a failure on
+    the first result of a source that is not live: nothing is lost by it, and usually a flag is wrong.
     """
 
     def __init__(self, log: Callable[[str], None], *, live: bool) -> None:
-        """Begin without a sink; `log` is given a line for each one that fails or does not keep up."""
+        """Start without sinks; `log` is called with a line for each sink that fails or does not keep up."""
         self._log, self._live = log, live
         self._sinks: dict[str, Sink] = {}
         self._first = True
         self._slow: set[str] = set()
         self.failed: list[str] = []
-        """Names of those that failed."""
+        """Names of the sinks that failed."""
 
     def add(self, name: str, sink: Sink) -> None:
-        """Add a sink; its name is that of its flag."""
+        """Add a sink under the name of its flag."""
         self._sinks[name] = sink
 
     def write(self, result: Result) -> None:
-        """Give one result to all.
+        """Write one result to all sinks.
 
         Raises:
-            FerEdgeError: One cannot take the first result of what is no camera.
-            BrokenPipeError: The reader of stdout went away.
+            FerEdgeError: A sink failed on the first result of a source that is not live.
+            BrokenPipeError: The reader of stdout closed it.
         """
         for name, sink in list(self._sinks.items()):
             try:
@@ -46,12 +46,12 @@ class FanOut:
                 self._close(name, sink)
             if sink.dropped and name not in self._slow:
                 self._slow.add(name)
-                self._log(f"{name} does not keep up with the source; some results are left out there")
+                self._log(f"{name} does not keep up with the source; it drops results")
         self._first = False
 
     def close(self) -> None:
-        """Close all, whichever of them fails meanwhile."""
-        with ExitStack() as stack:  # goes on, too, where Ctrl-C ends the wait for one of them
+        """Close all sinks, also if some fail."""
+        with ExitStack() as stack:  # closes the rest also when Ctrl-C interrupts one
             for name, sink in self._sinks.items():
                 stack.callback(self._close, name, sink)
         self._sinks.clear()
@@ -62,7 +62,7 @@ class FanOut:
         except FerEdgeError as error:
             self._fail(name, error)
         if sink.dropped:
-            self._log(f"{name}: {sink.dropped} results were left out")
+            self._log(f"{name}: {sink.dropped} results dropped")
 
     def _fail(self, name: str, error: FerEdgeError) -> None:
         if name not in self.failed:

@@ -1,8 +1,8 @@
-"""Results for an MQTT broker, and through it for Home Assistant. Needs the extra [mqtt]: paho.
+"""Publish results to an MQTT broker and Home Assistant. Needs the extra [mqtt]: paho.
 
-Below the topic: `state`, a summary (JSON, at most once a second, at every change, and of each picture); `face/ID`, each
-face (JSON, when its expression changes; empty when it left); `availability`, online or offline (retained; the broker
-says offline where this machine cannot). Home Assistant finds three entities by what is retained below `homeassistant/`.
+Below the topic: `state`, a summary (JSON, once a second, at every change, and for each image); `face/ID`, each face
+(JSON, when its expression changes; empty when it left); `availability`, online or offline (retained; the broker
+publishes offline as the last will). Home Assistant discovers three entities through retained `homeassistant/` topics.
 """
 
 import json
@@ -31,24 +31,24 @@ from fer_edge.tracking.pipeline import Event, Result
 from fer_edge.versions import installed
 
 DISCOVERY = "homeassistant"
-"""Where Home Assistant looks, unless somebody changed it there."""
+"""Home Assistant's default discovery prefix."""
 STATE_EVERY_S = 1.0
 STALE_S = 30
-"""Home Assistant shows nothing where no state came for longer: the camera is lost."""
+"""Seconds without a state after which Home Assistant shows the entities as unavailable."""
 KEEPALIVE_S = 15
-"""A broker that is silent for one and a half times as long is lost, and so are we to it."""
+"""Seconds; after one and a half times as long without traffic, the connection counts as lost on both sides."""
 PAUSES_S = (1, 30)
-"""Shortest and longest pause between two tries to connect."""
+"""Shortest and longest pause between attempts to connect."""
 CLOSING_S = 1.0
 WAITING_S = 10.0
-"""How long what is no camera waits for the broker; its results do not come again."""
+"""Seconds that a source that is not live waits for the broker."""
 
 
 class MqttSink(Sink):
-    """Publishes results; a broker that is slow or not there never holds up who writes.
+    """Publishes results; a slow or missing broker never blocks the writer.
 
-    paho's own thread connects, and again after every loss; what happens meanwhile is not kept: what holds now is told
-    when the broker is back.
+    paho's own thread connects, and reconnects after every loss. Results in between are discarded; after reconnecting,
+    the current state is published.
     """
 
     def __init__(
@@ -61,25 +61,24 @@ class MqttSink(Sink):
         pauses_s: tuple[int, int] = PAUSES_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin to connect.
+        """Start connecting.
 
         Args:
-            broker: Where.
-            topic: What stands before every topic.
+            broker: Address and credentials.
+            topic: Prefix of every topic.
             labels: Classes in output order.
-            log: Is given a line when the broker is not there or lost, and one when it is back; called in another
-                thread.
-            model: For Home Assistant to show.
-            pauses_s: Shortest and longest pause between two tries to connect.
-            clock: Seconds that never run backwards.
+            log: Called with a line when the broker is missing or lost, and when it is back, in another thread.
+            model: Model name that Home Assistant shows.
+            pauses_s: Shortest and longest pause between attempts to connect.
+            clock: Monotonic clock in seconds.
 
         Raises:
-            UsageError: Nothing can be published below `topic`.
+            UsageError: `topic` is invalid.
         """
         self._broker, self._topic, self._log, self._clock = broker, checked_topic(topic), log, clock
         self._configs = discovery(topic, labels, model)
         self._connected, self._answered = threading.Event(), threading.Event()
-        self._fresh = self._closing = False
+        self._just_connected = self._closing = False
         self._lost = ""
         self._state_at = float("-inf")
         self._client = self._new_client(pauses_s)
@@ -87,24 +86,24 @@ class MqttSink(Sink):
         self._client.loop_start()
 
     def wait(self) -> None:
-        """Wait until the broker has been reached, for `WAITING_S` at most.
+        """Wait for the connection, for `WAITING_S` at most.
 
         Raises:
-            FerEdgeError: It has not; nothing will be published.
+            FerEdgeError: The broker was not reached; nothing will be published.
         """
         self._answered.wait(WAITING_S)
         if not self._connected.is_set():
             self.close()
-            raise FerEdgeError(f"{self._broker}: no connection to the broker; start it, or leave out --mqtt")
+            raise FerEdgeError(f"{self._broker}: no connection; start the broker, or remove --mqtt")
 
     def write(self, result: Result) -> None:
-        """Publish what changed, and the summary when it is due; never waits."""
+        """Publish changes, and the summary when it is due; never blocks."""
         if not self._connected.is_set():
             return
         now, faces = self._clock(), {face.id: face for face in result.faces if face.id is not None}
-        events = {event.id: event for event in result.events}  # the newest of each face
-        if self._fresh:  # the broker may know nothing of before
-            self._fresh = False
+        events = {event.id: event for event in result.events}  # the latest of each face
+        if self._just_connected:  # the broker may have missed earlier events
+            self._just_connected = False
             here = {number: Event(result.frame.t, number, None, face.label) for number, face in faces.items()}
             events = {**here, **events}
         for event in events.values():
@@ -116,14 +115,14 @@ class MqttSink(Sink):
             self._client.publish(f"{self._topic}/state", json.dumps(state_as_json(result), allow_nan=False))
 
     def close(self) -> None:
-        """Say offline and disconnect; a broker that does not answer is not waited for."""
+        """Publish offline and disconnect, without waiting for a broker that does not answer."""
         self._closing = True
         if self._connected.is_set():
-            told = self._client.publish(f"{self._topic}/availability", "offline", qos=1, retain=True)
-            with suppress(RuntimeError, ValueError):  # the connection was lost just now
-                told.wait_for_publish(CLOSING_S)
+            message = self._client.publish(f"{self._topic}/availability", "offline", qos=1, retain=True)
+            with suppress(RuntimeError, ValueError):  # the connection was just lost
+                message.wait_for_publish(CLOSING_S)
         self._client.disconnect()
-        # In a thread: paho waits for its own, which may be in the middle of a connect that takes five seconds.
+        # In a thread: paho joins its own, which may be blocked in a connect for five seconds.
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(CLOSING_S)
@@ -146,13 +145,13 @@ class MqttSink(Sink):
         self, client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._tell_lost("refuses", f": {reason}; are user and password right?")
+            self._report_loss("refuses the connection", f" ({reason}); check user and password")
             return
         client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
         client.subscribe(f"{self._topic}/availability", qos=1)
         for topic, config in self._configs.items():
             client.publish(topic, json.dumps(config), qos=1, retain=True)
-        self._fresh = True
+        self._just_connected = True
         self._connected.set()
         self._answered.set()
         if self._lost:
@@ -164,33 +163,31 @@ class MqttSink(Sink):
             client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        error = sys.exc_info()[1]  # paho calls this where it caught it
+        error = sys.exc_info()[1]  # paho calls this in its except block
         if isinstance(error, ssl.SSLError):
-            why = (
-                f": {one_line(error)}; is it mqtts://, and does SSL_CERT_FILE name your own authority, if you have one?"
-            )
-            self._tell_lost("cannot be trusted", why)
+            why = f" ({one_line(error)}); check that it uses mqtts://, and for your own CA set SSL_CERT_FILE"
+            self._report_loss("failed TLS verification", why)
         else:
-            self._tell_lost("does not answer", f" ({one_line(error)})" if error else "")
+            self._report_loss("does not answer", f" ({one_line(error)})" if error else "")
 
     def _on_disconnect(
         self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self._connected.clear()
-        self._tell_lost("ended the connection", f" ({reason})")
+        self._report_loss("ended the connection", f" ({reason})")
 
-    def _tell_lost(self, what: str, why: str) -> None:
-        """Log a loss once; that the broker refuses us is worth a second line."""
-        if not self._closing and (not self._lost or (what == "refuses" and self._lost != what)):
+    def _report_loss(self, what: str, why: str) -> None:
+        """Log a loss once, and once more if the broker refuses the connection."""
+        if not self._closing and (not self._lost or (what.startswith("refuses") and self._lost != what)):
             self._lost = what
             self._answered.set()
-            self._log(f"{self._broker} {what}{why}; trying again")
+            self._log(f"{self._broker} {what}{why}; retrying")
 
 
 def dominant(faces: list[Face]) -> str | None:
-    """Name the expression that most faces show, of several the one with the highest score; None without a face.
+    """Return the most frequent expression, the highest-scoring one of several; None without a face.
 
-    "uncertain" only where all are.
+    "uncertain" only if all are.
     """
     certain = [face for face in faces if face.certain]
     if not certain:
@@ -200,7 +197,7 @@ def dominant(faces: list[Face]) -> str | None:
 
 
 def state_as_json(result: Result) -> dict[str, Any]:
-    """Sum up a result."""
+    """Return the summary of a result."""
     return {
         "source": result.frame.name,
         "t": round(result.frame.t, 3),
@@ -213,7 +210,7 @@ def state_as_json(result: Result) -> dict[str, Any]:
 
 
 def face_as_json(event: Event, face: Face) -> dict[str, Any]:
-    """What is published of a face when its expression changes."""
+    """Return the message about a face whose expression changed."""
     return {
         "t": round(event.t, 3),
         "id": event.id,
@@ -225,9 +222,9 @@ def face_as_json(event: Event, face: Face) -> dict[str, Any]:
 
 
 def discovery(topic: str, labels: tuple[str, ...], model: str) -> dict[str, dict[str, Any]]:
-    """What Home Assistant is told of its three entities, by topic; see its documentation of MQTT discovery.
+    """Return the MQTT discovery messages of the three Home Assistant entities, by topic.
 
-    One message each, which every version knows; one for the whole device came with 2024.12.
+    One message per entity, which every version supports; one per device needs 2024.12.
     """
     node = re.sub("[^A-Za-z0-9_-]", "_", topic)
     version = installed(("fer-edge",)).get("fer-edge", "unknown")
@@ -243,7 +240,7 @@ def discovery(topic: str, labels: tuple[str, ...], model: str) -> dict[str, dict
         "availability_topic": f"{topic}/availability",
         "expire_after": STALE_S,
         "device": device,
-        "origin": {"name": "fer-edge", "sw_version": version},  # for its log
+        "origin": {"name": "fer-edge", "sw_version": version},  # shown in its log
     }
     entities: dict[tuple[str, str], dict[str, Any]] = {
         ("sensor", "expression"): {
@@ -251,7 +248,7 @@ def discovery(topic: str, labels: tuple[str, ...], model: str) -> dict[str, dict
             "device_class": "enum",
             "options": [*labels, UNCERTAIN],
             "icon": "mdi:emoticon-outline",
-            "value_template": "{{ value_json.dominant }}",  # of null it makes None, which stands for unknown
+            "value_template": "{{ value_json.dominant }}",  # null renders as None, which means unknown
         },
         ("sensor", "faces"): {
             "name": "Faces",

@@ -1,4 +1,4 @@
-"""Which MQTT broker, as whom, and below which topic; nothing is connected here."""
+"""Parse and validate an MQTT broker's address and topic, without connecting."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from fer_edge.sources.address import masked
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "FER_EDGE_MQTT_PASSWORD"  # noqa: S105
-"""Variable of the environment that holds the password, where the address holds none."""
+"""Environment variable with the password, if the address has none."""
 EXAMPLE = "mqtt://user:password@192.168.1.10:1883"
 
 
 @dataclass(frozen=True)
 class Broker:
-    """Where to connect, and as whom."""
+    """Address and credentials of a broker."""
 
     host: str
     port: int
@@ -26,19 +26,19 @@ class Broker:
     password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """For people; without user and password."""
+        """Display name, without user and password."""
         return f"MQTT broker {self.host}:{self.port}"
 
 
 def parsed_broker(address: str) -> Broker:
-    """Take an address apart.
+    """Parse a broker's address.
 
     Args:
-        address: mqtt://[user[:password]@]host[:port], or mqtts:// for TLS; a password that it does not hold is that of
-            the environment.
+        address: mqtt://[user[:password]@]host[:port], or mqtts:// for TLS; a missing password is taken from the
+            environment.
 
     Raises:
-        UsageError: It is no such thing; the message holds no password.
+        UsageError: It is invalid; the message holds no password.
     """
     shown = masked(address)
     try:
@@ -46,17 +46,17 @@ def parsed_broker(address: str) -> Broker:
         port, host = parts.port, parts.hostname
         (host or "").encode("idna")
         more = parts.path.strip("/") or parts.query or parts.fragment
-        broken = bool(more) or ("@" in address and "@" not in parts.netloc)  # a password ended the part it belongs to
-    except ValueError:  # not "from" the error, whose text may hold a piece of the password
+        broken = bool(more) or ("@" in address and "@" not in parts.netloc)  # unescaped password
+    except ValueError:  # not "from" the error, whose text may contain part of the password
         broken = True
     if broken:
-        hint = "write @ / : # ? in a password as %40 %2F %3A %23 %3F; the topic goes behind --mqtt-topic"
-        raise UsageError(f"--mqtt {shown}: no address of a broker, such as {EXAMPLE}; {hint}")
+        hint = "in a password, write @ / : # ? as %40 %2F %3A %23 %3F; pass the topic as --mqtt-topic"
+        raise UsageError(f"--mqtt {shown}: not a broker address such as {EXAMPLE}; {hint}")
     if parts.scheme not in PORTS or not host:
-        raise UsageError(f"--mqtt {shown}: no address of a broker, such as {EXAMPLE}, or mqtts:// for TLS")
+        raise UsageError(f"--mqtt {shown}: not a broker address such as {EXAMPLE}, or mqtts:// for TLS")
     user = unquote(parts.username) if parts.username else None
-    known = unquote(parts.password) if parts.password else os.environ.get(PASSWORD)
-    return Broker(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", user, known)
+    password = unquote(parts.password) if parts.password else os.environ.get(PASSWORD)
+    return Broker(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", user, password)
 
 
 def default_topic(source: str) -> str:
@@ -70,15 +70,15 @@ def default_topic(source: str) -> str:
 
 
 def checked_topic(topic: str) -> str:
-    """Give a topic back.
+    """Validate and return a topic.
 
     Raises:
-        UsageError: Nothing can be published below it.
+        UsageError: It is not a valid topic prefix.
     """
     try:
-        fits = 0 < len(topic.encode()) <= 200 and topic.isprintable()
+        valid = 0 < len(topic.encode()) <= 200 and topic.isprintable()
     except UnicodeEncodeError:
-        fits = False
-    if not fits or any(sign in topic for sign in "+#$") or not all(topic.split("/")):
-        raise UsageError(f"--mqtt-topic {topic!a}: words with / between them, such as home/kitchen; no + # $")
+        valid = False
+    if not valid or any(sign in topic for sign in "+#$") or not all(topic.split("/")):
+        raise UsageError(f"--mqtt-topic {topic!a}: use words separated by /, such as home/kitchen, without + # $")
     return topic

@@ -1,4 +1,4 @@
-"""A command of the user's, run when an expression changes."""
+"""Run a user's command when an expression changes."""
 
 import os
 import re
@@ -17,20 +17,20 @@ from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Event, Result
 
 LONGEST_S = 10.0
-"""A command that takes longer hangs, and is ended."""
+"""Timeout of a command in seconds."""
 CLOSING_S = 0.7
-"""How long the end of the run waits for commands."""
+"""Seconds that closing waits for commands."""
 GRACE_S = 0.2
 """Between asking a command to end and ending it."""
 SHELL = {"|", ">", ">>", "<", "&&", "||", ";", "&"}
 """Words that only a shell reads."""
 MOST = 64
-"""Faces whose change may wait for the command; those that wait longest are forgotten."""
+"""Changes that may be queued; the oldest are dropped."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the command is told."""
+    """An expression change, passed to the command."""
 
     event: Event
     score: float | None
@@ -38,19 +38,19 @@ class Change:
 
 
 class OnChange(Sink):
-    """Runs a command for each event, without a shell, one at a time, in a thread of its own.
+    """Runs a command for each event, without a shell, one at a time, in its own thread.
 
-    What happens while it runs is told in the next run, a face's first and last expression only; nothing, where those
-    are the same. It reads no input, and what it prints goes to stderr: stdout belongs to the results.
+    Events of one face that arrive while it runs are merged into one change, or none if the expression returned to the
+    first. The command gets no input, and its output goes to stderr, since stdout carries the results.
     """
 
     def __init__(self, command: str, log: Callable[[str], None], longest_s: float = LONGEST_S) -> None:
-        """Take a command line.
+        """Parse the command line.
 
         Args:
-            command: As a shell would read it, quotes included; no variables, no pipes.
-            log: Is given a line for the first run that does not end well; called in another thread.
-            longest_s: How long one run may take.
+            command: Split like a shell command, quotes included; no variables, no pipes.
+            log: Called with a line for the first failure, in another thread.
+            longest_s: Timeout of one run in seconds.
 
         Raises:
             UsageError: There is no such command.
@@ -59,13 +59,13 @@ class OnChange(Sink):
         self._log, self._longest_s = log, longest_s
         self._changed = threading.Condition()
         self._waiting: dict[int, Change] = {}
-        self._told = self._over = False
+        self._reported = self._finished = False
         self._end = float("inf")
         self._thread = threading.Thread(target=self._run, name="fer-edge on-change", daemon=True)
         self._thread.start()
 
     def write(self, result: Result) -> None:
-        """Take note of what happened; never waits."""
+        """Queue the events; never blocks."""
         if not result.events:
             return
         scores = {face.id: face.score for face in result.faces}
@@ -83,9 +83,9 @@ class OnChange(Sink):
             self._changed.notify()
 
     def close(self) -> None:
-        """Run the command for what still waits, for a second at most."""
+        """Run the command for queued changes, for a second at most."""
         with self._changed:
-            self._over, self._end = True, time.monotonic() + CLOSING_S
+            self._finished, self._end = True, time.monotonic() + CLOSING_S
             self._changed.notify()
         self._thread.join(CLOSING_S + 2 * GRACE_S)
 
@@ -95,7 +95,7 @@ class OnChange(Sink):
 
     def _next(self) -> Change | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._over)
+            self._changed.wait_for(lambda: self._waiting or self._finished)
             if not self._waiting or time.monotonic() >= self._end:
                 return None
             return self._waiting.pop(next(iter(self._waiting)))
@@ -108,10 +108,10 @@ class OnChange(Sink):
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 env={**os.environ, **as_environment(change)},
-                start_new_session=True,  # Ctrl-C is not for it, and whatever it starts can be ended with it
+                start_new_session=True,  # not interrupted by Ctrl-C, and its children can be ended with it
             )
         except OSError as error:
-            self._tell_once(f"cannot be started: {error.strerror or error}")
+            self._report_once(f"cannot start: {error.strerror or error}")
             return
         while True:
             try:
@@ -119,21 +119,21 @@ class OnChange(Sink):
             except subprocess.TimeoutExpired:
                 if time.monotonic() > min(begun + self._longest_s, self._end):
                     _end(process)
-                    self._tell_once(f"had not ended after {time.monotonic() - begun:.1f} s, and was ended")
+                    self._report_once(f"was stopped after {time.monotonic() - begun:.1f} s")
                     return
             else:
                 break
         if code:
-            self._tell_once(f"failed with exit code {code}")
+            self._report_once(f"failed with exit code {code}")
 
-    def _tell_once(self, what: str) -> None:
-        if not self._told:
-            self._told = True
-            self._log(f"--on-change: {self._words[0]} {what}; this is reported once")
+    def _report_once(self, what: str) -> None:
+        if not self._reported:
+            self._reported = True
+            self._log(f"--on-change: {self._words[0]} {what}; further failures are not reported")
 
 
 def as_environment(change: Change) -> dict[str, str]:
-    """Variables in which the command finds what happened; empty where there is no such thing.
+    """Return the environment variables of a change; empty values if there is none.
 
     >>> as_environment(Change(Event(2.5, 7, None, "happiness"), 0.83))["FER_EDGE_BEFORE"]
     ''
@@ -152,13 +152,13 @@ def _words(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"--on-change {command}: {error}; put the whole command into one pair of quotes") from error
+        raise UsageError(f"--on-change {command}: {error}; quote the whole command") from error
     if not words:
-        raise UsageError("--on-change takes a command, such as: --on-change './light.sh --dim'")
+        raise UsageError("--on-change needs a command, for example: --on-change './light.sh --dim'")
     if shutil.which(words[0]) is None:
         raise UsageError(
             f"--on-change {words[0]}: no such command, or not executable (chmod +x); "
-            f"a shell's own: --on-change {shlex.quote('sh -c ' + shlex.quote(command))}"
+            f"for a shell command, type: --on-change {shlex.quote('sh -c ' + shlex.quote(command))}"
         )
     unquoted = re.sub(r"'[^']*'|\\.", "", command)
     if re.search(r"\$[A-Za-z_{(]", unquoted) or SHELL & set(unquoted.split()):
@@ -170,9 +170,9 @@ def _words(command: str) -> list[str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a command and all that it started: it is asked, then it is made to."""
+    """End a command and its children: SIGTERM, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(OSError):  # nothing of it is left
+        with suppress(OSError):  # already ended
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)

@@ -1,4 +1,4 @@
-"""A line per frame: for people, or JSON for programs."""
+"""Print one line per frame: text or JSON."""
 
 import json
 import os
@@ -16,7 +16,7 @@ class StdoutSink(Sink):
     """Prints a line per frame on stdout; on a terminal, of a video or camera, only where faces or labels change."""
 
     def __init__(self, *, json: bool) -> None:
-        """Print JSON, or what people read."""
+        """Print JSON or text."""
         self._json = json
         self._stdout = sys.stdout.fileno()
         self._brief = not json and os.isatty(self._stdout)
@@ -26,8 +26,8 @@ class StdoutSink(Sink):
         """Print one line.
 
         Raises:
-            BrokenPipeError: Whoever read the lines went away.
-            FerEdgeError: They cannot be written; it is a file on a full disk, perhaps.
+            BrokenPipeError: The reader closed the pipe.
+            FerEdgeError: Writing failed, for example to a full disk.
         """
         if self._brief and result.frame.fps is not None:  # a person reads: what has changed, and not every frame
             shown = [(face.id, face.label) for face in result.faces]
@@ -35,7 +35,7 @@ class StdoutSink(Sink):
                 return
             self._shown = shown
         line = json.dumps(as_json(result), allow_nan=False) if self._json else as_text(result)
-        # Not through sys.stdout: a thread that waits in there for a slow reader would make Python abort at its end.
+        # Not through sys.stdout: a thread blocked in it by a slow reader would make Python abort at exit.
         rest = f"{line}\n".encode(errors="surrogateescape")
         try:
             while rest:
@@ -46,11 +46,11 @@ class StdoutSink(Sink):
             raise FerEdgeError(f"cannot write to standard output: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Every line is out already."""
+        """Do nothing: every line is written immediately."""
 
 
 def as_text(result: Result) -> str:
-    """One short line: what was found where."""
+    """Format a result as one short line of text."""
     frame = result.frame
     place = frame.name if frame.fps is None else f"{frame.name} {frame.t:.2f} s"
     faces = ", ".join(f"{_number(face)}{face.label} {face.score:.2f}" for face in result.faces)
@@ -62,7 +62,7 @@ def _number(face: Face) -> str:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """What `run --json` prints for one frame; `result.schema.json` says what each part means."""
+    """Return the JSON object of one frame, as `result.schema.json` defines it."""
     frame = result.frame
     document: dict[str, Any] = {
         "source": frame.name,
@@ -99,5 +99,5 @@ def _named(landmarks: Landmarks | None) -> dict[str, list[float]] | None:
 
 
 def event_as_json(event: Event) -> dict[str, Any]:
-    """What happened to a face, ready for JSON."""
+    """Return an event as a JSON object."""
     return {"t": round(event.t, 3), "id": event.id, "before": event.before, "after": event.after}

@@ -1,4 +1,4 @@
-"""A sink in a thread of its own, so that a slow disk or reader never holds up the camera."""
+"""Run a sink in its own thread, so that a slow disk or reader never blocks the camera."""
 
 import threading
 from collections import deque
@@ -8,66 +8,66 @@ from fer_edge.sinks import Sink
 from fer_edge.tracking.pipeline import Result
 
 MOST = 64
-"""Results that may wait: four seconds at 15 frames per second."""
+"""Queue length: four seconds at 15 frames per second."""
 MOST_BYTES = 64_000_000
-"""And the bytes of their frames: 64 of VGA, ten of full HD. A Pi has no memory for more."""
+"""Bytes of queued frames: 64 of VGA, ten of full HD; a Pi has little memory."""
 CLOSING_S = 1.0
-"""How long closing waits for what has not been written yet, and then again for the other sink's own end."""
+"""Seconds that closing waits for the queue, and again for the other sink to close."""
 
 
 class ThreadedSink(Sink):
-    """Writes into another sink, in a thread; of what that one cannot take in time, the newest is left out and counted.
+    """Writes to another sink in a thread; when the queue is full, new results are dropped and counted.
 
-    For one writing thread. The other sink is used by the thread alone; it is closed there, too.
+    `write` is for one thread. The other sink is used and closed only in the worker thread.
     """
 
     def __init__(self, sink: Sink, most: int = MOST, closing_s: float = CLOSING_S) -> None:
-        """Begin to write into `sink`; at most so many results wait, and for so many seconds at the end."""
+        """Start writing to `sink`, with at most `most` queued results and `closing_s` seconds per step of closing."""
         self._sink, self._most, self._closing_s = sink, most, closing_s
         self._changed = threading.Condition()
-        self._waiting: deque[Result] = deque()
+        self._queue: deque[Result] = deque()
         self._bytes = 0
-        self._over = self._raised = False
+        self._finished = self._raised = False
         self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"fer-edge {type(sink).__name__}", daemon=True)
         self._thread.start()
         self.dropped = 0
 
     def write(self, result: Result) -> None:
-        """Hand over one result; never waits.
+        """Queue one result; never blocks.
 
         Raises:
-            Exception: What the other sink raised, for an earlier one; nothing is taken any more.
+            Exception: The other sink's error for an earlier result; no more results are accepted.
         """
         with self._changed:
             self._raise_failure()
             size = result.frame.bgr.nbytes
-            if self._waiting and (len(self._waiting) >= self._most or self._bytes + size > MOST_BYTES):
+            if self._queue and (len(self._queue) >= self._most or self._bytes + size > MOST_BYTES):
                 self.dropped += 1
                 return
-            self._waiting.append(result)
+            self._queue.append(result)
             self._bytes += size
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what still waits, for a second, and close the other sink, for another: a video needs its end.
+        """Write queued results for up to a second, and close the other sink within another: a video needs its trailer.
 
         Raises:
             FerEdgeError: The other sink hangs.
-            Exception: What it raised in the end.
+            Exception: The other sink's error.
         """
         with self._changed:
-            self._over = True
+            self._finished = True
             self._changed.notify()
         self._thread.join(self._closing_s)
         with self._changed:
-            self.dropped += len(self._waiting)
-            self._waiting.clear()
+            self.dropped += len(self._queue)
+            self._queue.clear()
         self._thread.join(self._closing_s)
         with self._changed:
             if self._thread.is_alive():
-                self.dropped += 1  # which it has in its hands
-                raise FerEdgeError("it does not respond, and was given up")
+                self.dropped += 1  # the one being written
+                raise FerEdgeError("it does not respond; its last results may be lost")
             if not self._raised:
                 self._raise_failure()
 
@@ -80,7 +80,7 @@ class ThreadedSink(Sink):
         try:
             while result := self._next():
                 self._sink.write(result)
-        except Exception as error:  # whatever it is, it belongs to the thread that writes
+        except Exception as error:  # re-raised in the writing thread
             self._fail(error)
         try:
             self._sink.close()
@@ -90,14 +90,14 @@ class ThreadedSink(Sink):
     def _fail(self, error: Exception) -> None:
         with self._changed:
             self._failed = self._failed or error
-            self._waiting.clear()
+            self._queue.clear()
 
     def _next(self) -> Result | None:
         """Wait for the next result; None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._over)
-            if not self._waiting:
+            self._changed.wait_for(lambda: self._queue or self._finished)
+            if not self._queue:
                 return None
-            result = self._waiting.popleft()
+            result = self._queue.popleft()
             self._bytes -= result.frame.bgr.nbytes
             return result

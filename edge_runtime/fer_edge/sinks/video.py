@@ -1,4 +1,4 @@
-"""Annotated pictures and videos in a folder."""
+"""Save annotated images and videos to a folder."""
 
 import errno
 import os
@@ -28,17 +28,17 @@ from fer_edge.sources.frame import Frame
 from fer_edge.tracking.pipeline import Result
 
 SPARE = 16_000_000
-"""Bytes of a disk that a video leaves free, so that its end can be written, and the machine goes on."""
+"""Bytes that a video leaves free on the disk, so that it can be finished and the machine keeps working."""
 SPARE_PER_FRAME = 32
-"""And for each frame: an .mp4 ends in a table of where they are."""
+"""Bytes per frame in addition: an .mp4 ends with an index of its frames."""
 SEGMENT_S = 300.0
-"""Seconds of each video of what is no file: so much is lost at most where the power is cut. 288 videos a day."""
+"""Seconds per video from a camera or stream, the most that a power cut can lose; 288 videos a day."""
 LONGEST_GAP_S = 2.0
-"""A picture stands still in a video until the next one comes, but no longer than this."""
+"""Seconds for which a frame is repeated until the next one; a longer gap is cut."""
 
 
 class AnnotatedWriter(Sink):
-    """Writes pictures under their own names, and the frames of a video or camera as .mp4, into a folder.
+    """Writes images under their own names, and the frames of a video or camera as .mp4, to a folder.
 
     A video file becomes one video. A camera, or whatever else is no file, becomes a video every `SEGMENT_S`, named
     after its source and when it begins. No older video is written over: a number is put behind the name. However the
@@ -63,7 +63,7 @@ class AnnotatedWriter(Sink):
             log: Is given a line where browsers will not play the videos.
 
         Raises:
-            FerEdgeError: It cannot be made.
+            FerEdgeError: It cannot be created.
         """
         make_folder(folder)
         _remove_abandoned(folder)
@@ -72,12 +72,12 @@ class AnnotatedWriter(Sink):
         self._codec: Codec | None = None
         self._stack = ExitStack()
         self._video: _Video | None = None
-        self._places: dict[Path, Path] = {}
+        self._image_paths: dict[Path, Path] = {}
         self.written: set[Path] = set()
         """Files written so far."""
 
     def write(self, result: Result) -> None:
-        """Write the frame with its faces.
+        """Write the annotated frame.
 
         Raises:
             FerEdgeError: The file cannot be written, the disk is full, the folder is gone or that of the source.
@@ -89,31 +89,31 @@ class AnnotatedWriter(Sink):
 
     def _write(self, result: Result) -> None:
         frame = result.frame
-        if frame.path is not None and _lies_in(self.folder, frame.path):
+        if frame.path is not None and _is_in(self.folder, frame.path):
             raise FerEdgeError(
-                f"--save {self.folder} is the folder of {frame.path} and would write over what it holds; name another"
+                f"--save {self.folder} is the folder of {frame.path}, which would be overwritten; choose another folder"
             )
         picture = annotated(frame.bgr, result.faces)
         if frame.fps is None:
-            path = self._place_of(frame)
+            path = self._image_path(frame)
             write_picture(path, picture)
             self.written.add(path)
             return
         if self._video and frame.path is None and abs(frame.t - self._video.first_t) >= SEGMENT_S:
             path = self._video.path
             self.close()
-            _keep(path)
-        video = self._video or self._begin(frame, picture)
-        if _is_full(self.folder, video.shown):
-            raise self._ended_by_full_disk(video.path)
-        video.show(picture, frame.t)
+            _flush(path)
+        video = self._video or self._start(frame, picture)
+        if _is_full(self.folder, video.frames_written):
+            raise self._disk_full(video.path)
+        video.add(picture, frame.t)
 
-    def _place_of(self, frame: Frame) -> Path:
-        """Choose where a picture is written; of two with one name, from two folders, none takes the other's place."""
+    def _image_path(self, frame: Frame) -> Path:
+        """Return an image's output path; equal names from different folders get distinct paths."""
         source = frame.path or Path(frame.name)
-        if source not in self._places:
-            self._places[source] = _free(self.folder / _name(frame), self.written.__contains__)
-        return self._places[source]
+        if source not in self._image_paths:
+            self._image_paths[source] = _free(self.folder / _name(frame), self.written.__contains__)
+        return self._image_paths[source]
 
     def _begin(self, frame: Frame, picture: Pixels) -> "_Video":
         """Open the next video."""
@@ -126,23 +126,23 @@ class AnnotatedWriter(Sink):
         self.written.add(path)
         return self._video
 
-    def _ended_by_full_disk(self, path: Path) -> FerEdgeError:
-        """Finish the video while it can be done; OpenCV itself does not tell of a full disk."""
-        kept = "what was saved until then can be played"
+    def _disk_full(self, path: Path) -> FerEdgeError:
+        """Finish the video while there is space; OpenCV does not report a full disk."""
+        kept = "the video up to now can be played"
         try:
             self.close()
         except FerEdgeError:
-            kept = "nothing of it could be kept"
+            kept = "the video is lost"
         return FerEdgeError(
-            f"cannot write {path}: its disk has only {SPARE / 1e6:.0f} MB left (df -h); make room there, or name "
-            f"another folder; {kept}"
+            f"cannot write {path}: only {SPARE / 1e6:.0f} MB left on its disk (df -h); {kept}; free space or choose "
+            "another folder"
         )
 
     def close(self) -> None:
         """Finish the video.
 
         Raises:
-            FerEdgeError: Nothing of it arrived.
+            FerEdgeError: No frame of it was written.
         """
         video, self._video = self._video, None
         try:
@@ -154,38 +154,38 @@ class AnnotatedWriter(Sink):
 
 
 class _Video:
-    """Frames in their time: a video has as many a second from its beginning to its end, a camera does not."""
+    """Writes frames at a constant rate, which a camera does not have."""
 
     def __init__(self, writer: cv2.VideoWriter, path: Path, picture: Pixels, fps: float, t: float) -> None:
         self._writer, self._fps = writer, fps
         self.path = path
         self._size_wh = (picture.shape[1], picture.shape[0])
         self._begun = self.first_t = t
-        self.shown = 0
-        """Frames so far."""
+        self.frames_written = 0
+        """Frames written."""
 
-    def show(self, picture: Pixels, t: float) -> None:
-        """Add a picture of any size that was seen at `t` seconds; one that comes too early is left out."""
-        behind = (t - self._begun) * self._fps - self.shown
+    def add(self, picture: Pixels, t: float) -> None:
+        """Add an image of any size captured at `t` seconds; one that comes too early is dropped."""
+        behind = (t - self._begun) * self._fps - self.frames_written
         longest = max(1.0, LONGEST_GAP_S * self._fps)
-        if not -longest < behind < longest + 1:  # a camera that was lost, or a clock that jumped: cut
-            self._begun = t - self.shown / self._fps
+        if not -longest < behind < longest + 1:  # a lost camera or a clock that jumped: cut
+            self._begun = t - self.frames_written / self._fps
             behind = 0.0
-        # Frames that come a little early or late are not evened out: one in, one out.
+        # Small timing errors are ignored: one in, one out.
         times = 0 if behind <= -1 else max(1, int(behind))
-        fitted = picture if times == 0 else _fitted(picture, self._size_wh)
+        fitted = picture if times == 0 else _letterboxed(picture, self._size_wh)
         for _ in range(times):
             self._writer.write(fitted)
-        self.shown += times
+        self.frames_written += times
 
 
-def _is_full(folder: Path, shown: int) -> bool:
-    """Log whether a video of so many frames is to end, while its end can be written."""
-    return shutil.disk_usage(folder).free < SPARE + SPARE_PER_FRAME * shown
+def _is_full(folder: Path, frames_written: int) -> bool:
+    """Return whether a video of `frames_written` frames must be finished while there is space."""
+    return shutil.disk_usage(folder).free < SPARE + SPARE_PER_FRAME * frames_written
 
 
-def _fitted(picture: Pixels, size_wh: tuple[int, int]) -> Pixels:
-    """Bring a picture to a size, with black beside it where the shape is another; OpenCV would leave it out."""
+def _letterboxed(picture: Pixels, size_wh: tuple[int, int]) -> Pixels:
+    """Resize an image, with black borders to keep its shape; OpenCV drops frames of another size."""
     height, width = picture.shape[:2]
     if (width, height) == size_wh:
         return picture
@@ -198,22 +198,22 @@ def _fitted(picture: Pixels, size_wh: tuple[int, int]) -> Pixels:
     return cast(Pixels, canvas)
 
 
-def _lies_in(folder: Path, file: Path) -> bool:
-    """Log whether `file`, or what it links to, lies in `folder`, which may have many names itself."""
+def _is_in(folder: Path, file: Path) -> bool:
+    """Return whether `file` or its link target is in `folder`, following links."""
     return any(folder.samefile(parent) for parent in (file.parent, file.resolve().parent))
 
 
 def _name(frame: Frame) -> str:
-    """File name for an annotated picture."""
+    """Return the file name of an annotated image."""
     if frame.path is None:
         return f"{_plain(frame.name)}.png"
     return f"{frame.path.name}.png" if frame.path.suffix.lower() in GREY_ONLY else frame.path.name
 
 
-def _plain(name: str) -> str:
-    """Make a file name of the name of a camera or stream.
+def _file_stem(name: str) -> str:
+    """Turn the name of a camera or stream into a file name.
 
-    >>> _plain("camera 0"), _plain("rtsp://***@10.0.0.9:554/live?channel=1")
+    >>> _file_stem("camera 0"), _file_stem("rtsp://***@10.0.0.9:554/live?channel=1")
     ('camera-0', 'rtsp-10.0.0.9-554-live-channel-1')
     """
     return re.sub(r"[^\w.]+", "-", name).strip("-.")[:100] or "camera"
@@ -228,10 +228,10 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _lock(file: int) -> None:
-    """Hold a file until it is closed, or this process ends.
+    """Lock a file until it is closed or this process ends.
 
     Raises:
-        OSError: Another process holds it, or this machine knows no such thing.
+        OSError: Another process holds the lock, or the system has no file locks.
     """
     try:
         import fcntl
@@ -240,14 +240,14 @@ def _lock(file: int) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _keep(path: Path) -> None:
-    """Have a file on the disk now, and not in half a minute: a power cut may cost one video, and not two."""
+def _flush(path: Path) -> None:
+    """Flush a file to the disk now: a power cut must not lose two videos."""
     with suppress(OSError), path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def _free(path: Path, is_taken: Callable[[Path], bool]) -> Path:
-    """Put a number behind the name where it is taken."""
+    """Return `path`, with a number appended if it is taken."""
     names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
     return next(name for name in names if not is_taken(name)) if is_taken(path) else path
 
@@ -304,10 +304,10 @@ def new_video(path: Path, picture: Pixels, fps: float, codec: Codec = MPEG4) -> 
     """Open a video for frames like `picture`; when the block ends, it takes the place of `path` if it can be played.
 
     Raises:
-        FerEdgeError: OpenCV cannot open it, or what it wrote holds no frame.
+        FerEdgeError: OpenCV cannot open it, or wrote no frame.
     """
     size_wh = (picture.shape[1], picture.shape[0])
-    rate = float(f"{max(fps, SLOWEST_FPS):.4g}")  # MPEG-4 counts time in at most 65,535 parts of a second
+    rate = float(f"{max(fps, SLOWEST_FPS):.4g}")  # MPEG-4 divides a second into at most 65,535 ticks
     require_utf8(path.parent)
     with replacing(path) as temporary, temporary.open("rb") as held:
         with suppress(OSError):
@@ -322,5 +322,5 @@ def new_video(path: Path, picture: Pixels, fps: float, codec: Codec = MPEG4) -> 
             yield writer
         finally:
             writer.release()
-        if not cv2.VideoCapture(str(temporary)).grab():  # OpenCV does not tell of a full disk
-            raise FerEdgeError(f"cannot write {path}: no frame of it arrived; is the disk full? (df -h)")
+        if not cv2.VideoCapture(str(temporary)).grab():  # OpenCV does not report a full disk
+            raise FerEdgeError(f"cannot write {path}: no frame was written; check the disk: df -h")

@@ -1,1 +1,1 @@
-"""From frame to frame: which face is which, and what it expresses over time."""
+"""Track faces across frames, and smooth their expressions over time."""

@@ -103,7 +103,7 @@ def test_a_command_is_not_run_for_pictures_which_do_not_change(
     tiny: Path, picture: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for source in (picture, picture.parent, f"{picture.parent}/*.png"):
-        with pytest.raises(UsageError, match="--on-change is nothing for pictures, which do not change"):
+        with pytest.raises(UsageError, match="--on-change does not apply to images"):
             run(replace(settings(tiny, source), on_change="true"))
 
     assert tuple(capfd.readouterr()) == ("", "")
@@ -135,7 +135,7 @@ def test_with_blur_faces_are_looked_for_in_every_frame_unless_somebody_says_othe
     ("wrong", "fault"),
     [
         ({"on_change": "no-such-command"}, "no such command"),
-        ({"mqtt": "http://anna:s3cret@pi"}, "no address of a broker"),
+        ({"mqtt": "http://anna:s3cret@pi"}, "not a broker address"),
         ({"mqtt": "mqtt://pi", "mqtt_topic": "a/#"}, "--mqtt-topic"),
         ({"csv": Path("/proc/x.csv")}, "cannot write"),
     ],
@@ -234,9 +234,9 @@ def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Live, tmp_path:
 
     assert code == 1
     assert took < 5
-    assert "warning: stdout does not keep up with the source; some results are left out there" in told
-    assert "warning: stdout: it does not respond, and was given up" in told
-    assert any(re.fullmatch("warning: stdout: [0-9]+ results were left out", line) for line in told)
+    assert "warning: stdout does not keep up with the source; it drops results" in told
+    assert "warning: stdout: it does not respond; its last results may be lost" in told
+    assert any(re.fullmatch("warning: stdout: [0-9]+ results dropped", line) for line in told)
     assert not any("Fatal" in line or "Traceback" in line for line in told)
 
 

@@ -35,7 +35,7 @@ def asked(address: str, path: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--show",), r"live page: http://127\.0\.0\.1:[0-9]+/\nthere is no browser on this machine.*"),
+        (("--show",), r"live page: http://127\.0\.0\.1:[0-9]+/\nno browser on this machine.*"),
         (("--preview", "--preview-host", "0.0.0.0"), r"live page: http://.+:[0-9]+/\?token=[0-9a-f]{16}"),  # noqa: S104
         (
             ("--preview", "--preview-host", "0.0.0.0", "--preview-token", "my-own-token"),  # noqa: S104

@@ -264,7 +264,7 @@ def test_a_path_that_is_no_utf_8_is_borne(tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", ["int8", "float16", "none"])
 @pytest.mark.parametrize("name", ["none.tflite", "yunet.onnx"])
 def test_a_file_for_a_choice_that_takes_none_is_refused(choice: Choice, name: str) -> None:
-    why = f"^--detector {choice} takes no file; drop --detector-model, or drop --detector {choice}$"
+    why = f"^--detector {choice} takes no file; remove --detector-model or --detector {choice}$"
 
     with pytest.raises(UsageError, match=why):
         make_detector(choice, Path(name))
@@ -272,7 +272,7 @@ def test_a_file_for_a_choice_that_takes_none_is_refused(choice: Choice, name: st
 
 @pytest.mark.parametrize("choice", ["mtcnn", "haar", "yunet", ""])
 def test_an_unknown_detector_is_refused_with_those_there_are(choice: str) -> None:
-    with pytest.raises(UsageError, match="choose one of: auto, int8, float16, none"):
+    with pytest.raises(UsageError, match="use one of: auto, int8, float16, none"):
         make_detector(choice)  # type: ignore[arg-type]  # what a caller without a type checker writes
 
 

@@ -77,7 +77,7 @@ def test_the_task_decides_what_a_file_is_read_as(tiny: Path) -> None:
 
 
 def test_an_expression_model_is_no_detector(tiny: Path) -> None:
-    with pytest.raises(ModelError, match=r"tiny\.tflite: names expressions and finds no faces; give it as --model /"):
+    with pytest.raises(ModelError, match=r"tiny\.tflite: an expression model, not a face detector; type: --model /"):
         read_detector(tiny)
 
 
@@ -88,7 +88,7 @@ def test_a_detector_is_no_expression_model() -> None:
         read_model(INT8)
 
 
-OTHER = r"^\S+a\.tflite: a face detector of another fer-edge; leave it out to use the bundled one$"
+OTHER = r"^\S+a\.tflite: a face detector of another fer-edge version; remove --detector-model to use the bundled one$"
 
 
 def test_a_detector_as_fer_edge_trained_them_before_yunet_is_refused(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_detector_whose_maps_are_read_otherwise_is_refused(tmp_path: Path, dec
 @pytest.mark.parametrize("name", ["width", "height"])
 @pytest.mark.parametrize("side", [300, 321, 272])
 def test_sides_that_are_no_multiples_of_32_are_refused(tmp_path: Path, name: str, side: int) -> None:
-    with pytest.raises(ModelError, match=rf"damaged \({name} {side} is no multiple of 32\)"):
+    with pytest.raises(ModelError, match=rf"damaged \({name} {side} is not a multiple of 32\)"):
         read_detector(changed(tmp_path / "a.tflite", **{name: side}))
 
 

@@ -117,7 +117,7 @@ def test_a_face_too_few_is_named_and_fit_for_json(int8: DetectorFile) -> None:
 
     assert [stage.passed for stage in stages] == [True, True, True, False]
     assert as_json(other, stages)["stages"][3]["worst"] is None
-    with pytest.raises(ModelError, match=r"yunet_int8\.tflite: not as on the workstation: faces;"):
+    with pytest.raises(ModelError, match=r"yunet_int8\.tflite: differs from the reference output: faces;"):
         check(other, stages)
 
 

@@ -88,7 +88,7 @@ def test_what_is_no_token_is_refused(about: Any, token: str) -> None:
 def test_a_port_that_is_taken_is_one_line_with_another(started: Open, about: Any) -> None:
     taken = started().port
 
-    with pytest.raises(FerEdgeError, match=rf"port {taken} of 127\.0\.0\.1: another program has it") as error:
+    with pytest.raises(FerEdgeError, match=rf"cannot listen on 127\.0\.0\.1 port {taken}: it is in use") as error:
         Preview(about, port=taken)
     free = re.search(r"--preview-port (\d+)$", str(error.value))
     assert free

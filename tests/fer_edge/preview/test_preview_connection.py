@@ -94,7 +94,7 @@ def test_a_lost_connection_is_said_and_comes_back(started: Start, visit: Visit) 
     with fed(preview, result(face(1))):
         state(page, "Live")
     preview.close()
-    state(page, "Connection lost, trying again")
+    state(page, "Connection lost, retrying")
 
     again = started(port=preview.port)
     with fed(again, result(face(2), frame_bgr=WHITE)):
@@ -119,10 +119,10 @@ def test_a_token_opens_the_page_and_leaves_the_address(started: Start, visit: Vi
 def test_a_token_can_be_typed(started: Start, visit: Visit) -> None:
     preview = started(token="abc-123-xyz")
     page = visit(f"http://127.0.0.1:{preview.port}/", viewport=PHONE)
-    assert page.locator("h1").inner_text() == "This page asks for a token"
+    assert page.locator("h1").inner_text() == "This page requires a token"
     page.keyboard.type("wrong-wrong")
     page.keyboard.press("Enter")
-    page.locator("h1", has_text="That is not the token").wait_for()
+    page.locator("h1", has_text="Wrong token").wait_for()
     page.keyboard.type("abc-123-xyz")
     page.keyboard.press("Enter")
     state(page, "Waiting for the first frame")

@@ -41,7 +41,7 @@ def test_the_page_shows_what_is_going_on(started: Start, visit: Visit) -> None:
         assert 2 < float(page.locator("#fps").inner_text()) < 25
         stages = page.locator("#stages").inner_text().split("\n")
         assert [text for text in stages if text] == ["capture", "4.00 ms", "detect", "2.00 ms", "classify", "1.00 ms"]
-        assert page.locator("#total").inner_text() == "7.0 ms in all"
+        assert page.locator("#total").inner_text() == "7.0 ms in total"
 
 
 def test_the_stream_moves(started: Start, visit: Visit) -> None:

@@ -93,7 +93,7 @@ def test_removing_leaves_nothing_and_can_be_done_twice(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert first.passed
     assert second.passed
-    assert second.lines == [f"nothing to remove: there is no {tmp_path}/fer-edge.service"]
+    assert second.lines == [f"nothing to remove: {tmp_path}/fer-edge.service does not exist"]
 
 
 @pytest.mark.usefixtures("booted")
@@ -127,8 +127,8 @@ StateChangeTimestamp=Sun 2026-11-22 00:13:00 UTC
 @pytest.mark.parametrize(
     ("user", "states", "passed", "told"),
     [
-        (False, ("active", "running", "success"), True, "started again 3 times"),
-        (True, ("activating", "auto-restart", "exit-code"), False, "started again 3 times, last time: exit-code"),
+        (False, ("active", "running", "success"), True, "3 restarts"),
+        (True, ("activating", "auto-restart", "exit-code"), False, "3 restarts, last result: exit-code"),
     ],
 )
 def test_status_is_one_line_and_where_the_log_is(
@@ -147,7 +147,7 @@ def test_status_is_one_line_and_where_the_log_is(
 @pytest.mark.usefixtures("booted")
 def test_status_of_no_service_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(
-        FerEdgeError, match="no service is installed; type: fer-edge service install --user -- --source 0"
+        FerEdgeError, match="the service is not installed; type: fer-edge service install --user -- --source 0"
     ):
         status(UnitLocation(tmp_path, True, Systemd("LoadState=not-found\nActiveState=inactive\n")))
 
@@ -181,7 +181,7 @@ def test_without_root_it_says_what_to_type_and_shows_no_password(
     with pytest.raises(FerEdgeError) as refused:
         install(PLAIN, UnitLocation(tmp_path, False, Systemd()), flags)
 
-    assert str(refused.value) == f"a service of this machine needs root; type: {typed}"
+    assert str(refused.value) == f"a system service needs root; type: {typed}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +189,7 @@ def test_without_root_it_says_what_to_type_and_shows_no_password(
 def test_sudo_and_user_do_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "ana")
 
-    with pytest.raises(UsageError, match=r"--user and sudo do not go together; type, without sudo: .* install --user"):
+    with pytest.raises(UsageError, match=r"--user does not work with sudo; type, without sudo: .* install --user"):
         install(PLAIN, UnitLocation(tmp_path, True, Systemd()))
 
 
@@ -207,7 +207,7 @@ def test_a_small_machine_gives_half_of_its_memory(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_machine_without_systemd_gets_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(FerEdgeError, match="systemd does not run this machine, so there are no services; look at"):
+    with pytest.raises(FerEdgeError, match="this machine was not booted with systemd; print the unit"):
         systemd.require_systemd(tmp_path / "run/systemd/system")
 
 
@@ -254,7 +254,7 @@ def test_the_password_of_a_broker_stands_in_the_private_file_and_nowhere_else(
     assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o600
     assert f"EnvironmentFile={place.secrets}" in place.unit.read_text()
     assert "s3cret" not in place.unit.read_text() + "".join(report.lines) + json.dumps(report.facts)
-    assert status(place).lines[2] == f"passwords and tokens: {place.secrets}; to change one, install again"
+    assert status(place).lines[2] == f"passwords and tokens: {place.secrets}; to change them, install again"
     remove(place)
     assert list(tmp_path.iterdir()) == []
 

@@ -131,9 +131,12 @@ def test_other_secrets_stand_there_too(flag: str, value: str, variable: str) -> 
 @pytest.mark.parametrize(
     ("address", "fault"),
     [
-        ("mqtt://ana@broker", r"no password for it; type: read -rs FER_EDGE_MQTT_PASSWORD; export .*--preserve-env="),
-        ("http://broker", "no address of a broker"),
-        ("mqtt://ana:p@ss/w@broker", "no address of a broker"),
+        (
+            "mqtt://ana@broker",
+            r"has a user but no password; type: read -rs FER_EDGE_MQTT_PASSWORD; export .*--preserve-env=",
+        ),
+        ("http://broker", "not a broker address"),
+        ("mqtt://ana:p@ss/w@broker", "not a broker address"),
     ],
 )
 def test_a_broker_that_would_turn_the_service_away_is_refused(
@@ -157,7 +160,7 @@ def test_a_page_for_others_needs_a_token_that_stays(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("FER_EDGE_PREVIEW_TOKEN", raising=False)
     page = ["--preview", "--preview-host", "0.0.0.0"]  # noqa: S104
 
-    with pytest.raises(UsageError, match=r"each start would make another; add: --preview-token [0-9a-f]{16}$"):
+    with pytest.raises(UsageError, match=r"each start would generate a new one; add: --preview-token [0-9a-f]{16}$"):
         read_flags(page, RUN, Path("/"))
     assert read_flags([*page, "--preview-token", "0123456789abcdef"], RUN, Path("/")).secrets
     assert read_flags(["--preview", "--preview-host", "127.0.0.1"], RUN, Path("/")).secrets == {}
@@ -168,7 +171,7 @@ def test_a_password_behind_a_flag_that_cannot_is_refused(folder: Path, monkeypat
     (flag,) = [flag for flag in command.params if flag.name == "source"]
     monkeypatch.setattr(flag, "envvar", None)
 
-    with pytest.raises(UsageError, match="--source holds a password, which everybody could read"):
+    with pytest.raises(UsageError, match="--source contains a password, which the process list would show"):
         read_flags(["--source", "rtsp://ana:pass@camera"], command, folder)
 
 
@@ -184,11 +187,11 @@ def test_paths_of_run_are_known_to_be_read_or_written() -> None:
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--show"], "--show is nothing for a service"),
+        (["--show"], "--show does not work in a service"),
         (["--source", "-"], "--source - does not work in a service"),
-        (["--model", "none.tflite"], "none.tflite: no such file; a service would start and fail for ever"),
-        (["--save", "two\nlines"], "a line break or another sign"),
-        (["--save", "\udcff"], "a line break or another sign"),
+        (["--model", "none.tflite"], "none.tflite: no such file; the service would fail at every start"),
+        (["--save", "two\nlines"], "a unit cannot contain line breaks"),
+        (["--save", "\udcff"], "a unit cannot contain line breaks"),
     ],
 )
 def test_what_makes_no_sense_in_a_service_is_refused(folder: Path, flags: list[str], complaint: str) -> None:

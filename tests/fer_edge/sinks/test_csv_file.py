@@ -65,7 +65,7 @@ def test_a_file_that_is_another_table_is_refused_and_left_alone(tmp_path: Path, 
     path = tmp_path / "faces.csv"
     path.write_bytes(content)
 
-    with pytest.raises(FerEdgeError, match=r"faces\.csv is another table.*name a new file"):
+    with pytest.raises(FerEdgeError, match=r"faces\.csv: it has other columns.*choose a new file"):
         table(path)
 
     assert path.read_bytes() == content
@@ -74,7 +74,7 @@ def test_a_file_that_is_another_table_is_refused_and_left_alone(tmp_path: Path, 
 def test_a_table_of_a_model_with_other_classes_is_refused(tmp_path: Path) -> None:
     table(tmp_path / "faces.csv")
 
-    with pytest.raises(FerEdgeError, match="other classes"):
+    with pytest.raises(FerEdgeError, match="another model's classes"):
         table(tmp_path / "faces.csv", labels=("neutral",))
 
 
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "fault"), [("/dev/null", "not a file"), ("/proc/x.csv", "cannot write"), (".", "cannot write")]
+    ("place", "fault"), [("/dev/null", "not a regular file"), ("/proc/x.csv", "cannot write"), (".", "cannot write")]
 )
 def test_a_table_that_cannot_be_written_is_an_error_at_once(place: str, fault: str) -> None:
     with pytest.raises(FerEdgeError, match=fault):

@@ -113,7 +113,7 @@ def test_a_picture_is_published_though_it_takes_less_time_than_to_connect(
     assert (finished.code, finished.stderr) == (0, "")
     assert json.loads(listener.until(f"{TOPIC}/state"))["source"] == str(picture)
     assert (refused.code, refused.stdout) == (1, "")
-    assert refused.stderr.endswith("no connection to the broker; start it, or leave out --mqtt\n")
+    assert refused.stderr.endswith("no connection; start the broker, or remove --mqtt\n")
 
 
 def test_pictures_have_a_summary_each_but_no_faces_to_follow(mqtt: Sinks) -> None:

@@ -41,7 +41,7 @@ def test_an_address_names_the_broker(address: str, broker: Broker, monkeypatch: 
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_its_password(address: str) -> None:
-    with pytest.raises(UsageError, match=r"no address of a broker") as refused:
+    with pytest.raises(UsageError, match=r"not a broker address") as refused:
         parsed_broker(address)
 
     assert "s3" not in str(refused.value)

@@ -124,8 +124,8 @@ def test_a_command_that_hangs_is_ended_with_all_it_started_and_holds_nobody_up(
 
     said(tmp_path, 2)
     (line,) = told
-    assert "changed.sh had not ended after 0." in line
-    assert line.endswith("and was ended; this is reported once")
+    assert "changed.sh was stopped after 0." in line
+    assert line.endswith("s; further failures are not reported")
     sleeper = int((tmp_path / "sleepers").read_text().split()[0])
     assert not _runs(sleeper)
 
@@ -170,7 +170,7 @@ def test_a_command_that_fails_is_told_once(tmp_path: Path, script: Callable[[str
     sink.close()
 
     assert len(told) == 1
-    assert "changed.sh failed with exit code 3; this is reported once" in told[0]
+    assert "changed.sh failed with exit code 3; further failures are not reported" in told[0]
 
 
 def test_a_command_that_went_away_is_told_once(
@@ -183,7 +183,7 @@ def test_a_command_that_went_away_is_told_once(
     sink.close()
 
     assert len(told) == 1
-    assert "cannot be started: No such file or directory" in told[0]
+    assert "cannot start: No such file or directory" in told[0]
 
 
 def test_what_a_command_prints_does_not_mix_with_the_results(
@@ -215,11 +215,11 @@ def test_a_crowd_does_not_fill_the_memory(tmp_path: Path, script: Callable[[str]
 @pytest.mark.parametrize(
     ("command", "fault"),
     [
-        ("", "takes a command"),
-        ("'a", "No closing quotation; put the whole command into one pair of quotes"),
+        ("", "needs a command"),
+        ("'a", "No closing quotation; quote the whole command"),
         ("no-such-command --now", "no-such-command: no such command, or not executable"),
         (__file__, "not executable"),
-        ("export A=1", "a shell's own: --on-change 'sh -c '"),
+        ("export A=1", "for a shell command, type: --on-change 'sh -c '"),
     ],
 )
 def test_a_command_that_cannot_be_run_is_refused_at_once(command: str, fault: str) -> None:

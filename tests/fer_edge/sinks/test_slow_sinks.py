@@ -92,7 +92,7 @@ def test_a_sink_that_hangs_is_given_up_when_the_run_ends() -> None:
     for one in results(3):
         background.write(one)
 
-    with pytest.raises(FerEdgeError, match="it does not respond, and was given up"):
+    with pytest.raises(FerEdgeError, match="it does not respond; its last results may be lost"):
         background.close()
     assert background.dropped == 3
     sink.go_on.set()
@@ -222,6 +222,6 @@ def test_a_sink_that_does_not_keep_up_is_told_when_it_begins_and_counted_in_the_
     slow.go_on.set()
     sinks.close()
 
-    assert told[0] == "--save does not keep up with the source; some results are left out there"
-    assert told[1] == f"--save: {10 - len(slow.got)} results were left out"
+    assert told[0] == "--save does not keep up with the source; it drops results"
+    assert told[1] == f"--save: {10 - len(slow.got)} results dropped"
     assert len(told) == 2

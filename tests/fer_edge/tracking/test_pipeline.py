@@ -13,7 +13,8 @@ from fer_edge.recognition.recognizer import Recognizer
 from fer_edge.settings import TrackingSettings
 from fer_edge.sources import Frame
 from fer_edge.synthetic.render import clip, draw_face
-from fer_edge.tracking.pipeline import Pipeline, Result, TimeBudget
+from fer_edge.tracking.budget import TimeBudget
+from fer_edge.tracking.pipeline import Pipeline, Result
 from fer_edge.tracking.smoothing import SmoothingSettings
 
 FPS = 25.0
@@ -106,7 +107,7 @@ def test_what_happens_to_a_face_is_an_event(tiny: Path) -> None:
     ]
     assert events[0].t == 1 / FPS
     assert all(result.events == [event] for event in events for result in results if result.frame.t == event.t)
-    assert watcher._courses == {}
+    assert watcher._tracks == {}
 
 
 def test_two_faces_have_their_own_course(tiny: Path) -> None:
@@ -208,38 +209,38 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], complaint: 
 
 @pytest.mark.parametrize(("budget_ms", "share"), [(11.1, 1.0), (4.1, 0.31), (2.1, 0.11), (0.5, 1 / 30)])
 def test_a_budget_says_how_often_the_detector_is_asked(budget_ms: float, share: float) -> None:
-    pace, asked, spent_ms, since = TimeBudget(budget_ms), 0, 0.0, 30
+    budget, asked, spent_ms, since = TimeBudget(budget_ms), 0, 0.0, 30
     for _ in range(3000):
-        detect_ms = 0.0 if pace.hurry and since < 30 else 10.0
+        detect_ms = 0.0 if budget.exceeded and since < 30 else 10.0
         since = 1 if detect_ms else since + 1
         asked += detect_ms > 0
         spent_ms += detect_ms + 1.0
-        pace.took(detect_ms, 1.0)
+        budget.record(detect_ms, 1.0)
 
     assert asked / 3000 == pytest.approx(share, rel=0.05)
     assert spent_ms / 3000 < 1.01 * budget_ms or budget_ms == 0.5
 
 
 def test_what_is_saved_buys_one_detection_and_no_more() -> None:
-    pace = TimeBudget(5.0)
-    pace.took(10.0, 1.0)
+    budget = TimeBudget(5.0)
+    budget.record(10.0, 1.0)
     for _ in range(1000):
-        pace.took(0.0, 1.0)
+        budget.record(0.0, 1.0)
     bought = 0
-    while not pace.hurry:
-        pace.took(10.0, 1.0)
+    while not budget.exceeded:
+        budget.record(10.0, 1.0)
         bought += 1
 
     assert bought == 1
 
 
 def test_one_frame_that_took_long_is_soon_forgotten() -> None:
-    pace = TimeBudget(5.0)
-    pace.took(10.0, 1.0)
-    pace.took(0.0, 60_000.0)
+    budget = TimeBudget(5.0)
+    budget.record(10.0, 1.0)
+    budget.record(0.0, 60_000.0)
     waited = 0
-    while pace.hurry:
-        pace.took(0.0, 1.0)
+    while budget.exceeded:
+        budget.record(0.0, 1.0)
         waited += 1
 
     assert waited < 100
@@ -247,13 +248,13 @@ def test_one_frame_that_took_long_is_soon_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("budget_ms", "at_least", "often"),
-    [(20, 1, "frame"), (20, 5, "5 frames"), (5, 1, "3 frames"), (0.5, 1, "30 frames, which is more than the budget")],
+    [(20, 1, "frame"), (20, 5, "5 frames"), (5, 1, "3 frames"), (0.5, 1, "30 frames, which exceeds the budget")],
 )
-def test_a_pace_says_what_it_comes_to(budget_ms: float, at_least: int, often: str) -> None:
-    pace = TimeBudget(budget_ms, at_least)
-    pace.took(10.0, 1.0)
+def test_a_budget_reports_its_detection_interval(budget_ms: float, at_least: int, often: str) -> None:
+    budget = TimeBudget(budget_ms, at_least)
+    budget.record(10.0, 1.0)
 
-    assert pace.text == f"a detection takes 10.0 ms, the rest 1.0 ms: faces are looked for every {often}"
+    assert budget.summary == f"detection takes 10.0 ms, the rest 1.0 ms: detecting faces every {often}"
 
 
 def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
@@ -264,15 +265,15 @@ def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
     watch(watcher, *[HAPPY] * 20)
 
     assert 1 <= detector.asked <= 10
-    assert watcher.pace is not None
-    assert "faces are looked for every" in watcher.pace.text
-    assert watcher.chosen is None  # this detector sees what it likes
+    assert watcher.budget is not None
+    assert "detecting faces every" in watcher.budget.summary
+    assert watcher.input_size_note is None  # this detector sees what it likes
 
 
 def test_without_a_budget_nothing_is_chosen(tiny: Path) -> None:
     recognizer = Recognizer(tiny)
 
-    assert Pipeline(recognizer).chosen is None
+    assert Pipeline(recognizer).input_size_note is None
     assert isinstance(recognizer.detector, YuNet)
     assert recognizer.detector.side == SIDE
 
@@ -299,7 +300,7 @@ def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
 ) -> None:
     watcher = Pipeline(Recognizer(tiny, Timed()), TrackingSettings(budget_ms=budget_ms))
 
-    assert watcher.chosen == f"timed sees a frame {side} pixels large"
+    assert watcher.input_size_note == f"timed input size: {side} pixels"
 
 
 @pytest.mark.parametrize("choice", ["int8", "float16"])

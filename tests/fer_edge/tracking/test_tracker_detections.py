@@ -68,7 +68,7 @@ def test_without_time_the_detector_waits_but_not_for_ever() -> None:
     follower, frame_bgr = FaceTracker(stage, 1), stage.frame()
     asked = []
     for number in range(62):
-        follower.step(frame_bgr, STEP * number, hurry=True)
+        follower.step(frame_bgr, STEP * number, over_budget=True)
         asked.append(follower.detect_ms > 0)
 
     assert [number for number, was in enumerate(asked) if was] == [0, 30, 60]
@@ -79,7 +79,7 @@ def test_what_called_for_the_detector_is_not_forgotten_while_there_is_no_time() 
     follower, frame_bgr = FaceTracker(stage, 100), stage.frame()
     still(follower, stage, 3)
     for picture in (255 - frame_bgr, frame_bgr):
-        follower.step(picture, 3 * STEP, hurry=True)
+        follower.step(picture, 3 * STEP, over_budget=True)
     assert stage.asked == 1
 
     follower.step(frame_bgr, 5 * STEP)
