@@ -62,8 +62,8 @@ def run(settings: RunSettings, *, json: bool = False) -> bool:
         detector = make_detector(settings.detector, settings.detector_model, settings.conf, settings.threads)
         recognizer = Recognizer(model, detector, settings.threads)
     pipeline = Pipeline(recognizer, tracking, DEFAULT_SMOOTHING if settings.smooth else None)
-    if pipeline.chosen:
-        console.print(pipeline.chosen)
+    if pipeline.input_size_note:
+        console.print(pipeline.input_size_note)
     sinks = FanOut(warn, live=source.live)
     tally = RunSummary()
     writer = None
@@ -142,7 +142,7 @@ def stream(
     found = find_source(source, view, log) if isinstance(source, str) else source
     if not isinstance(found, Source):
         raise UsageError(f"a source is a text, a path, a camera's number or a Source, not {type(found).__name__}")
-    return _streamed(found, Pipeline(recognizer or Recognizer(), tracking, smooth), log)
+    return _stream(found, Pipeline(recognizer or Recognizer(), tracking, smooth), log)
 
 
 def _stream(source: Source, pipeline: Pipeline, log: Log) -> Generator[Result, None, None]:
@@ -186,8 +186,8 @@ class RunSummary:
             console.print(f"{self._frames} frame{'s' * (self._frames != 1)}{rate}, {self._dropped} dropped; {faces}")
             if self._shown:
                 console.print(self._expressions())
-            if pipeline.pace:
-                console.print(pipeline.pace.text)
+            if pipeline.budget:
+                console.print(pipeline.budget.summary)
         if writer and "--save" not in sinks.failed:
             count = len(writer.written)
             console.print(f"wrote {count} {'file' if count == 1 else 'files'} to {writer.folder}")

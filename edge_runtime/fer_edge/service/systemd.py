@@ -129,9 +129,9 @@ def install(unit: Unit, location: UnitLocation, typed: Sequence[str] = ()) -> Re
         else:
             location.secrets.unlink(missing_ok=True)
     write_text(location.unit, unit_text(unit))
-    _must(location, "daemon-reload")
-    _must(location, "enable", location.unit.name)
-    _must(location, "restart", location.unit.name)
+    _run_systemctl(location, "daemon-reload")
+    _run_systemctl(location, "enable", location.unit.name)
+    _run_systemctl(location, "restart", location.unit.name)
     return Report(_installed_lines(unit, location), {"unit": str(location.unit), "secrets": sorted(unit.secrets)})
 
 
@@ -140,11 +140,12 @@ def _installed_lines(unit: Unit, location: UnitLocation) -> list[str]:
     if unit.secrets:
         reader = "you" if location.for_user else "root"
         lines.append(f"wrote {location.secrets}, which only {reader} can read: {', '.join(sorted(unit.secrets))}")
-    lingers = location.for_user and Path("/var/lib/systemd/linger", _name(os.geteuid())).exists()
+    lingers = location.for_user and Path("/var/lib/systemd/linger", _user_name(os.geteuid())).exists()
     again = "each login" if location.for_user and not lingers else "boot"
     lines.append(f"it runs now, and from {again} on; look: fer-edge service status{location.flags}")
     if again != "boot":
-        lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {_name(os.geteuid())}")
+        user = _user_name(os.geteuid())
+        lines.append(f"it ends with your last login; from boot on: sudo loginctl enable-linger {user}")
     number = re.search(r"--source ([0-9]+)(?: |$)", " ".join(unit.given.arguments))
     if number and (link := steady_names().get(f"/dev/video{number[1]}")):
         lines.append(f"a camera's number may change at the next boot; use its permanent name: --source {link}")
@@ -163,16 +164,18 @@ def status(location: UnitLocation) -> Report:
     """
     require_systemd()
     wanted = "LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result,StateChangeTimestamp"
-    answer = _must(location, "show", location.unit.name, f"--property={wanted}")
-    said = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
-    if said.get("LoadState") == "not-found":
-        raise FerEdgeError(f"no service is installed; type: fer-edge service install{location.flags} -- --source 0")
-    state, inner = said.get("ActiveState", "unknown"), said.get("SubState", "unknown")
-    parts = [f"{location.unit.name}: {state} ({inner}) since {said.get('StateChangeTimestamp') or 'boot'}"]
-    parts.append(said.get("UnitFileState") or "not enabled")
-    parts.append(f"started again {said.get('NRestarts', '0')} times")
-    if said.get("Result", "success") != "success":
-        parts.append(f"last time: {said['Result']}")
+    answer = _run_systemctl(location, "show", location.unit.name, f"--property={wanted}")
+    properties = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    if properties.get("LoadState") == "not-found":
+        raise FerEdgeError(
+            f"the service is not installed; type: fer-edge service install{location.flags} -- --source 0"
+        )
+    state, inner = properties.get("ActiveState", "unknown"), properties.get("SubState", "unknown")
+    parts = [f"{location.unit.name}: {state} ({inner}) since {properties.get('StateChangeTimestamp') or 'boot'}"]
+    parts.append(properties.get("UnitFileState") or "not enabled")
+    parts.append(f"{properties.get('NRestarts', '0')} restarts")
+    if properties.get("Result", "success") != "success":
+        parts.append(f"last result: {properties['Result']}")
     lines = [", ".join(parts), f"log: journalctl{location.flag} -u {location.name} -n 20 --no-pager"]
     if location.secrets.exists():
         lines.append(f"passwords and tokens: {location.secrets}; to change them, install again")
@@ -191,11 +194,11 @@ def remove(location: UnitLocation) -> Report:
     require_systemd()
     _require_permission(location, "remove")
     if location.unit in files:
-        _must(location, "disable", "--now", location.unit.name)
+        _run_systemctl(location, "disable", "--now", location.unit.name)
     for path in files:
         path.unlink()
-    _must(location, "daemon-reload")
-    location.systemctl(["reset-failed", location.unit.name])  # says no where it had not failed
+    _run_systemctl(location, "daemon-reload")
+    location.systemctl(["reset-failed", location.unit.name])  # fails if it had not failed
     return Report([f"stopped and removed {' and '.join(map(str, files))}"], {"removed": [str(path) for path in files]})
 
 

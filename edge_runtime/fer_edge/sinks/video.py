@@ -103,7 +103,7 @@ class AnnotatedWriter(Sink):
             path = self._video.path
             self.close()
             _flush(path)
-        video = self._video or self._start(frame, picture)
+        video = self._video or self._begin(frame, picture)
         if _is_full(self.folder, video.frames_written):
             raise self._disk_full(video.path)
         video.add(picture, frame.t)
@@ -119,7 +119,7 @@ class AnnotatedWriter(Sink):
         """Open the next video."""
         fps = (frame.fps or 0.0) / self._stride
         self._codec = self._codec or choose_codec(picture, fps, self._log)
-        stem = frame.path.stem if frame.path else f"{_plain(frame.name)}-{self._now():%Y%m%d-%H%M%S}"
+        stem = frame.path.stem if frame.path else f"{_file_stem(frame.name)}-{self._now():%Y%m%d-%H%M%S}"
         path = _free(self.folder / (stem + self._codec.suffix), Path.exists)
         writer = self._stack.enter_context(new_video(path, picture, fps, self._codec))
         self._video = _Video(writer, path, picture, fps, frame.t)
@@ -206,7 +206,7 @@ def _is_in(folder: Path, file: Path) -> bool:
 def _name(frame: Frame) -> str:
     """Return the file name of an annotated image."""
     if frame.path is None:
-        return f"{_plain(frame.name)}.png"
+        return f"{_file_stem(frame.name)}.png"
     return f"{frame.path.name}.png" if frame.path.suffix.lower() in GREY_ONLY else frame.path.name
 
 

@@ -71,19 +71,19 @@ class Pipeline:
         self.recognizer = recognizer
         self._settings = tracking
         self._smooth = smooth
-        self.pace = None if tracking.budget_ms is None else TimeBudget(tracking.budget_ms, tracking.detect_every or 1)
+        self.budget = None if tracking.budget_ms is None else TimeBudget(tracking.budget_ms, tracking.detect_every or 1)
         """How often the detector is asked; None without a budget."""
-        if self.pace and recognizer.detector.side:
+        if self.budget and recognizer.detector.side:
             self.recognizer = recognizer = copy(recognizer)  # the caller's goes on to see frames as large as before
             recognizer.detector = copy(recognizer.detector)
-            fit_detector(recognizer.detector, self.pace.budget_ms)
-        every = tracking.detect_every or (DETECT_EVERY if self.pace is None else 1)
+            fit_detector(recognizer.detector, self.budget.budget_ms)
+        every = tracking.detect_every or (DETECT_EVERY if self.budget is None else 1)
         self._tracker = FaceTracker(recognizer.detector, every, tracking.max_faces, tracking.min_face)
         self._tracks: dict[int, _Track] = {}
 
     @property
     def input_size_note(self) -> str | None:
-        """Describe the detector's input size, if it was input_size_note by the time budget."""
+        """Describe the detector's input size, if the time budget chose it."""
         detector = self.recognizer.detector
         if self.budget is None or detector.side is None:
             return None

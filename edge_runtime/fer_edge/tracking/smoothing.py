@@ -97,7 +97,7 @@ class Smoother:
             self._label, self._label_s = label, 0.0
         return self._label, pooled
 
-    def _wanted(self, pooled: Floats) -> str:
+    def _choose_label(self, pooled: Floats) -> str:
         """Name what the average says, with the label until now in mind.
 
         A label appears at the model's threshold or above; one that is there stays until it is `band` below it.

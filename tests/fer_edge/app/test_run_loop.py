@@ -96,7 +96,7 @@ def test_faces_are_hidden_in_what_is_saved_and_named_as_ever(
 def test_a_budget_is_told_what_it_came_to(tiny: Path, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(replace(settings(tiny, video), tracking=TrackingSettings(budget_ms=50)))
 
-    assert "faces are looked for every" in capfd.readouterr().err.splitlines()[-1]
+    assert "detecting faces every" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_a_command_is_not_run_for_pictures_which_do_not_change(

@@ -312,7 +312,7 @@ def test_the_bundled_detector_sees_most_where_there_is_time(tiny: Path, choice: 
     assert isinstance(recognizer.detector, YuNet)
     assert watcher.recognizer.detector.side == max(SIDES)
     assert recognizer.detector.side == SIDE  # the caller's stays as it was
-    assert watcher.chosen == f"yunet_{choice} sees a frame 640 pixels large"
+    assert watcher.input_size_note == f"yunet_{choice} input size: 640 pixels"
 
 
 def test_sides_fall_from_the_largest_on() -> None:
