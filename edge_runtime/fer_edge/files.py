@@ -18,17 +18,17 @@ TEMPORARY = ".writing-"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, suffix: str | None = None) -> Iterator[Path]:
     """Yield a temporary file beside `path` that takes its place when the block ends well, and vanishes when not.
 
-    The temporary name keeps the suffix, because Keras, OpenCV and matplotlib choose the format by it.
+    Its name keeps the suffix, or gets another, because Keras, OpenCV and matplotlib choose the format by it.
 
     Raises:
         FerEdgeError: The folder cannot be written to, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
+        temporary = _temporary(path.with_suffix(suffix) if suffix else path)
         temporary.touch(exist_ok=False)  # mkstemp's mode 0600 would hide the result from the rest of the team
     except OSError as error:
         raise cannot_write(path, error) from error

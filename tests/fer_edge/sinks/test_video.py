@@ -1,10 +1,12 @@
 """Saved pictures and videos: what they are called, and that nothing is lost or left half-written."""
 
+import base64
 import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import Pixels, read_picture
-from fer_edge.sinks.video import AnnotatedWriter, new_video
+from fer_edge.sinks.video import BROWSERS_PLAY, MPEG4, AnnotatedWriter, Codec, choose_codec, new_video
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 from support.films import largest_file
@@ -262,8 +264,9 @@ def test_a_video_lasts_as_long_as_what_was_seen(tmp_path: Path, times: list[floa
     [(25, 1, 25), (29.97002997, 1, 29.97), (107.9329, 1, 107.9), (999.99, 1, 1000), (25, 100, 0.25), (0.5, 100, 0.1)],
 )
 def test_every_believable_frame_rate_can_be_saved(
-    source: Path, tmp_path: Path, fps: float, stride: int, saved: float
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: float, stride: int, saved: float
 ) -> None:
+    monkeypatch.setattr("fer_edge.sinks.video.choose_codec", lambda *_: MPEG4)
     save(tmp_path / "out", result(source / "clip.avi", fps), stride=stride)
 
     assert played(tmp_path / "out" / "clip.mp4") == (1, saved)
@@ -294,3 +297,54 @@ def test_a_folder_that_opencv_would_crash_on_is_refused(source: Path, tmp_path: 
         save(folder, result(source / "clip.avi", 10))
 
     assert names(folder) == []
+
+
+@pytest.mark.parametrize("codec", BROWSERS_PLAY, ids=lambda codec: codec.name)
+def test_videos_play_in_a_browser(
+    tmp_path: Path, browser: Any, codec: Codec, capfd: pytest.CaptureFixture[str]
+) -> None:
+    frame_bgr = np.full((120, 160, 3), 90, np.uint8)
+    path = tmp_path / f"clip{codec.suffix}"
+    try:
+        with new_video(path, frame_bgr, 10, codec) as writer:
+            for _ in range(20):
+                writer.write(frame_bgr)
+    except FerEdgeError:
+        pytest.skip(f"this OpenCV encodes no {codec.name}")
+    assert capfd.readouterr().err == ""
+    page = browser.new_page()
+    page.set_content("<video muted></video>")
+    content = base64.b64encode(path.read_bytes()).decode()
+    script = """async ([type, content]) => {
+        const video = document.querySelector("video");
+        video.src = `data:video/${type};base64,${content}`;
+        return await new Promise(done => {
+            video.onloadeddata = () => done([video.videoWidth, Math.round(video.duration)]);
+            video.onerror = () => done(video.error.message);
+        });
+    }"""
+    assert page.evaluate(script, [codec.suffix[1:], content]) == [160, 2]
+    page.close()
+
+
+def test_slow_machine_falls_back_to_mpeg_4_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {"H.264": 0.0, "VP9": 4.0, "VP8": 20.0}
+    monkeypatch.setattr("fer_edge.sinks.video._encoding_fps", lambda codec, _: rates[codec.name])
+    lines: list[str] = []
+    frame_bgr = np.zeros((8, 8, 3), np.uint8)
+    assert choose_codec(frame_bgr, 15, lines.append).name == "VP8"
+    assert choose_codec(frame_bgr, 25, lines.append).name == "MPEG-4"
+    assert lines == [
+        "videos are saved as MPEG-4, which browsers do not play (this machine encodes VP9 4, VP8 20 frames a second, "
+        "25 come)"
+    ]
+
+
+def test_folder_that_is_deleted_ends_the_saver_only(out: Path, source: Path) -> None:
+    writer = AnnotatedWriter(out)
+    writer.write(result(source / "clip.avi", 10, index=0))
+    shutil.rmtree(out)
+    with pytest.raises(FerEdgeError, match="cannot write"):
+        writer.write(result(source / "clip.avi", 10, index=1))
+    with pytest.raises(FerEdgeError):
+        writer.close()
