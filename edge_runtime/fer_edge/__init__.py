@@ -1,19 +1,18 @@
-"""fer-edge: from a camera frame to a facial expression, on small machines.
+"""fer-edge: facial expression recognition on small devices.
 
-What both sides must agree on (class names, crop, colour, the model file's contract) lives in this package and
-nowhere else; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import it from here.
+Definitions shared by training and device (class names, crop, colour, the model file's contract) are in this package
+only; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import them.
 
-From Python: `Recognizer().predict(frame)` gives the faces of one frame, `stream("0")` the results of a camera. Each
-thread needs a `Recognizer` or `stream` of its own; `Face` and `Result` never change and may go to any thread.
+In Python, `Recognizer().predict(frame)` returns the faces of one frame, `stream("0")` yields the results of a camera.
+Each thread needs its own `Recognizer` or `stream`; `Face` and `Result` are immutable and may be passed to any thread.
 """
 
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# OpenCV reads these once, when it is loaded. A picture above the limit is refused before its pixels are allocated: the
-# default, 2**30 pixels, is 3 GB of memory, more than a Pi has. And of a file that cannot be read, or a camera that does
-# not open, it tells in many lines what fer-edge says in one.
+# OpenCV reads these once, on import. Images above the limit are rejected before allocation: the default, 2**30 pixels,
+# needs 3 GB, more than a Pi has. The log levels suppress OpenCV's own lines about unreadable files and cameras.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**26))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -35,7 +34,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
+    """Import public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
     if name in _MODULES:
         return getattr(importlib.import_module(f"fer_edge.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")

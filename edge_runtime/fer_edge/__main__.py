@@ -1,4 +1,4 @@
-"""`python -m fer_edge`, where the script `fer-edge` is not on the path."""
+"""`python -m fer_edge`, the same as the script `fer-edge`."""
 
 from fer_edge.cli import app
 

@@ -1,9 +1,9 @@
-"""The eight expressions, their order, and the other names that data sets have for them."""
+"""The eight expressions, their order, and synonyms in data sets."""
 
 from collections.abc import Iterable
 
 EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""Class names in FER+'s column order (Barsoum et al. 2016), which is our output order."""
+"""Class names in FER+'s column order (Barsoum et al. 2016), the output order of fer-edge's models."""
 
 SYNONYMS = {
     "neutrality": "neutral",
@@ -22,7 +22,7 @@ SYNONYMS = {
 
 
 def fold(name: str) -> str | None:
-    """Fold a data set's class name onto one of `EXPRESSIONS`, or None where it is none of them.
+    """Map a data set's class name to one of `EXPRESSIONS`; None if there is no match.
 
     >>> fold(" HAPPINESS "), fold("angry"), fold("tongue")
     ('happiness', 'anger', None)
@@ -33,9 +33,9 @@ def fold(name: str) -> str | None:
 
 
 def class_list(names: Iterable[str], known: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Name the classes of a data set whose labels are `names`: the eight, or, if one does not fold, its own, sorted.
+    """Return the classes of a data set with labels `names`: the eight if all match, else its own, sorted.
 
-    Those that are `known`, to a model, stay as they are.
+    If all are in `known`, a model's classes, these are returned.
 
     >>> class_list(["Happy", "sad"]) == EXPRESSIONS
     True

@@ -121,7 +121,7 @@ def test_run_tells_once_which_class_a_drawn_number_is(
     )
 
     assert finished.code == 0
-    assert "in what is saved, class 0 is 中立, class 1 is 喜び" in finished.stderr.splitlines()[0]
+    assert "in saved images, class 0 is 中立, class 1 is 喜び" in finished.stderr.splitlines()[0]
     assert finished.stderr.count("class 0 is") == 1
 
 
@@ -131,7 +131,7 @@ def test_run_never_saves_over_its_source(fer_edge: FerEdge, tiny: Path, folder: 
     finished = fer_edge("run", "-m", tiny, "-s", folder, "--detector", "none", "--save", folder)
 
     assert finished.code == 1
-    assert "would write over" in finished.stderr
+    assert "which would be overwritten" in finished.stderr
     assert (folder / "fear.png").read_bytes() == before
 
 

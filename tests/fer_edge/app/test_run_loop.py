@@ -95,7 +95,7 @@ def test_faces_are_hidden_in_what_is_saved_and_named_as_ever(
 def test_a_budget_is_told_what_it_came_to(tiny: Path, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(replace(settings(tiny, video), tracking=TrackingSettings(budget_ms=50)))
 
-    assert "faces are looked for every" in capfd.readouterr().err.splitlines()[-1]
+    assert "detecting faces every" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_a_command_is_not_run_for_pictures_which_do_not_change(
@@ -255,7 +255,8 @@ def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
     assert len(finished.stdout.splitlines()) == 12
     warning, summary = finished.stderr.splitlines()
     assert (
-        warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or fix its permissions"
+        warning
+        == f"warning: --csv: cannot write {table}: File too large; choose another folder, or fix its permissions"
     )
     assert summary.startswith("12 frames")
     assert table.read_text().endswith("\n")

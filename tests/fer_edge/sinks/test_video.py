@@ -272,7 +272,7 @@ def test_every_believable_frame_rate_can_be_saved(
 def test_nothing_is_saved_where_the_source_lies(source: Path, name: str, fps: float | None) -> None:
     (source / name).touch()
 
-    with pytest.raises(FerEdgeError, match="would write over"):
+    with pytest.raises(FerEdgeError, match="which would be overwritten"):
         save(source, result(source / name, fps))
 
     assert names(source) == [name]
@@ -282,7 +282,7 @@ def test_nothing_is_saved_where_the_source_is_linked_from(source: Path, tmp_path
     (tmp_path / "a.png").touch()
     (source / "a.png").symlink_to(tmp_path / "a.png")
 
-    with pytest.raises(FerEdgeError, match="would write over"):
+    with pytest.raises(FerEdgeError, match="which would be overwritten"):
         save(tmp_path, result(source / "a.png"))
 
 
