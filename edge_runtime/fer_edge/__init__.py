@@ -1,10 +1,10 @@
-"""fer-edge: from a camera frame to a facial expression, on small machines.
+"""fer-edge: facial expression recognition on small devices.
 
-What both sides must agree on (class names, crop, colour, the model file's contract) lives in this package and
-nowhere else; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import it from here.
+Definitions shared by training and device (class names, crop, colour, the model file's contract) are in this package
+only; `fer_edge_train`, `fer_edge_export` and `fer_edge_bench` import them.
 
-From Python: `Recognizer().predict(frame)` gives the faces of one frame, `stream("0")` the results of a camera. Each
-thread needs a `Recognizer` or `stream` of its own; `Face` and `Result` never change and may go to any thread.
+In Python, `Recognizer().predict(frame)` returns the faces of one frame, `stream("0")` yields the results of a camera.
+Each thread needs its own `Recognizer` or `stream`; `Face` and `Result` are immutable and may be passed to any thread.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
+    """Import public names on first use, so that `fer-edge --help` loads neither OpenCV nor LiteRT."""
     if name in _MODULES:
         return getattr(importlib.import_module(f"fer_edge.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'fer_edge' has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""`fer-edge`: the commands of the runtime, and those that the other packages add.
+"""`fer-edge`: the commands of the runtime, and those that other packages add.
 
-Nothing heavy is imported before a command runs; `fer-edge --help` must answer at once on a Pi.
+Nothing heavy is imported before a command runs, to keep `fer-edge --help` fast on a Pi.
 """
 
 import errno
@@ -22,16 +22,16 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.files import expanded
 from fer_edge.options import did_you_mean
 
-REFUSED: Any = typer.BadParameter.__mro__[1]
-"""What Typer raises where the command line makes no sense: UsageError of the click that is in it, or beside it."""
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""Typer's usage error: UsageError of its bundled or installed click."""
 
 
 class Commands(TyperGroup):
-    """The one place that turns an error into a line and an exit code."""
+    """Turns errors into one line and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what stands before the command; one line where it is wrong, and the help where there is nothing."""
-        if not args:  # Typer shows the help
+        """Parse the options before the command; show one line on an error, and the help without arguments."""
+        if not args:  # shows the help
             return super().parse_args(ctx, args)
         try:
             return super().parse_args(ctx, [_with_home(argument) for argument in args])
@@ -49,8 +49,8 @@ class Commands(TyperGroup):
         except FerEdgeError as error:
             _show_error(str(error))
             raise typer.Exit(error.exit_code) from error
-        except REFUSED as error:
-            _show_error(_in_one_line(error))
+        except USAGE_ERROR as error:
+            _show_error(_one_line(error))
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `| head` has seen enough
@@ -60,7 +60,7 @@ class Commands(TyperGroup):
             _show_error(f"{place}{error.strerror or error}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once, not in a traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C exits immediately, without a traceback
             console.print("stopped")
             raise typer.Exit(130) from error
 
@@ -80,14 +80,14 @@ def _in_one_line(refused: Any) -> str:
     return f"no flag {refused.option_name}; {did_you_mean(refused.option_name, flags)}look: {command} --help"
 
 
-def _open_closed() -> None:
-    """Open what was closed at the start (>&-), or a file that is opened next would get the results as well."""
+def _reopen_closed_streams() -> None:
+    """Reopen stdout and stderr if they were closed at the start (>&-), or the next file would get their output."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, number)
-            if nowhere != number:
-                os.close(nowhere)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, number)
+            if devnull != number:
+                os.close(devnull)
             setattr(sys, name, os.fdopen(number, "w"))
 
 
@@ -105,8 +105,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"fer-edge {fer_edge.__version__}")
         raise typer.Exit
 
@@ -117,7 +117,7 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hold the options that stand before the command."""
+    """Options before the command."""
 
 
 for _module in (run, models, machine, service, demo):

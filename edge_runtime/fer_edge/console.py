@@ -1,4 +1,4 @@
-"""Output: text for people on stderr, one JSON document for programs on stdout."""
+"""Output: messages on stderr, one JSON document on stdout."""
 
 import json
 import sys
@@ -9,11 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-"""Everything meant for a person goes through here, to stderr; a path with [brackets] is shown as it is."""
+"""Console for all messages, on stderr; [brackets] in paths are not markup."""
 
 
 def warn(message: str) -> None:
-    """Log a person what may spoil the result; the command goes on."""
+    """Print a warning."""
     console.print(Text.assemble(("warning: ", "yellow"), message))
 
 
@@ -24,7 +24,7 @@ def print_json(document: Any, *, indent: int | None = 1) -> None:
 
 
 def progress() -> Progress:
-    """Make a progress bar: what, how much, how many, how long still. Drawn on a terminal only."""
+    """Return a progress bar with description, count and remaining time, shown on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

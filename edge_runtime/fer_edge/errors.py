@@ -1,4 +1,4 @@
-"""Everything fer-edge refuses to do.
+"""Exceptions and exit codes.
 
 FerEdgeError                exit code 1
 ├── DataError               a data set, a picture or a prepared set
@@ -8,7 +8,7 @@ FerEdgeError                exit code 1
 ├── SourceError      (4)    no camera or source
 └── BenchmarkError   (5)    a benchmark assertion failed, or the run is invalid
 
-Only `fer_edge.cli` turns one into a line and an exit code. A message says what was wrong, where, and what to type next.
+Only `fer_edge.cli` turns them into a line and an exit code. A message says what failed, where, and what to type next.
 """
 
 import struct
@@ -19,39 +19,39 @@ from contextlib import contextmanager
 
 
 class FerEdgeError(Exception):
-    """Anything fer-edge refuses to do; the command line prints it in one line and exits with `exit_code`."""
+    """Base class; the command line prints it as one line and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class DataError(FerEdgeError):
-    """The data set, picture or prepared set cannot be used."""
+    """A data set, image or prepared set is missing, damaged or invalid."""
 
 
 class ModelError(FerEdgeError):
-    """The file is not a model this runtime can run."""
+    """A file is not a model that this runtime can run."""
 
 
 class UsageError(FerEdgeError):
-    """A value on the command line makes no sense."""
+    """An argument is invalid."""
 
     exit_code = 2
 
 
 class GateError(FerEdgeError):
-    """Quantisation cost more accuracy than allowed."""
+    """Quantisation lost more accuracy than allowed."""
 
     exit_code = 3
 
 
 class SourceError(FerEdgeError):
-    """There is no such camera, picture or video."""
+    """A camera, image or video is missing."""
 
     exit_code = 4
 
 
 class BenchmarkError(FerEdgeError):
-    """A benchmark's assertion failed, or the run cannot be trusted."""
+    """A benchmark's assertion failed, or the run is invalid."""
 
     exit_code = 5
 
@@ -70,11 +70,11 @@ DAMAGE = (
     struct.error,
     MemoryError,
 )
-"""What zip, JSON, numpy and Keras raise on a file that is damaged: each was seen when bytes of one were changed."""
+"""Exceptions of zip, JSON, numpy and Keras for damaged files; each occurred in tests with changed bytes."""
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in one line of at most 200 characters; its name where it says nothing.
+    """Return an exception's message as one line of at most 200 characters, or its name if it is empty.
 
     >>> one_line(MemoryError())
     'MemoryError'
@@ -84,7 +84,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Turn a missing heavy package into the pip line that installs it.
+    """Turn a missing optional package into an error with the pip command that installs it.
 
     Args:
         extra: Name of the optional dependency group in pyproject.toml.

@@ -1,4 +1,4 @@
-"""Writing that leaves nothing half-written: everything goes to a temporary name first and is renamed when whole."""
+"""Atomic writes: files are written to a temporary name, then renamed."""
 
 import errno
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 from fer_edge.errors import DataError, FerEdgeError
 
 TEMPORARY = ".writing-"
-"""How the name of everything begins that is not whole yet."""
+"""Prefix of temporary names."""
 
 
 @contextmanager
@@ -43,10 +43,10 @@ def replacing(path: Path, suffix: str | None = None) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that becomes `path` when the block ends well, and vanishes when not.
+    """Yield a temporary folder beside `path` that is renamed to it when the block succeeds, and deleted otherwise.
 
     Raises:
-        FerEdgeError: `path` is there already and not empty, or cannot be written.
+        FerEdgeError: `path` exists and is not empty, or cannot be written.
     """
     must_be_free(path)
     try:
@@ -73,26 +73,26 @@ def expanded(path: Path) -> Path:
 
 
 def must_be_free(path: Path) -> None:
-    """Refuse to write over what is there; an empty folder is nothing.
+    """Check that `path` does not exist, or is an empty folder.
 
     Raises:
-        FerEdgeError: A file, or a folder with something in it, is at `path`.
+        FerEdgeError: It is a file or a non-empty folder.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FerEdgeError(f"{path} is there already; name another, or remove it: rm -r {shlex.quote(str(path))}")
+        raise FerEdgeError(f"{path} already exists; choose another, or remove it: rm -r {shlex.quote(str(path))}")
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left half-written in `folder`; nobody may be writing there."""
+    """Remove temporary files of killed processes from `folder`; no process may be writing there."""
     for path in folder.glob(f"{TEMPORARY}*"):
         path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path` and those above it, where they are not there yet.
+    """Create the folder `path` and its parents, if missing.
 
     Raises:
-        FerEdgeError: It cannot be made.
+        FerEdgeError: It cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
     Args:
         path: The file.
-        remedy: What the user should type where it is missing.
+        remedy: What to type if it is missing.
 
     Raises:
         DataError: It is missing or damaged.
@@ -117,28 +117,28 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
     if not isinstance(document, dict):
-        raise DataError(f"{path} is damaged: it holds no JSON object")
+        raise DataError(f"{path} is damaged: not a JSON object")
     return document
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write `document` to `path` as JSON, whole or not at all."""
+    """Write `document` to `path` as JSON, atomically."""
     write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
+    """Write `content` to `path` as UTF-8, atomically."""
     write_bytes(path, content.encode())
 
 
 def sha256(content: bytes) -> str:
-    """Hex digest of `content`."""
+    """Return the SHA-256 of `content` in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -148,15 +148,15 @@ def _temporary(path: Path) -> Path:
 
 
 def cannot_write(path: Path, error: OSError) -> FerEdgeError:
-    """Make the error for a `path` that could not be written."""
+    """Return the error for a `path` that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FerEdgeError(f"cannot write {path}: {_disk_of(path)}; make room there, or name another folder")
-    reason = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
-    return FerEdgeError(f"cannot write {path}: {reason}; name another folder, or fix its permissions")
+        return FerEdgeError(f"cannot write {path}: {_disk_of(path)}; free space, or choose another folder")
+    reason = f"{error.filename} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
+    return FerEdgeError(f"cannot write {path}: {reason}; choose another folder, or fix its permissions")
 
 
 def _disk_of(path: Path) -> str:
-    """Say which disk is full, and how full."""
+    """Describe a full disk."""
     mount = next(folder for folder in path.absolute().parents if folder.is_mount())
     disk = shutil.disk_usage(mount)
-    return f"the disk of {mount} is full ({disk.free / 1e6:,.1f} of {disk.total / 1e6:,.1f} MB are free)"
+    return f"the disk of {mount} is full ({disk.free / 1e6:,.1f} of {disk.total / 1e6:,.1f} MB free)"

@@ -1,4 +1,4 @@
-"""The eight expressions, their order, and the other names that data sets have for them."""
+"""The eight expressions, their order, and synonyms in data sets."""
 
 import difflib
 import unicodedata
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fer_edge.errors import DataError
 
 EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""Class names in FER+'s column order (Barsoum et al. 2016), which is our output order."""
+"""Class names in FER+'s column order (Barsoum et al. 2016), the output order of fer-edge's models."""
 
 SYNONYMS = {
     "neutrality": "neutral",
@@ -42,7 +42,7 @@ def clean(name: str) -> str:
 
 
 def fold(name: str) -> str | None:
-    """Fold a data set's class name onto one of `EXPRESSIONS`, or None where it is none of them.
+    """Map a data set's class name to one of `EXPRESSIONS`; None if there is no match.
 
     >>> fold(" HAPPINESS "), fold("angry"), fold("tongue")
     ('happiness', 'anger', None)

@@ -1,9 +1,9 @@
-"""Settings once: a field of a dataclass is a setting, a flag and a key of a file, and knows no other place.
+"""Settings as dataclasses: each field defines a setting, its flag, and its key in files.
 
     epochs: Annotated[int, Option(1, 1_000_000, help="Passes over the training faces.")] = 60
 
-`takes` gives a command the flags of such a dataclass, `typed` fills it from them, `filled` from YAML or JSON; one
-function, `judged`, checks types and limits for all of them. Knows no setting by name, but for `RENAMED`.
+`takes` adds the flags of a dataclass to a command, `typed` reads them, `filled` reads YAML or JSON; all use `judged` to
+check types and limits. This module knows no setting by name, except in `RENAMED`.
 """
 
 import difflib
@@ -40,12 +40,12 @@ RENAMED = {
     "teachers": "teacher",
     "validation": "validation_split",
 }
-"""Settings of version 0.1 whose names were others: its run folders hold them, and people type them."""
+"""Former names of settings in version 0.1, found in its run folders and typed by its users."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """What type and default of a field do not say."""
+    """Additional information about a field, besides type and default."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -53,33 +53,33 @@ class Option:
     short: str = ""
     """A second flag, such as -s."""
     metavar: str = ""
-    """What its value is called; empty: its choices, limits or type."""
+    """Placeholder of its value; by default its choices, limits or type."""
     envvar: str | None = None
-    """An environment variable that holds it where no flag does."""
+    """Environment variable with its value, if the flag is missing."""
     panel: str | None = None
-    """Panel of `--help`; for a field with fields of its own, that of all of them, by default its name."""
+    """Panel of `--help`; for a nested dataclass, the panel of its fields, by default its name."""
     parse: Callable[[str], Any] | None = None
-    """Reads a text, where type and limits do not say how."""
+    """Parses a string, instead of the type's parser."""
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Settings = TypeVar("Settings", bound="DataclassInstance")
 Command = TypeVar("Command", bound=Callable[..., None])
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
 WORDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
-    """Copy `settings`, a dataclass, with plain `values` for some of its fields, as YAML and JSON hold them.
+    """Copy `settings`, a dataclass, with `values` from YAML or JSON for some of its fields.
 
     Raises:
-        UsageError: A field is unknown, or a value of the wrong type or out of range; `where` says whose.
+        UsageError: A field is unknown, or a value has the wrong type or is out of range; `where` names its origin.
     """
     known = {column.name: column for column in fields(settings)}
     changed = {}
     for name, value in values.items():
         if name not in known:
-            raise UsageError(f"{where}: no field {name!r}; {did_you_mean(name, known)}there are {', '.join(known)}")
+            raise UsageError(f"{where}: no field {name!r}; {did_you_mean(name, known)}fields: {', '.join(known)}")
         now = getattr(settings, name)
         if not is_dataclass(now) or isinstance(now, type):
             changed[name] = judged(known[name].type, value, f"{where}: {name}")
@@ -87,7 +87,7 @@ def filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
             changed[name] = filled(now, value, f"{where}: {name}")
         elif value is not None:
             first = fields(now)[0].name
-            raise UsageError(f"{where}: {name} takes fields of its own, such as '{first}: {getattr(now, first)}'")
+            raise UsageError(f"{where}: {name} needs nested fields, such as '{first}: {getattr(now, first)}'")
     return replace(settings, **changed)
 
 
@@ -135,7 +135,7 @@ def _flag_names(settings: Any) -> list[str]:
 
 
 def migrated(values: dict[str, Any]) -> dict[str, Any]:
-    """Give settings that version 0.1 wrote the names of today.
+    """Rename settings written by version 0.1 to their current names.
 
     >>> migrated({"size": 48, "augmentation": {"blur": 0.1}})
     {'imgsz': 48, 'augmentation': {'gaussian_blur': 0.1}}
@@ -146,7 +146,7 @@ def migrated(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def did_you_mean(name: Any, known: Collection[str]) -> str:
-    """Guess what was meant by `name`: "did you mean 'epochs'? ", or nothing.
+    """Suggest a known name for `name`: "did you mean 'epochs'? ", or "".
 
     >>> did_you_mean("epoch", ["data", "epochs"]), did_you_mean("lr", ["learning_rate"])
     ("did you mean 'epochs'? ", "did you mean 'learning_rate'? ")
@@ -160,51 +160,51 @@ def did_you_mean(name: Any, known: Collection[str]) -> str:
 
 
 def judged(annotation: Any, value: Any, where: str) -> Any:
-    """Return `value`, plain or as text, as the type that `annotation` names, which may hold an `Option`.
+    """Convert `value`, a YAML value or string, to the type of `annotation`, which may contain an `Option`.
 
     Raises:
-        UsageError: It is of the wrong type or out of range; `where` says whose it is.
+        UsageError: It has the wrong type or is out of range; `where` names its origin.
     """
-    declared, option = _taken_apart(annotation)
+    declared, option = _split_annotation(annotation)
     kind = _without_none(declared)
     if value is None and kind is not declared:
         return None
     if option.parse and isinstance(value, str):
         return option.parse(value)
-    if get_origin(kind) is tuple:  # of any length; one alone needs no list
+    if get_origin(kind) is tuple:  # of any length; a single value needs no list
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(judged(Annotated[get_args(kind)[0], option], each, where) for each in values)
     if get_origin(kind) is Literal:
         choices = {str(choice): choice for choice in get_args(kind)}
         if str(value) not in choices:
-            raise UsageError(f"{where} is {' or '.join(choices)}, not {value!r}")
+            raise UsageError(f"{where} must be {' or '.join(choices)}, not {value!r}")
         return choices[str(value)]
     if kind in (int, float, Path) and isinstance(value, int | str) and not isinstance(value, bool):
-        value = _read(kind, value)  # YAML, too, takes 1e-3, which has no point, for a text
+        value = _parse_number(kind, value)  # YAML reads 1e-3, without a point, as a string
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise UsageError(f"{where} is {KINDS[kind]}, not {value!r}")
+        raise UsageError(f"{where} must be {KINDS[kind]}, not {value!r}")
     if kind in (int, float) and not (option.least <= value <= option.most and math.isfinite(value)):
-        limits = f"from {option.least}" + (f" to {option.most}" if option.most < math.inf else " on")
-        raise UsageError(f"{where} is {limits}, not {value!r}")
+        limits = f"from {option.least} to {option.most}" if option.most < math.inf else f"at least {option.least}"
+        raise UsageError(f"{where} must be {limits}, not {value!r}")
     return value
 
 
 def check(settings: "DataclassInstance") -> None:
-    """Judge every field of `settings`, which Python code may have filled with anything.
+    """Check every field of `settings` that was created in Python.
 
     Raises:
-        UsageError: One is of the wrong type or out of range.
+        UsageError: One has the wrong type or is out of range.
     """
     for column in fields(settings):
         judged(column.type, getattr(settings, column.name), _flag_of(column.name))
 
 
 def takes(*settings: "type[DataclassInstance]", without: Collection[str] = ()) -> Callable[[Command], Command]:
-    """Give a command a flag for every field of `settings`, behind its `typer.Context`, from which `typed` reads them.
+    """Add a flag for every field of `settings` to a command with a `typer.Context`, from which `typed` reads them.
 
     Args:
-        settings: Dataclasses with a default for every field. A field that is one itself gives its own fields.
-        without: Names of fields that get none, besides those that are parameters of the command itself.
+        settings: Dataclasses with a default for every field; nested ones add their own fields.
+        without: Names of fields without a flag, besides the command's own parameters.
     """
 
     def decorated(command: Command) -> Command:
@@ -212,7 +212,7 @@ def takes(*settings: "type[DataclassInstance]", without: Collection[str] = ()) -
         flags: dict[str, inspect.Parameter] = {}
         for each in settings:
             for name, flag in _flags(each, None, switched_off="config" in own):
-                flags.setdefault(name, flag)  # one that is in several, as the seed, is set in all
+                flags.setdefault(name, flag)  # a field in several dataclasses, such as the seed, is one flag
 
         @wraps(command)
         def wrapper(**values: Any) -> None:
@@ -229,7 +229,7 @@ def takes(*settings: "type[DataclassInstance]", without: Collection[str] = ()) -
 
 
 def typed(settings: Settings, context: typer.Context) -> Settings:
-    """Copy `settings` with what was typed as flags of `context`, or stands in their environment variables."""
+    """Copy `settings` with the flags of `context` and their environment variables."""
     changed: dict[str, Any] = {}
     for column in fields(settings):
         now = getattr(settings, column.name)
@@ -242,7 +242,7 @@ def typed(settings: Settings, context: typer.Context) -> Settings:
 
 
 def was_typed(name: str, context: typer.Context) -> bool:
-    """Whether a flag got its value from the command line or the environment."""
+    """Return whether a flag has its value from the command line or the environment."""
     source = context.get_parameter_source(name)
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
@@ -250,11 +250,11 @@ def was_typed(name: str, context: typer.Context) -> bool:
 def _flags(
     settings: "type[DataclassInstance]", panel: str | None, *, switched_off: bool
 ) -> Iterator[tuple[str, inspect.Parameter]]:
-    """Yield name and flag of every field; `switched_off`: a switch that is off may have been turned on by a file."""
+    """Yield name and flag of every field; `switched_off` adds --no-... to flags that a config file may turn on."""
     defaults = settings()
     for column in fields(settings):
         default = getattr(defaults, column.name)
-        option = _taken_apart(column.type)[1]
+        option = _split_annotation(column.type)[1]
         if is_dataclass(default):
             group = option.panel or column.name.capitalize()
             yield from _flags(type(default), group, switched_off=switched_off)  # type: ignore[arg-type]
@@ -264,7 +264,7 @@ def _flags(
 
 
 def _flag(name: str, annotation: Any, default: Any, panel: str | None, *, negated: bool) -> inspect.Parameter:
-    kind, option = _taken_apart(annotation)
+    kind, option = _split_annotation(annotation)
     flag = _flag_of(name)
     several = get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
     kind = get_args(kind)[0] if several else _without_none(kind)
@@ -290,7 +290,7 @@ def _flag(name: str, annotation: Any, default: Any, panel: str | None, *, negate
 
 
 def metavar(kind: Any, option: Option) -> str:
-    """Name what stands behind a flag: its choices, its limits, or a type.
+    """Return the placeholder of a flag's value: its choices, limits or type.
 
     >>> metavar(Literal["soft", "majority"], Option()), metavar(int, Option(24, 256)), metavar(float, Option())
     ('soft|majority', '24..256', 'NUMBER')
@@ -306,8 +306,8 @@ def _flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _taken_apart(annotation: Any) -> tuple[Any, Option]:
-    """The type of a field, and what else is said of it."""
+def _split_annotation(annotation: Any) -> tuple[Any, Option]:
+    """Split a field's annotation into type and `Option`."""
     if get_origin(annotation) is not Annotated:
         return annotation, Option()
     kind, *remarks = get_args(annotation)
@@ -321,7 +321,7 @@ def _without_none(kind: Any) -> Any:
     return one
 
 
-def _read(kind: Any, value: int | str) -> Any:
+def _parse_number(kind: Any, value: int | str) -> Any:
     try:
         return kind(value)
     except (ValueError, OverflowError, TypeError):

@@ -1,4 +1,4 @@
-"""What `fer-edge run` and `fer_edge.stream` may be told: defaults, limits and help of settings and flags."""
+"""Settings of `fer-edge run` and `fer_edge.stream`: defaults, limits and help."""
 
 import re
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from fer_edge.options import Option, check
 
 Rotation = Literal[0, 90, 180, 270]
 PORT = 4912
-"""Of the live page: Edge Impulse's, which people know."""
+"""Default port of the live page, the same as Edge Impulse's."""
 SLOWEST_FPS, FASTEST_FPS = 0.1, 1000.0
-"""A frame rate outside these is no frame rate: files without one say 0, 90000 (the clock of MPEG) or what they like."""
+"""Plausible frame rates: files without one state 0, 90000 (MPEG's clock) or anything else."""
 
 
 def parsed_size(text: str) -> tuple[int, int]:
-    """Read the width and height of `--size`.
+    """Parse the width and height of `--size`.
 
     >>> parsed_size("640x480")
     (640, 480)
 
     Raises:
-        UsageError: It is no such thing.
+        UsageError: It is not a size.
     """
     numbers = re.fullmatch(r"([0-9]{1,5})[x*,]([0-9]{1,5})", text.strip().lower())
     if not numbers:
-        raise UsageError(f"--size {text}: width and height, such as 640x480")
+        raise UsageError(f"--size {text}: use width and height, such as 640x480")
     return int(numbers[1]), int(numbers[2])
 
 
 @dataclass(frozen=True)
 class View:
-    """How frames are asked for, and turned before anybody sees them.
+    """How frames are requested and transformed.
 
     Raises:
-        UsageError: A number makes no sense.
+        UsageError: A value is out of range.
     """
 
     live: Annotated[
@@ -55,7 +55,7 @@ class View:
     """That of drawn frames, too."""
     rotate: Annotated[Rotation, Option(help="Degrees clockwise.")] = 0
     mirror: Annotated[bool, Option(help="Flip left and right.")] = False
-    """After the rotation."""
+    """Applied after the rotation."""
     vid_stride: Annotated[int, Option(1, help="Take every n-th frame of a video or camera.")] = 1
     loop: Annotated[bool, Option(help="Start a file again when it ends.")] = False
     realtime: Annotated[bool, Option(help="Play a file as if it were a camera.")] = False
@@ -66,23 +66,22 @@ class View:
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Which faces are followed, and how often they are looked for.
+    """Which faces are tracked, and how often they are detected.
 
     Raises:
-        UsageError: A number makes no sense.
+        UsageError: A value is out of range.
     """
 
     detect_every: Annotated[
         int | None,
         Option(1, help="Detect faces in every n-th frame, track them in between; default: 3, with --blur 1."),
     ] = None
-    """At most, where something calls for an earlier one; by default as often as `budget_ms` allows where there is one.
-    """
+    """Maximum interval; changes in the image request an earlier detection. By default from `budget_ms`, if given."""
     budget_ms: Annotated[
         float | None,
         Option(0.001, help="Mean milliseconds per frame; detection interval and input size follow from it."),
     ] = None
-    """For a frame, without its capture."""
+    """Without capture."""
     max_faces: Annotated[int | None, Option(1, help="Keep the n largest faces.")] = None
     min_face: Annotated[float, Option(0, help="Ignore faces whose longer side is shorter, in pixels.")] = 0
 
@@ -116,10 +115,10 @@ DetectorPath = Annotated[Path | None, Option(panel=FACES, help="A face detector'
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What `fer-edge run` may be told.
+    """Settings of `fer-edge run`.
 
     Raises:
-        UsageError: Some faces are to be hidden, and some not to be looked for: those would be shown.
+        UsageError: `blur` is combined with a limit on faces, which would leave the others visible.
     """
 
     model: ModelPath = None
@@ -133,7 +132,7 @@ class RunSettings:
         ),
     ] = "0"
     threads: Threads = 1
-    """Of OpenCV, too."""
+    """Also of OpenCV."""
     view: Annotated[View, Option(panel="Frames")] = View()
     detector: DetectorForm = "auto"
     detector_model: DetectorPath = None
@@ -211,6 +210,6 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.blur and (self.tracking.max_faces is not None or self.tracking.min_face):
             raise UsageError(
-                "--blur hides the faces that are looked at; those that --max-faces or --min-face leave out would be "
-                "shown: leave these two out, or --blur"
+                "--blur hides only detected faces; those excluded by --max-faces or --min-face would be visible: "
+                "remove these two, or --blur"
             )

@@ -4,7 +4,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 RUNTIME = ("fer-edge", "ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless", "opencv-python")
-"""What a prediction depends on."""
+"""Packages that affect predictions."""
 
 
 def installed(packages: tuple[str, ...]) -> dict[str, str]:

@@ -58,7 +58,9 @@ def test_what_a_kill_left_half_written_can_be_removed(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(FerEdgeError, match=r"cannot write .*file/a\.txt: .*file is no folder; name another folder"):
+    with pytest.raises(
+        FerEdgeError, match=r"cannot write .*file/a\.txt: .*file is not a folder; choose another folder"
+    ):
         write_text(tmp_path / "file" / "a.txt", "x")
 
 
@@ -66,7 +68,7 @@ def test_a_full_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").touch()
 
-    with pytest.raises(FerEdgeError, match="is there already"), replacing_folder(tmp_path / "out"):
+    with pytest.raises(FerEdgeError, match="already exists"), replacing_folder(tmp_path / "out"):
         pass
 
     assert (tmp_path / "out" / "precious").exists()

@@ -74,37 +74,37 @@ def test_a_fraction_is_written_as_people_write_it(tmp_path: Path, text: str, rat
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("epoch: 3", "no field 'epoch'; did you mean 'epochs'? there are data, data_weight,"),
-        ("lr: 3", "no field 'lr'; did you mean 'learning_rate'? there are data"),
-        ("augmentation: {rotatoin: 1}", "augmentation: no field 'rotatoin'; did you mean 'rotation'? there are flip"),
-        ("1: 2", "no field 1; there are data"),
-        ("epochs: many", "epochs is a whole number, not 'many'"),
-        ("epochs: 3.5", "epochs is a whole number, not 3.5"),
-        ("epochs: true", "epochs is a whole number, not True"),
-        ("epochs:", "epochs is a whole number, not None"),
-        ("class_weights: 1", "class_weights is true or false, not 1"),
-        ("learning_rate: [0.1]", "learning_rate is a number, not [0.1]"),
-        ("learning_rate: quick", "learning_rate is a number, not 'quick'"),
-        ("data: 5", "data is a text, not 5"),
-        ("data: [a, 5]", "data is a text, not 5"),
-        ("data_weight: [1, much]", "data_weight is a number, not 'much'"),
-        ("reading: {format: 5}", "reading: format is a text, not 5"),
-        ("optimizer: adamm", "optimizer is adamw or adam or sgd, not 'adamm'"),
-        ("optimizer: [adam]", "optimizer is adamw or adam or sgd, not ['adam']"),
-        ("augmentation: 3", "augmentation takes fields of its own, such as 'flip: True'"),
+        ("epoch: 3", "no field 'epoch'; did you mean 'epochs'? fields: data, data_weight,"),
+        ("lr: 3", "no field 'lr'; did you mean 'learning_rate'? fields: data"),
+        ("augmentation: {rotatoin: 1}", "augmentation: no field 'rotatoin'; did you mean 'rotation'? fields: flip"),
+        ("1: 2", "no field 1; fields: data"),
+        ("epochs: many", "epochs must be an integer, not 'many'"),
+        ("epochs: 3.5", "epochs must be an integer, not 3.5"),
+        ("epochs: true", "epochs must be an integer, not True"),
+        ("epochs:", "epochs must be an integer, not None"),
+        ("class_weights: 1", "class_weights must be true or false, not 1"),
+        ("learning_rate: [0.1]", "learning_rate must be a number, not [0.1]"),
+        ("learning_rate: quick", "learning_rate must be a number, not 'quick'"),
+        ("data: 5", "data must be a string, not 5"),
+        ("data: [a, 5]", "data must be a string, not 5"),
+        ("data_weight: [1, much]", "data_weight must be a number, not 'much'"),
+        ("reading: {format: 5}", "reading: format must be a string, not 5"),
+        ("optimizer: adamm", "optimizer must be adamw or adam or sgd, not 'adamm'"),
+        ("optimizer: [adam]", "optimizer must be adamw or adam or sgd, not ['adam']"),
+        ("augmentation: 3", "augmentation needs nested fields, such as 'flip: True'"),
         ("- epochs\n- 3\n", "expected lines such as 'epochs: 100'"),
         ("just text", "expected lines such as 'epochs: 100'"),
         ("epochs: 3\n  batch: 4\n", "see train/configs for examples"),
         ("epochs: [3", "see train/configs for examples"),
         ("epochs: !!python/object:os.system 3", "see train/configs for examples"),
-        ("epochs: 0", "epochs is from 1 to 1000000, not 0"),
-        ("imgsz: 23", "imgsz is from 24 to 256, not 23"),
-        ("seed: -1", "seed is from 0 to 4294967295, not -1"),
-        ("learning_rate: .nan", "learning_rate is from 1e-07 to 10, not nan"),
-        ("weight_decay: .inf", "weight_decay is from 0 to 10, not inf"),
-        ("ema: 1", "ema is from 0 to 0.9999, not 1"),
-        ("augmentation: {jpeg: 1.5}", "augmentation: jpeg is from 0 to 1, not 1.5"),
-        ("reading: {test_split: 1}", "reading: test_split is from 0.01 to 0.9, not 1"),
+        ("epochs: 0", "epochs must be from 1 to 1000000, not 0"),
+        ("imgsz: 23", "imgsz must be from 24 to 256, not 23"),
+        ("seed: -1", "seed must be from 0 to 4294967295, not -1"),
+        ("learning_rate: .nan", "learning_rate must be from 1e-07 to 10, not nan"),
+        ("weight_decay: .inf", "weight_decay must be from 0 to 10, not inf"),
+        ("ema: 1", "ema must be from 0 to 0.9999, not 1"),
+        ("augmentation: {jpeg: 1.5}", "augmentation: jpeg must be from 0 to 1, not 1.5"),
+        ("reading: {test_split: 1}", "reading: test_split must be from 0.01 to 0.9, not 1"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_says_what(fer_edge: FerEdge, tmp_path: Path, text: str, complaint: str) -> None:
@@ -217,7 +217,7 @@ def test_an_old_or_mistyped_flag_is_answered_with_the_right_one(
 ) -> None:
     told = fer_edge(command, f"--{before}", "1", code=2).stderr
 
-    assert told == f"error: no flag --{before}; did you mean --{now}? look: fer-edge {command} --help\n"
+    assert told == f"error: no flag --{before}; did you mean --{now}? see: fer-edge {command} --help\n"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_an_old_or_mistyped_flag_is_answered_with_the_right_one(
     ],
 )
 def test_an_old_key_is_answered_with_the_right_one(tmp_path: Path, before: str, now: str) -> None:
-    with pytest.raises(UsageError, match=f"; did you mean '{now}'\\? there are "):
+    with pytest.raises(UsageError, match=f"; did you mean '{now}'\\? fields: "):
         read_config_file(written(tmp_path, before), TrainSettings())
 
 

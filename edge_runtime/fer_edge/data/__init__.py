@@ -1,1 +1,1 @@
-"""Faces with labels, where they came from, and figures of merit."""
+"""Labelled faces, their provenance, and metrics."""

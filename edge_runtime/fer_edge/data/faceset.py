@@ -1,4 +1,4 @@
-"""The prepared set: faces ready for a network in one `.npz`, the file in which training, export and benchmark meet."""
+"""The prepared set: cropped, labelled faces in one `.npz`, shared by training, export and benchmark."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ FORMAT = 1
 
 
 def photo_id(digest: str) -> int:
-    """Shorten the sha256 (hex) of a picture's file to 64 bits: among 100,000 pictures no two are alike by chance.
+    """Shorten the sha256 (hex) of an image file to 64 bits, enough to avoid collisions among 100,000 images.
 
     >>> photo_id("00000000000000ff" + 48 * "a")
     255
@@ -34,10 +34,9 @@ def photo_id(digest: str) -> int:
 
 
 def drawing_order(names: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
-    """Shuffle names by a hash of seed and name; equal names stay in their order.
+    """Shuffle names by a hash of seed and name; equal names keep their order.
 
-    So what is drawn first depends on no order of files, no locale, and no version of numpy, whose generators may
-    change their streams.
+    The order depends neither on the file system, the locale, nor the version of numpy, whose generators may change.
 
     Returns:
         (n,) indices into `names`.
@@ -51,35 +50,35 @@ def drawing_order(names: Sequence[str], seed: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Cropped faces with what people said of them; every array has one row per face."""
+    """Cropped faces with votes; every array has one row per face."""
 
     faces: Pixels
     """(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB."""
     votes: npt.NDArray[np.float32]
-    """(n, classes): how many people chose each class; one-hot where the data set has one label per face."""
+    """(n, classes): votes per class; one-hot if the data set has one label per face."""
     agreed: npt.NDArray[np.bool_]
-    """(n,): the face counts under FER+'s majority protocol; always true where there is one label per face."""
+    """(n,): whether the face counts under FER+'s majority protocol; always true with one label per face."""
     split: npt.NDArray[np.str_]
     """(n,): training, validation or testing."""
     group: npt.NDArray[np.str_]
-    """(n,): faces of one group (photo, person) never stand in two splits."""
+    """(n,): group (photo, person), whose faces are never in two splits."""
     names: npt.NDArray[np.str_]
-    """(n,): picture each face came from, relative to its data set."""
+    """(n,): image of each face, relative to its data set."""
     classes: tuple[str, ...]
     """Class names in the order of `votes`' columns."""
     source: dict[str, Any] = field(default_factory=dict)
-    """Where the faces came from: data set, format, digest, licence, seed, framing; goes into the model's contract."""
+    """Provenance: data set, format, digest, licence, seed, framing; copied into the model's contract."""
     photos: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
-    """(n,): the picture that each face was cut from (`photo_id`); (0,) in a set that does not tell."""
+    """(n,): image of each face as `photo_id`; (0,) if unknown."""
 
     def __post_init__(self) -> None:
         n = len(self.faces)
         square = self.faces.ndim > 2 and self.faces.shape[1:] == face_shape(self.size, self.colour)
         if not square or self.faces.dtype != np.uint8:
             expected = "(n, size, size) uint8 grey, or (n, size, size, 3) uint8 RGB"
-            raise DataError(f"faces are {expected}, not {self.faces.shape} {self.faces.dtype}")
+            raise DataError(f"faces must be {expected}, not {self.faces.shape} {self.faces.dtype}")
         if self.votes.shape != (n, len(self.classes)):
-            raise DataError(f"votes of {n} faces are ({n}, {len(self.classes)}), not {self.votes.shape}")
+            raise DataError(f"votes of {n} faces must be ({n}, {len(self.classes)}), not {self.votes.shape}")
         if {len(self.agreed), len(self.split), len(self.group), len(self.names), len(self.photos) or n} != {n}:
             raise DataError("a column of the prepared set is shorter than another")
         if strange := set(self.split.tolist()) - set(SPLITS):
@@ -95,49 +94,49 @@ class FaceSet:
 
     @property
     def colour(self) -> InputColour:
-        """What the faces are: grey, or rgb."""
+        """Colour of the faces: grey or rgb."""
         return "grey" if self.faces.ndim == 3 else "rgb"
 
     @property
     def grey(self) -> Pixels:
-        """(n, size, size) uint8: the faces in grey, for what looks at likeness or light and not at colour."""
+        """(n, size, size) uint8: the faces in grey, for comparisons that ignore colour."""
         if self.colour == "grey":
             return self.faces
         return np.array([grey_of(face) for face in self.faces], np.uint8).reshape(-1, self.size, self.size)
 
     @property
     def tells_photos(self) -> bool:
-        """Whether it is known which pictures the faces were cut from."""
+        """Whether the images of the faces are known."""
         return len(self.photos) == len(self)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(n,) class index with the most votes; the first of equals."""
+        """(n,) class index with the most votes, the first if several have equally many."""
         return np.asarray(np.argmax(self.votes, axis=1), np.int64)
 
     def take(self, rows: npt.NDArray[Any]) -> "FaceSet":
-        """Keep `rows` (indices or a boolean mask), in that order."""
+        """Select `rows` (indices or a boolean mask), in that order."""
         columns = ["faces", "votes", "agreed", "split", "group", "names", *(["photos"] if len(self.photos) else [])]
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def part(self, split: str) -> "FaceSet":
-        """Keep the faces of one split."""
+        """Select the faces of one split."""
         return self.take(self.split == split)
 
     def under(self, protocol: Protocol) -> "FaceSet":
-        """Keep the faces that count under FER+'s `majority` protocol (an emotion has over half the votes), or all."""
+        """Select the faces of FER+'s `majority` protocol (one emotion has over half the votes), or all."""
         return self.take(self.agreed) if protocol == "majority" else self
 
     @property
     def voted(self) -> bool:
-        """Whether several people judged each face, so that the two protocols differ."""
+        """Whether faces have several votes, so that the two protocols differ."""
         return bool(len(self) and self.votes.sum(axis=1).max() > 1)
 
     def with_classes(self, classes: tuple[str, ...]) -> "FaceSet":
         """Arrange the votes in the order of `classes`, Happy being happiness; a class that this set lacks gets none.
 
         Raises:
-            DataError: Somebody voted for a class that is not in `classes`.
+            DataError: There are votes for a class that is not in `classes`.
         """
         votes = np.zeros((len(self), len(classes)), np.float32)
         strange = []
@@ -151,13 +150,13 @@ class FaceSet:
         return replace(self, votes=votes, classes=classes)
 
     def counts(self) -> dict[str, int]:
-        """Faces per class."""
+        """Return the number of faces per class."""
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
 
     def save(self, path: Path) -> None:
-        """Write the prepared set to `path` (.npz), whole or not at all; the same faces give the same bytes.
+        """Write the prepared set to `path` (.npz) atomically; the same faces give the same bytes.
 
-        The faces are not compressed: that would take longer than cropping them, and save a tenth of the room.
+        Faces are not compressed: that would take longer than cropping them, and save only a tenth.
         """
         meta = {"format": FORMAT, "classes": self.classes, "source": self.source}
         columns = {
@@ -172,7 +171,7 @@ class FaceSet:
         }
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, column in columns.items():
-                member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whenever it is written
+                member = zipfile.ZipInfo(f"{name}.npy")  # with the constant date 1980
                 member.compress_type = zipfile.ZIP_STORED if name == "faces" else zipfile.ZIP_DEFLATED
                 with archive.open(member, "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, column, allow_pickle=False)
@@ -182,13 +181,13 @@ class FaceSet:
         """Read a prepared set.
 
         Raises:
-            DataError: The file is missing, damaged, or no prepared set; names it.
+            DataError: The file is missing, damaged, or not a prepared set.
         """
         try:
             with np.load(path, allow_pickle=False) as columns:
                 meta = json.loads(str(columns["meta"]))
                 if meta["format"] != FORMAT:
-                    raise DataError(f"prepared set of format {meta['format']}; this fer-edge reads {FORMAT}")
+                    raise DataError(f"prepared set of format {meta['format']}; this fer-edge reads format {FORMAT}")
                 return FaceSet(
                     faces=columns["faces"],
                     votes=columns["votes"].astype(np.float32),
@@ -204,7 +203,7 @@ class FaceSet:
             command = f"fer-edge prepare --data DIR --out {shlex.quote(str(path))}"
             raise DataError(f"{path}: no such file; make one: {command}") from error
         except DataError as error:
-            raise DataError(f"{path}: {error}; make another: fer-edge prepare --data DIR --out SET.npz") from error
+            raise DataError(f"{path}: {error}; make a new one: fer-edge prepare --data DIR --out SET.npz") from error
         except DAMAGE as error:
             raise DataError(
                 f"{path}: not a prepared set; make one: fer-edge prepare --data DIR --out SET.npz"

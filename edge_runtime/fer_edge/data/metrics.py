@@ -1,4 +1,4 @@
-"""Classification metrics: what `evaluate`, `export` and `benchmark` report, each computed here only."""
+"""Classification metrics of `evaluate`, `export` and `benchmark`."""
 
 from typing import Any
 
@@ -9,30 +9,30 @@ Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 
 Z = 1.959964
-"""Standard deviations of a normal distribution on either side that hold 95 % of it."""
+"""Two-sided 95 % quantile of the standard normal distribution."""
 
 
 def confusion(truth: Ints, predicted: Ints, classes: int) -> npt.NDArray[np.int64]:
-    """Count (classes, classes) faces: rows are the true class, columns the predicted one."""
+    """Return the (classes, classes) confusion matrix: rows are true classes, columns predicted ones."""
     counts = np.bincount(truth * classes + predicted, minlength=classes**2)
     return np.asarray(counts.reshape(classes, classes), np.int64)
 
 
 def recalls(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Share of each class's faces that were found, (classes,); NaN for a class without a face."""
+    """Return the recall per class, (classes,); NaN for a class without faces."""
     n = matrix.sum(axis=1)
     return np.asarray(np.divide(matrix.diagonal(), n, out=np.full(len(matrix), np.nan), where=n > 0))
 
 
 def f1_scores(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Harmonic mean of precision and recall per class, (classes,); NaN for a class without a face."""
+    """Return the F1 score per class, (classes,); NaN for a class without faces."""
     total = matrix.sum(axis=1) + matrix.sum(axis=0)
     present = matrix.sum(axis=1) > 0
     return np.asarray(np.divide(2 * matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=present))
 
 
 def proportion_interval(found: float, n: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share of which `found` of `n` were seen, 0 to 1 (Wilson 1927): good for few, too.
+    """Return the 95 % Wilson interval of the proportion `found` / `n`, 0 to 1 (Wilson 1927).
 
     >>> [round(end, 2) for end in proportion_interval(1, 1)], [round(end, 2) for end in proportion_interval(50, 100)]
     ([0.21, 1.0], [0.4, 0.6])
@@ -46,12 +46,12 @@ def proportion_interval(found: float, n: int) -> tuple[float, float]:
 
 
 def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over `bins` equal bins (Guo et al. 2017).
+    """Return the expected calibration error: mean gap of confidence and accuracy over equal bins (Guo et al. 2017).
 
     Args:
         probabilities: (n, classes), rows sum to 1.
         truth: (n,) class indices.
-        bins: How many bins of confidence.
+        bins: Number of confidence bins.
     """
     if len(truth) == 0:
         return float("nan")
@@ -63,7 +63,7 @@ def calibration_error(probabilities: Floats, truth: Ints, bins: int = 15) -> flo
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Turn (n, classes) logits into probabilities, divided by `temperature` first (Guo et al. 2017)."""
+    """Convert (n, classes) logits to probabilities, with temperature scaling (Guo et al. 2017)."""
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=-1, keepdims=True)
     exponentials = np.exp(scaled)
@@ -71,7 +71,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> npt.NDArray[np.float64]
 
 
 def fit_temperature(logits: Floats, truth: Ints) -> float:
-    """Temperature with the lowest negative log-likelihood of `truth`, by golden-section search over 0.25 to 8.
+    """Fit the temperature that minimises the negative log-likelihood of `truth`, by golden-section search in 0.25 to 8.
 
     Args:
         logits: (n, classes).
@@ -96,13 +96,13 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
 
 
 def summary(logits: Floats, truth: Ints, classes: tuple[str, ...], temperature: float = 1.0) -> dict[str, Any]:
-    """All figures of one evaluation, ready for JSON; classes without a face count in none of the means.
+    """Return all metrics of an evaluation as a JSON object; classes without faces are excluded from means.
 
     Args:
         logits: (n, classes).
         truth: (n,) class indices.
         classes: Class names in output order.
-        temperature: Divides the logits before the softmax; touches the calibration error only.
+        temperature: Divides the logits before the softmax; affects the calibration error only.
     """
     matrix = confusion(truth, logits.argmax(axis=1), len(classes))
     recall = recalls(matrix)

@@ -1,1 +1,1 @@
-"""What this machine is and has: processor, cameras, and what is wrong with it."""
+"""This machine: processor, cameras, and diagnosis."""

@@ -1,8 +1,8 @@
-"""Which cameras this machine has, who holds them, and what to type for each.
+"""List cameras, the processes that use them, and the --source of each.
 
-A Raspberry Pi has up to two dozen /dev/videoN of which none is a camera that OpenCV can read: codecs, the image signal
-processor, metadata, and the bare sensor of a camera module, whose pictures only libcamera makes. Nothing is changed
-here, and no camera begins to stream; only Linux has such nodes, elsewhere the list is empty.
+A Raspberry Pi has up to two dozen /dev/videoN without any camera that OpenCV can read: codecs, the image signal
+processor, metadata, and the raw sensor of a camera module, which only libcamera can process. This module changes
+nothing and starts no stream; on other systems than Linux the list is empty.
 """
 
 import errno
@@ -20,18 +20,18 @@ from fer_edge.device.v4l2 import CAPTURE, METADATA, Answer, ask_driver, kind_of
 
 @dataclass(frozen=True)
 class Holder:
-    """A program that has a camera open."""
+    """A process that has a camera open."""
 
     pid: int
     name: str
     unit: str | None = None
-    """Its systemd service, as "fer-edge.service"."""
+    """Its systemd service, such as "fer-edge.service"."""
     user_unit: bool = False
-    """The service is one of `systemctl --user`."""
+    """Whether this is a user service (`systemctl --user`)."""
 
     @property
     def end(self) -> str:
-        """What to type to make it let go."""
+        """Command that stops it."""
         if self.unit:
             return f"systemctl --user stop {self.unit}" if self.user_unit else f"sudo systemctl stop {self.unit}"
         return f"kill {self.pid}"
@@ -45,41 +45,41 @@ class Node:
     number: int
     answer: Answer
     readable: bool = True
-    """This user may open it."""
+    """Whether this user may open it."""
     holders: tuple[Holder, ...] = ()
-    """Who has it open; without root, only the user's own programs are seen."""
+    """Processes that have it open; without root, only the user's own."""
     link: str | None = None
-    """Its name in /dev/v4l/by-id, which stays the same when numbers change."""
+    """Its link in /dev/v4l/by-id, which stays the same when numbers change."""
 
     @property
     def source(self) -> str | None:
-        """What stands behind `--source`; None for what is no camera."""
+        """Value for `--source`; None if it is not a camera."""
         return str(self.number) if self.answer.kind == "camera" else None
 
 
 @dataclass(frozen=True)
 class Module:
-    """A camera that libcamera knows and OpenCV does not: a camera module on a Raspberry Pi's ribbon cable."""
+    """A camera that only libcamera can read: a Raspberry Pi camera module."""
 
     number: int
     name: str
     size: str | None
-    """Of the whole sensor, as 4608x2592."""
+    """Sensor resolution, such as 4608x2592."""
 
     @property
     def source(self) -> str | None:
-        """What stands behind `--source`: the first goes by "picam", the others by nothing."""
+        """Value for `--source`: "picam" for the first; the others are not supported."""
         return "picam" if self.number == 0 else None
 
 
 @dataclass(frozen=True)
 class Cameras:
-    """What was found."""
+    """Cameras of this machine."""
 
     nodes: tuple[Node, ...] = ()
     modules: tuple[Module, ...] = ()
     libcamera: str | None = None
-    """The program that was asked for the modules; None where there is none, and nothing is known of them."""
+    """Program that listed the modules; None if it is missing and modules are unknown."""
 
     @property
     def usable(self) -> list[Node]:
@@ -88,16 +88,16 @@ class Cameras:
 
     @property
     def sensors(self) -> list[Node]:
-        """Nodes of camera modules, which go through libcamera."""
+        """Nodes of camera modules, which need libcamera."""
         return [node for node in self.nodes if node.answer.kind == "sensor"]
 
 
 JOIN_VIDEO = "sudo usermod -aG video $USER"
-"""Gives a user the right to cameras, from the next login on."""
+"""Command that permits a user to open cameras, from the next login on."""
 
 
 def find_cameras() -> Cameras:
-    """Look for the cameras of this machine. Takes up to some seconds where libcamera is asked."""
+    """Find the cameras of this machine; may take some seconds with libcamera."""
     for program in ("rpicam-hello", "libcamera-hello"):
         listing = output_of(program, "--list-cameras")
         if listing is not None:
@@ -111,9 +111,9 @@ def video_nodes(
     proc: Path = Path("/proc"),
     ask: Callable[[Path], Answer] = ask_driver,
 ) -> tuple[Node, ...]:
-    """List every /dev/videoN in the order of its number; `ask` opens one and asks its driver."""
+    """List every /dev/videoN by number; `ask` queries the driver of one."""
     found = [(int(path.name[5:]), path) for path in dev.glob("video*") if re.fullmatch("video[0-9]{1,4}", path.name)]
-    held = holders({str(path) for _, path in found}, proc) if found else {}
+    in_use = holders({str(path) for _, path in found}, proc) if found else {}
     links = steady_names(dev)
     nodes = []
     for number, path in sorted(found):
@@ -123,28 +123,28 @@ def video_nodes(
         except OSError as error:
             readable = error.errno not in (errno.EACCES, errno.EPERM)
             answer = _from_system(system / "class/video4linux" / path.name, busy=error.errno == errno.EBUSY)
-        nodes.append(Node(str(path), number, answer, readable, tuple(held.get(str(path), ())), links.get(str(path))))
+        nodes.append(Node(str(path), number, answer, readable, tuple(in_use.get(str(path), ())), links.get(str(path))))
     return tuple(nodes)
 
 
 def steady_names(dev: Path = Path("/dev")) -> dict[str, str]:
-    """Find the names of webcams that stay when numbers change, by /dev/videoN."""
+    """Return the permanent links of webcams by /dev/videoN."""
     return {str(link.resolve()): str(link) for link in sorted(dev.glob("v4l/by-id/*"), reverse=True)}
 
 
 def _from_system(folder: Path, *, busy: bool) -> Answer:
-    """Say of a node that cannot be opened what /sys says."""
+    """Describe a node that cannot be opened, from /sys."""
     name = text_of(folder / "name") or "unknown"
     driver = (folder / "device/driver").resolve().name if (folder / "device/driver").exists() else ""
-    first = (text_of(folder / "index") or "0") == "0"  # of a webcam's nodes the second gives metadata
+    first = (text_of(folder / "index") or "0") == "0"  # a webcam's second node is metadata
     return Answer(name, driver, "", kind_of(driver, CAPTURE if first else METADATA), busy=busy)
 
 
 def holders(paths: set[str], proc: Path = Path("/proc")) -> dict[str, list[Holder]]:
-    """Find the programs that have one of `paths` open; without root, only the user's own can be looked into."""
+    """Find the processes that have one of `paths` open; without root, only the user's own."""
     found: dict[str, list[Holder]] = {}
     for folder in sorted((path for path in proc.glob("[0-9]*") if path.name != str(os.getpid())), key=_pid):
-        with suppress(OSError):  # it has ended, or is another user's
+        with suppress(OSError):  # ended, or another user's
             opened = set()
             for entry in (folder / "fd").iterdir():
                 with suppress(OSError):
@@ -159,32 +159,32 @@ def _pid(folder: Path) -> int:
 
 
 def _holder(folder: Path) -> Holder:
-    """Name a program by /proc/PID; its arguments are left out, they may hold passwords."""
+    """Describe a process from /proc/PID, without its arguments, which may contain passwords."""
     group = text_of(folder / "cgroup") or ""
     unit = re.search(r"/([^/\n]+\.service)$", group)
     parent = re.search(r"^PPid:\s*(\d+)$", text_of(folder / "status") or "", re.MULTILINE)
-    # What cron or a login started is in their service, too, but must not be ended with it.
+    # Children of cron or a login are in its service, which must not be stopped for them.
     main = parent is not None and text_of(folder.parent / parent[1] / "comm") == "systemd"
     name = text_of(folder / "comm") or "unknown"
     return Holder(_pid(folder), name, unit[1] if unit and main else None, "/user@" in group)
 
 
 def camera_modules(listing: str) -> tuple[Module, ...]:
-    """Read the answer of `rpicam-hello --list-cameras`; webcams, which it lists too, are left out.
+    """Parse the output of `rpicam-hello --list-cameras`, without webcams.
 
     >>> camera_modules("0 : imx708 [4608x2592 10-bit RGGB] (/base/axi/pcie@120000/rp1/i2c@88000/imx708@1a)")
     (Module(number=0, name='imx708', size='4608x2592'),)
     """
     modules = []
     for line in listing.splitlines():
-        found = re.match(r"\s*(\d+)\s*:\s*(.+?)\s*(?:\[(\d+x\d+)[^]]*\])?\s*\((/.*)\)\s*$", line)
-        if found and "/usb" not in found[4]:
-            modules.append(Module(int(found[1]), found[2], found[3]))
+        match = re.match(r"\s*(\d+)\s*:\s*(.+?)\s*(?:\[(\d+x\d+)[^]]*\])?\s*\((/.*)\)\s*$", line)
+        if match and "/usb" not in match[4]:
+            modules.append(Module(int(match[1]), match[2], match[3]))
     return tuple(modules)
 
 
 def as_json(cameras: Cameras) -> dict[str, Any]:
-    """Lay out for programs: what `--source` takes, then the nodes that are no cameras."""
+    """Return the JSON of `fer-edge cameras --json`."""
     return {
         "cameras": [
             {
@@ -208,50 +208,50 @@ def as_json(cameras: Cameras) -> dict[str, Any]:
 
 
 def as_lines(cameras: Cameras) -> list[str]:
-    """Lay out for people: each camera with what to type, then in one line what is none."""
+    """Format the cameras with the --source of each, then other nodes in one line."""
     lines = []
     for node in cameras.usable:
         bus = f", {node.answer.bus}" if node.answer.bus else ""
         lines.append(f"--source {node.source}: {node.answer.name} ({node.path}{bus})")
         lines += [f"    {one.name} {' '.join(one.sizes)}".rstrip() for one in node.answer.formats]
         if node.link:
-            lines.append(f"    whatever its number, also in a service: --source {node.link}")
-        if trouble := trouble_with(node):
-            lines.append("    {}; type: {}".format(*trouble))
+            lines.append(f"    permanent name, for a service: --source {node.link}")
+        if problem := problem_with(node):
+            lines.append("    {}; type: {}".format(*problem))
     for module in cameras.modules:
         size = f", {module.size}" if module.size else ""
-        head = f"--source {module.source}" if module.source else "out of reach (picam is the first one)"
+        head = f"--source {module.source}" if module.source else "not supported (picam is the first one)"
         lines.append(f"{head}: camera module {module.name}{size} (libcamera's number {module.number})")
     others: dict[str, list[str]] = {}
     for node in cameras.nodes:
         if node.source is None:
             others.setdefault(f"{node.answer.driver or node.answer.name}, {node.answer.kind}", []).append(node.path)
-    lines += [f"no camera: {' '.join(paths)} ({what})" for what, paths in others.items()]
+    lines += [f"not a camera: {' '.join(paths)} ({what})" for what, paths in others.items()]
     return lines
 
 
-def trouble_with(node: Node) -> tuple[str, str] | None:
-    """Say why a camera cannot be had, and what to type; None where it can."""
+def problem_with(node: Node) -> tuple[str, str] | None:
+    """Return why a camera cannot be opened, and what to type; None if it can."""
     if not node.readable:
-        return f"you may not open {node.path}", f"{JOIN_VIDEO}, then log in again"
+        return f"no permission for {node.path}", f"{JOIN_VIDEO}, then log in again"
     if node.holders:
         names = ", ".join(f"{holder.name} (process {holder.pid})" for holder in node.holders)
-        return f"{node.path} is held by {names}", node.holders[0].end
+        return f"{node.path} is in use by {names}", node.holders[0].end
     if node.answer.busy:
-        return f"{node.path} is held by another user's program", f"sudo fuser -v {node.path}"
+        return f"{node.path} is in use by another user's process", f"sudo fuser -v {node.path}"
     return None
 
 
 def what_to_do(cameras: Cameras, board: str | None) -> str:
-    """Say what to do where there is no camera."""
+    """Return the advice for a machine without a usable camera."""
     on_pi = "Raspberry Pi" in (board or "")
     if cameras.sensors:
-        sensor = f"{cameras.sensors[0].path} is a bare sensor, which libcamera reads and OpenCV does not"
+        sensor = f"{cameras.sensors[0].path} is a raw sensor, which needs libcamera"
         install = "type: sudo apt install -y python3-picamera2, then fer-edge doctor"
         return f"{sensor}; {install if on_pi else 'plug in a USB camera'}"
     if on_pi:
         return (
-            "plug in a USB camera, or, with the power off, the ribbon of a camera module (then: rpicam-hello "
-            "--list-cameras); without a camera: --source FILE, or --source fake"
+            "plug in a USB camera, or with the power off a camera module (then type: rpicam-hello --list-cameras); "
+            "without a camera: --source FILE, or --source fake"
         )
-    return "plug one in and look at: lsusb; without a camera: --source FILE, or --source fake"
+    return "plug one in and type: lsusb; without a camera: --source FILE, or --source fake"

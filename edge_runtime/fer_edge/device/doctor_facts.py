@@ -1,4 +1,4 @@
-"""Collect what `doctor` checks. Packages are tried in processes of their own: a broken wheel ends one."""
+"""Collect facts for `doctor`. Packages are imported in separate processes, which a broken wheel may crash."""
 
 import importlib.util
 import json
@@ -36,7 +36,7 @@ EXTRAS = {"preview": ("starlette", "uvicorn"), "mqtt": ("paho",)}
 """Modules of the runtime's extras in pyproject.toml."""
 SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
 PATIENCE_S = 120
-"""A slow card takes half a minute to load OpenCV for the first time."""
+"""Timeout in seconds: loading OpenCV from a slow card for the first time takes half a minute."""
 TRY = """
 import json
 try:
@@ -44,7 +44,7 @@ try:
     found = {found}
 except Exception as error:
     while error.__cause__ is not None:
-        error = error.__cause__  # numpy hides in it which library is missing
+        error = error.__cause__  # numpy names the missing library there
     found = {{"trouble": " ".join(str(error).split())[:200] or type(error).__name__}}
 print(json.dumps(found))
 """
@@ -53,75 +53,75 @@ OPENCV = """{"version": cv2.__version__, "build": cv2.getBuildInformation()}"""
 
 @dataclass(frozen=True)
 class Import:
-    """What came of importing a package, in a process of its own: a broken wheel may end it."""
+    """Result of importing a package in a separate process."""
 
     version: str | None
     trouble: str | None = None
 
     @property
     def works(self) -> bool:
-        """Whether it can be used."""
+        """Whether the import succeeded."""
         return self.trouble is None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is judged."""
+    """Everything that `doctor` evaluates."""
 
     board: str | None
-    """As "Raspberry Pi 5 Model B Rev 1.0"; None on a PC."""
+    """Such as "Raspberry Pi 5 Model B Rev 1.0"; None on a PC."""
     system: str
     kernel: str
-    """Its processor: aarch64, armv7l, x86_64 ..."""
+    """Architecture: aarch64, armv7l, x86_64 ..."""
     python: tuple[int, int, int]
     bits: int
-    """Of Python: 32 or 64."""
+    """Word size of Python: 32 or 64."""
     prefix: str
     """Folder of the environment that fer-edge is installed in."""
     pip: str
-    """What calls its pip."""
+    """Command of its pip."""
     base: str
-    """Folder of the Python that the environment was made with; /usr for the system's own."""
+    """Folder of the environment's base Python; /usr for the system's."""
     system_python: str | None
-    """Name of what /usr/bin/python3 is, as "python3.11": what Debian's packages are made for."""
+    """Target of /usr/bin/python3, such as "python3.11", which Debian's packages are built for."""
     packages: dict[str, str]
-    """Versions of what a prediction depends on."""
+    """Versions of packages that affect predictions."""
     numpy: Import
     opencv: Import
     opencv_has: dict[str, bool]
-    """Whether OpenCV was built with v4l, ffmpeg and windows; empty where it cannot be imported."""
+    """Whether OpenCV was built with v4l, ffmpeg and windows; empty if the import failed."""
     runtime: Import
     """TFLite runtime: LiteRT or tflite-runtime."""
     models: dict[str, str | None]
-    """What is wrong with each bundled model here; None where it answers as on the workstation. Empty: not tried."""
+    """Problem of each bundled model; None if it matches its reference output. Empty: not tested."""
     detector: str
-    """Which form of the bundled face detector this processor computes fastest, and why."""
+    """Form of the bundled face detector selected for this processor, and why."""
     cameras: Cameras
     picamera2: Import | None
-    """None where this Python does not see it."""
+    """None if this Python cannot find it."""
     picamera2_in_system: bool
     user: str
     is_root: bool
     in_video: bool
-    """This process has the rights of group video."""
+    """Whether this process has group video."""
     listed_in_video: bool
-    """The user is in group video, since this login or after it."""
+    """Whether the user is in group video, now or from the next login on."""
     throttled: int | None
-    """Flags of `vcgencmd get_throttled`; None where it cannot be asked."""
+    """Flags of `vcgencmd get_throttled`; None if unavailable."""
     temperature_c: float | None
     governor: str | None
     governor_driver: str | None
     memory_mb: float | None
     memory_free_mb: float | None
     limits_memory: bool | None
-    """The kernel can limit a service's memory; None without cgroups."""
+    """Whether the kernel can limit a service's memory; None without cgroups."""
     folder: str
     """Current folder."""
     folder_free_mb: float
     temporary: str | None
-    """Folder for temporary files; None where none can be written to."""
+    """Folder for temporary files; None if none is writable."""
     extras: dict[str, bool]
-    """Whether the packages of each extra of the runtime are there."""
+    """Whether the packages of each extra are installed."""
 
     @property
     def is_pi(self) -> bool:
@@ -130,7 +130,7 @@ class Facts:
 
 
 def collect() -> Facts:
-    """Look at this machine. Takes some seconds, and changes nothing."""
+    """Collect the facts of this machine, within some seconds and without changing anything."""
     numpy, _ = try_import("numpy", '{"version": numpy.__version__}')
     opencv, about = try_import("cv2", OPENCV)
     runtime, _ = try_import("fer_edge.model.interpreter", '{"version": fer_edge.model.interpreter.load_runtime()[0]}')
@@ -180,24 +180,24 @@ def try_import(module: str, found: str) -> tuple[Import, dict[str, Any]]:
     """Import `module` in a fresh Python.
 
     Args:
-        module: Its name.
-        found: Python source of a dictionary with its "version", and what else is wanted.
+        module: Module name.
+        found: Python source of a dictionary with "version" and other values.
 
     Returns:
-        What came of it, and that dictionary; empty where it failed.
+        The result, and that dictionary; empty if the import failed.
     """
-    answer = call_python("-c", TRY.format(module=module, found=found))
+    finished = call_python("-c", TRY.format(module=module, found=found))
     try:
-        document = json.loads(answer.stdout.splitlines()[-1])
+        document = json.loads(finished.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        return Import(None, _last_words(answer)), {}
+        return Import(None, _failure(finished)), {}
     if "trouble" in document:
         return Import(None, document["trouble"]), {}
     return Import(document["version"]), document
 
 
 def call_python(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run this Python, away from the current folder, whose files could stand in for modules."""
+    """Run this Python outside the current folder, whose files could shadow modules."""
     command = [sys.executable, *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S, cwd="/")
@@ -205,41 +205,41 @@ def call_python(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.CompletedProcess(command, 1, "", f"no answer within {PATIENCE_S} seconds")
 
 
-def _last_words(answer: "subprocess.CompletedProcess[str]") -> str:
-    """Say how a process ended that gave no answer."""
-    if answer.returncode < 0:
-        return f"Python was ended by {signal.Signals(-answer.returncode).name} (a wheel for another processor?)"
-    return one_line(Exception((answer.stderr.strip().splitlines() or ["no answer"])[-1]))
+def _failure(finished: "subprocess.CompletedProcess[str]") -> str:
+    """Describe how a process without output ended."""
+    if finished.returncode < 0:
+        return f"Python was killed by {signal.Signals(-finished.returncode).name} (a wheel for another processor?)"
+    return one_line(Exception((finished.stderr.strip().splitlines() or ["no answer"])[-1]))
 
 
 def built_with(information: str) -> dict[str, bool]:
-    r"""Read what OpenCV says of its own build.
+    r"""Parse OpenCV's build information.
 
     >>> built_with("  GUI:   NONE\n  FFMPEG:  YES\n  v4l/v4l2:  YES (linux/videodev2.h)")
     {'v4l': True, 'ffmpeg': True, 'windows': False}
     """
-    said = {
+    build = {
         name.strip(): value.strip() for name, _, value in (line.partition(":") for line in information.splitlines())
     }
     return {
-        "v4l": said.get("v4l/v4l2", "").startswith("YES"),
-        "ffmpeg": said.get("FFMPEG", "").startswith("YES"),
-        "windows": said.get("GUI", "NONE") != "NONE",
+        "v4l": build.get("v4l/v4l2", "").startswith("YES"),
+        "ffmpeg": build.get("FFMPEG", "").startswith("YES"),
+        "windows": build.get("GUI", "NONE") != "NONE",
     }
 
 
 def _models() -> dict[str, str | None]:
-    """Let `fer-edge selftest` judge the bundled models."""
-    answer = call_python("-m", "fer_edge", "selftest", "--json")
+    """Test the bundled models with `fer-edge selftest`."""
+    finished = call_python("-m", "fer_edge", "selftest", "--json")
     try:
-        models = json.loads(answer.stdout)["models"]
+        models = json.loads(finished.stdout)["models"]
     except (ValueError, KeyError, TypeError):
-        return {"bundled models": _last_words(answer).removeprefix("error: ")}
-    return {Path(model["model"]).name: None if model["passed"] else _wrong_stages(model["stages"]) for model in models}
+        return {"bundled models": _failure(finished).removeprefix("error: ")}
+    return {Path(model["model"]).name: None if model["passed"] else _failed_stages(model["stages"]) for model in models}
 
 
-def _wrong_stages(stages: list[dict[str, Any]]) -> str:
-    return f"not as on the workstation: {', '.join(stage['name'] for stage in stages if not stage['passed'])}"
+def _failed_stages(stages: list[dict[str, Any]]) -> str:
+    return f"differs from the reference output: {', '.join(stage['name'] for stage in stages if not stage['passed'])}"
 
 
 def _user() -> str:
@@ -247,12 +247,12 @@ def _user() -> str:
 
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container's user without a name
+    except KeyError:  # a container's user may have no name
         return str(os.geteuid())
 
 
 def _video_group() -> tuple[bool, bool]:
-    """Log whether this process has the rights of group video, and whether the user will have them."""
+    """Return whether this process has group video, and whether the user has it from the next login on."""
     import grp
     import pwd
 

@@ -1,6 +1,6 @@
-"""Facts about this machine: board, processor, temperature, throttling. None is unknown.
+"""Facts about this machine: board, processor, temperature, throttling. None means unknown.
 
-Read from /sys and /proc, and from `vcgencmd` on a Raspberry Pi; nothing here changes anything.
+Read from /sys and /proc, and from `vcgencmd` on a Raspberry Pi.
 """
 
 import platform
@@ -12,13 +12,13 @@ from pathlib import Path
 
 SYSTEM = Path("/sys")
 NOW, SINCE_BOOT = 0x0000F, 0xF0000
-"""Bits of `vcgencmd get_throttled`: what holds now, and what was so at some time since boot."""
+"""Bits of `vcgencmd get_throttled`: current state, and events since boot."""
 UNDER_VOLTAGE, CAPPED, SLOWED, SOFT_LIMIT = 1, 2, 4, 8
-"""Its four reasons: under 4.63 V; frequency capped; slowed down; soft temperature limit reached."""
+"""Its four reasons: under 4.63 V; frequency capped; throttled; soft temperature limit reached."""
 
 
 def text_of(path: Path) -> str | None:
-    """Read a small file of /sys or /proc without the ends that they put to it."""
+    """Read a small file of /sys or /proc, stripped; None if that fails."""
     try:
         return path.read_text(errors="replace").strip("\0\n ")
     except OSError:
@@ -26,7 +26,7 @@ def text_of(path: Path) -> str | None:
 
 
 def output_of(*command: str, timeout_s: float = 10) -> str | None:
-    """Run a command that answers at once; what it wrote on stdout, or None where there is no such command."""
+    """Run a short command and return its stdout; None if it is missing or times out."""
     if not shutil.which(command[0]):
         return None
     try:
@@ -36,12 +36,12 @@ def output_of(*command: str, timeout_s: float = 10) -> str | None:
 
 
 def board(system: Path = SYSTEM) -> str | None:
-    """Name the board, as in "Raspberry Pi 5 Model B Rev 1.0"; a PC has none."""
+    """Return the board, such as "Raspberry Pi 5 Model B Rev 1.0"; None on a PC."""
     return text_of(system / "firmware/devicetree/base/model")
 
 
 def governor(system: Path = SYSTEM) -> str | None:
-    """Name the rule by which the processor's frequency follows its load."""
+    """Return the processor's frequency governor."""
     return text_of(system / "devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -56,7 +56,7 @@ def cpu_model(cpuinfo: str) -> str | None:
 
 
 def cpu() -> str:
-    """Name the processor, or at least its kind."""
+    """Return the name of the processor, or its architecture."""
     return cpu_model(text_of(Path("/proc/cpuinfo")) or "") or platform.processor() or platform.machine()
 
 
@@ -67,13 +67,13 @@ def memory_mb(meminfo: Path = Path("/proc/meminfo")) -> dict[str, float]:
 
 
 def limits_memory(system: Path = SYSTEM) -> bool | None:
-    """Log whether the kernel can limit the memory of a service; Raspberry Pi OS leaves that off. None: no cgroups."""
+    """Return whether the kernel can limit a service's memory, disabled in Raspberry Pi OS; None without cgroups."""
     controllers = text_of(system / "fs/cgroup/cgroup.controllers")
     return None if controllers is None else "memory" in controllers.split()
 
 
 def os_name() -> str:
-    """Name the system, as in "Debian GNU/Linux 12 (bookworm)"."""
+    """Return the operating system, such as "Debian GNU/Linux 12 (bookworm)"."""
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -81,41 +81,41 @@ def os_name() -> str:
 
 
 def temperature_c(system: Path = SYSTEM) -> float | None:
-    """Read the processor's temperature in degrees Celsius, or None where the machine has no sensor."""
+    """Read the processor's temperature in degrees Celsius; None without a sensor."""
     millidegrees = text_of(system / "class/thermal/thermal_zone0/temp")
     return int(millidegrees) / 1000 if millidegrees and millidegrees.lstrip("-").isdigit() else None
 
 
 @dataclass(frozen=True)
 class Throttle:
-    """What the machine says of its own slowing down, at one moment."""
+    """Throttling state at one moment."""
 
     flags: int | None = None
     """`vcgencmd get_throttled` of a Raspberry Pi."""
     count: int | None = None
-    """How often the cores of a PC were throttled since boot."""
+    """Throttling events of a PC's cores since boot."""
 
     @staticmethod
     def read(system: Path = SYSTEM) -> "Throttle":
-        """Read both; None for what this machine does not have."""
+        """Read both; None if not available."""
         counts = sorted(system.glob("devices/system/cpu/cpu*/thermal_throttle/core_throttle_count"))
         values = [text for path in counts if (text := text_of(path)) and text.isdigit()]
         answer = output_of("vcgencmd", "get_throttled", timeout_s=5)
         return Throttle(throttled_flags(answer or ""), sum(map(int, values)) if values else None)
 
     def reason(self, later: "Throttle") -> str | None:
-        """Say why a run between this moment and `later` was slowed down, or None where nothing tells of it."""
+        """Return why a run between this moment and `later` was throttled; None if it was not."""
         if later.flags is not None:
             fresh = (later.flags & ~(self.flags or 0) & SINCE_BOOT) >> 16 | (later.flags & NOW)
             if fresh:
-                return f"the Raspberry Pi slowed down during the run (vcgencmd get_throttled: {later.flags:#x})"
+                return f"the Raspberry Pi was throttled during the run (vcgencmd get_throttled: {later.flags:#x})"
         if self.count is not None and later.count is not None and later.count > self.count:
             return f"the processor was throttled {later.count - self.count} times during the run"
         return None
 
 
 def throttled_flags(answer: str) -> int | None:
-    """Read the answer of `vcgencmd get_throttled`.
+    """Parse the output of `vcgencmd get_throttled`.
 
     >>> throttled_flags("throttled=0x50005"), throttled_flags("VCHI initialization failed")
     (327685, None)

@@ -1,4 +1,4 @@
-"""Asking the driver of a /dev/videoN what it is (Video4Linux2). Nothing is changed, and nothing streams."""
+"""Query the driver of a /dev/videoN (Video4Linux2), without changing anything or starting a stream."""
 
 import errno
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["camera", "sensor", "processor", "metadata", "other"]
-"""sensor: gives raw Bayer frames, to libcamera. processor: a codec, scaler or image signal processor."""
+"""sensor: raw Bayer frames, for libcamera. processor: a codec, scaler or image signal processor."""
 
 Ioctl = Callable[[int, bytearray], object]
-"""Asks a driver: (request, structure that it fills in); raises OSError."""
+"""Calls a driver with a request and a structure that it fills in; raises OSError."""
 
 # linux/videodev2.h; the structures are the same for 32 and 64 bits.
 QUERYCAP, ENUM_FMT, REQBUFS, ENUM_FRAMESIZES = 0x80685600, 0xC0405602, 0xC0145608, 0xC02C564A
@@ -23,22 +23,22 @@ BUFFER_CAPTURE, BUFFER_CAPTURE_PLANES, MEMORY_MMAP, DISCRETE = 1, 9, 1, 1
 SENSORS = frozenset({"unicam", "bcm2835-unicam", "rp1-cfe"})
 PROCESSORS = frozenset({"bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid"})
 MOST_ANSWERS = 64
-"""Formats, and sizes of each, that a driver is asked for; a webcam has 2 and about 20."""
+"""Maximum formats, and sizes of each; a webcam has 2 and about 20."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a camera gives."""
+    """A camera's pixel format."""
 
     name: str
-    """Four letters, as MJPG or YUYV."""
+    """FourCC, such as MJPG or YUYV."""
     sizes: tuple[str, ...]
-    """As 640x480, or 32x32..1920x1080 for all between."""
+    """Such as 640x480, or a range 32x32..1920x1080."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the driver of a node says."""
+    """A driver's description of a node."""
 
     name: str
     driver: str
@@ -46,14 +46,14 @@ class Answer:
     kind: Kind
     formats: tuple[Format, ...] = ()
     busy: bool = False
-    """Somebody takes pictures from it at this moment."""
+    """Whether a process is streaming from it now."""
 
 
 def ask_driver(path: Path) -> Answer:
-    """Open a node and ask its driver what it is; nothing streams.
+    """Open a node and query its driver.
 
     Raises:
-        OSError: It cannot be opened, or is no video device.
+        OSError: It cannot be opened, or is not a video device.
     """
     from fcntl import ioctl
 
@@ -65,10 +65,10 @@ def ask_driver(path: Path) -> Answer:
 
 
 def answer_of(ioctl: Ioctl) -> Answer:
-    """Ask through `ioctl` what a node is.
+    """Query a node through `ioctl`.
 
     Raises:
-        OSError: It is no video device.
+        OSError: It is not a video device.
     """
     about = bytearray(104)
     ioctl(QUERYCAP, about)
@@ -84,7 +84,7 @@ def answer_of(ioctl: Ioctl) -> Answer:
 
 
 def kind_of(driver: str, capabilities: int) -> Kind:
-    """Log a camera from what else has such a node.
+    """Classify a node as a camera or something else.
 
     >>> kind_of("uvcvideo", 0x04200001), kind_of("uvcvideo", 0x04A00000), kind_of("unicam", 0x05200001)
     ('camera', 'metadata', 'sensor')
@@ -104,10 +104,10 @@ def _formats(ioctl: Ioctl, buffers: int) -> Iterator[Format]:
         struct.pack_into("=II", about, 0, index, buffers)
         try:
             ioctl(ENUM_FMT, about)
-        except OSError:  # there are no more
+        except OSError:  # end of the list
             return
         (pixels,) = struct.unpack_from("=I", about, 44)
-        letters = struct.pack("=I", pixels & 0x7FFFFFFF)  # the highest bit says big-endian
+        letters = struct.pack("=I", pixels & 0x7FFFFFFF)  # the highest bit means big-endian
         yield Format(_text(letters), tuple(dict.fromkeys(_sizes(ioctl, pixels))))
 
 
@@ -128,7 +128,7 @@ def _sizes(ioctl: Ioctl, pixels: int) -> Iterator[str]:
 
 
 def _is_busy(ioctl: Ioctl, buffers: int) -> bool:
-    """Log whether another program streams, also one of another user: giving back no buffer is refused only then."""
+    """Return whether any process is streaming, also another user's: releasing no buffers fails only then."""
     try:
         ioctl(REQBUFS, bytearray(struct.pack("=5I", 0, buffers, MEMORY_MMAP, 0, 0)))
     except OSError as error:
@@ -137,6 +137,6 @@ def _is_busy(ioctl: Ioctl, buffers: int) -> bool:
 
 
 def _text(raw: bytes | bytearray) -> str:
-    """Read a C string of a driver, which may hold anything."""
+    """Decode a driver's C string, which may hold anything."""
     text = bytes(raw).split(b"\0")[0].decode(errors="replace")
     return "".join(letter if letter.isprintable() else "?" for letter in text).strip()

@@ -1,1 +1,1 @@
-"""Pixels: reading, colours, boxes, and the one crop rule."""
+"""Images: reading, colour conversion, boxes, face crops."""

@@ -1,13 +1,13 @@
-"""From a frame and a face box to what the network sees: the one crop rule, for training and for the device.
+"""Crop faces to the network's input: one rule for training and for the device.
 
-The rule: a square around the box's centre, its side `scale` times the box's longer side; where the eyes are known to be
-`LEVEL` degrees or more off level, the square is turned with them; beyond the frame the border is repeated; grey by
-BT.601, or RGB; then area averaging down or linear interpolation up to the network's size. Enlarging gives the same
-pixels on every processor; where it shrinks or turns, some of them may be some levels apart.
+The rule: a square around the box's centre, with `scale` times the box's longer side; rotated with the eyes if they are
+`LEVEL` degrees or more off level; the border is replicated beyond the frame; grey by BT.601, or RGB; then area
+averaging down or linear interpolation up to the network's size. Enlarging gives the same pixels on every processor;
+shrinking and rotating may differ by some levels.
 
-A *face box* in fer-edge frames a face as YuNet does (forehead to chin). Whoever brings boxes of another framing (a data
-set's own) converts them with `reframed` on the way in, so that this rule shows the network the same picture
-from every source: a crop 20 % wider than trained for costs 5 points of accuracy.
+A *face box* in fer-edge has YuNet's framing (forehead to chin). Boxes with another framing (a data set's own) are
+converted with `reframed` when they are read, so that the network gets the same crops from every source: a crop 20 %
+wider than in training costs 5 points of accuracy.
 """
 
 import math
@@ -20,14 +20,14 @@ from fer_edge.errors import DataError
 from fer_edge.imaging.images import InputColour, Pixels, in_colour
 
 LEVEL = 5.0
-"""Degrees: a face that is less off level is cut out as it is. Turning the others brought 2.4 points of accuracy on
-muxspace's testing faces rolled by 30 degrees, and no more flicker (`studies.accuracy.turned_crops`)."""
+"""Minimum roll in degrees for a rotated crop. This gained 2.4 points of accuracy on muxspace's testing faces rolled by
+30 degrees, without more flicker (`studies.accuracy.turned_crops`)."""
 LONGEST_SIDE = 1 << 14
-"""Pixels of the square's side beyond the frame: a picture 1,000,000 wide and 1 high would become a square of 1 TB."""
+"""Maximum side in pixels of a square that extends beyond the frame: an image of 1,000,000 x 1 would need 1 TB."""
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels of its frame; may reach over the frame's edge."""
+    """A rectangle in pixels of its frame; may extend beyond it."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Box(NamedTuple):
 
 
 def whole_frame(frame: Pixels) -> Box:
-    """Box that is the whole frame, for pictures that are face crops already."""
+    """Return the box of the whole frame, for images that are face crops."""
     return Box(0, 0, frame.shape[1], frame.shape[0])
 
 
@@ -56,7 +56,7 @@ def reframed(box: Box, scale: float, down: float = 0.0) -> Box:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1.
+    """Return the intersection over union of two boxes, 0 to 1.
 
     >>> overlap(Box(0, 0, 2, 2), Box(1, 0, 2, 2))
     0.3333333333333333
@@ -71,21 +71,21 @@ def overlap(a: Box, b: Box) -> float:
 def crop_face(
     frame_bgr: Pixels, box: Box, size: int, scale: float = 1.0, colour: InputColour = "grey", roll: float = 0.0
 ) -> Pixels:
-    """Cut the square around `box` out of `frame_bgr` as the network sees it.
+    """Crop the square around `box` to the network's input.
 
     Args:
         frame_bgr: (height, width, 3) uint8 BGR.
-        box: A face box in pixels of the frame; may reach over its edge.
+        box: A face box in pixels of the frame; may extend beyond it.
         size: Side of the result in pixels.
         scale: Side of the square over the box's longer side.
-        colour: What the network looks at.
-        roll: Degrees by which the face is turned clockwise in the picture.
+        colour: Colour of the network's input.
+        roll: Clockwise rotation of the face in degrees.
 
     Returns:
         (size, size) uint8 grey, or (size, size, 3) uint8 RGB.
 
     Raises:
-        DataError: Nothing of the square lies inside the frame, or it is too large to be filled up beyond the frame.
+        DataError: The square is outside the frame, or too large to be extended beyond it.
     """
     height, width = frame_bgr.shape[:2]
     side = max(1, round(box.longer * scale))
@@ -93,22 +93,22 @@ def crop_face(
     top = round(box.y + box.h / 2 - side / 2)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
     if x0 >= x1 or y0 >= y1:
-        raise DataError(f"box {tuple(round(v) for v in box)} lies outside the {width}x{height} picture")
-    whole_inside = (x0, y0, x1, y1) == (left, top, left + side, top + side)
-    if not whole_inside and side > min(4 * max(height, width), LONGEST_SIDE):
+        raise DataError(f"box {tuple(round(v) for v in box)} is outside the {width}x{height} image")
+    is_inside = (x0, y0, x1, y1) == (left, top, left + side, top + side)
+    if not is_inside and side > min(4 * max(height, width), LONGEST_SIDE):
         box_xywh = tuple(round(v) for v in box)
-        raise DataError(f"box {box_xywh} is too large for the {width}x{height} picture; cut the face out first")
+        raise DataError(f"box {box_xywh} is too large for the {width}x{height} image; crop the face first")
     if abs(roll) >= LEVEL:
-        return resize_face(in_colour(_turned(frame_bgr, left, top, side, roll), colour), size)
+        return resize_face(in_colour(_rotated_crop(frame_bgr, left, top, side, roll), colour), size)
     face = in_colour(np.ascontiguousarray(frame_bgr[y0:y1, x0:x1]), colour)
-    if not whole_inside:
+    if not is_inside:
         edges = (y0 - top, top + side - y1, x0 - left, left + side - x1)
         face = cast(Pixels, cv2.copyMakeBorder(face, *edges, cv2.BORDER_REPLICATE))
     return resize_face(face, size)
 
 
-def _turned(frame_bgr: Pixels, left: int, top: int, side: int, roll: float) -> Pixels:
-    """Cut out the square that is turned clockwise about its centre: (side, side, 3) uint8 BGR, upright again."""
+def _rotated_crop(frame_bgr: Pixels, left: int, top: int, side: int, roll: float) -> Pixels:
+    """Crop a square rotated clockwise about its centre: (side, side, 3) uint8 BGR, upright."""
     cosine, sine, middle = math.cos(math.radians(roll)), math.sin(math.radians(roll)), (side - 1) / 2
     x = left + middle - cosine * middle + sine * middle
     y = top + middle - sine * middle - cosine * middle
@@ -122,6 +122,6 @@ def resize_face(face: Pixels, size: int) -> Pixels:
     """Resize a square uint8 face, grey (side, side) or RGB (side, side, 3): area averaging down, linear up."""
     if face.shape[0] == size:
         return face
-    # Not INTER_LINEAR, whose code for Arm was seen 4 levels away from that for x86.
+    # Not INTER_LINEAR, whose Arm code differs from x86 by up to 4 levels.
     method = cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_LINEAR_EXACT
     return cast(Pixels, cv2.resize(face, (size, size), interpolation=method))

@@ -1,4 +1,4 @@
-"""Reading and writing pictures, and the one place where colours are converted."""
+"""Read and write images, and convert colours."""
 
 import stat
 from pathlib import Path
@@ -13,21 +13,21 @@ from fer_edge.files import write_bytes
 
 Pixels = npt.NDArray[np.uint8]
 InputColour = Literal["grey", "rgb"]
-"""What a network looks at; frames and files are BGR, as OpenCV has them."""
+"""Colour of a network's input; frames and files are BGR, as in OpenCV."""
 CHANNELS: dict[InputColour, int] = {"grey": 1, "rgb": 3}
 COLOUR_NAMES: dict[InputColour, str] = {"grey": "grey", "rgb": "RGB"}
-"""What people call them."""
+"""Display names."""
 
 JPEG, END = b"\xff\xd8", b"\xff\xd9"
 """First and last bytes of a JPEG file."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 SUFFIXES |= {".jp2", ".avif", ".gif"}
 GREY_ONLY = frozenset({".pgm"})
-"""Those of `SUFFIXES` that hold no colour."""
+"""Suffixes of formats without colour."""
 
 
 def is_picture(path: Path) -> bool:
-    """Log by its suffix whether `path` is a picture."""
+    """Return whether `path` has the suffix of an image."""
     return path.suffix.lower() in SUFFIXES
 
 
@@ -47,26 +47,26 @@ def is_heic(path: Path) -> bool:
 
 
 def read_picture(path: Path) -> Pixels:
-    """Read a picture file, turned upright by its EXIF tag.
+    """Read an image file, rotated upright by its EXIF tag.
 
     Returns:
         (height, width, 3) uint8 BGR.
 
     Raises:
-        DataError: The file is missing, empty, cut short, no picture, or larger than OpenCV may open.
+        DataError: The file is missing, empty, truncated, not an image, or too large.
     """
     return decode_picture(read_content(path), str(path))
 
 
 def read_content(path: Path) -> bytes:
-    """Read the bytes of a picture file, for whoever needs their digest too; `decode_picture` turns them into pixels.
+    """Read the bytes of an image file, for `decode_picture`, and for a digest.
 
     Raises:
         DataError: The file is missing, empty, or a folder, pipe or device.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe named face.png would be waited for, without end
-            raise DataError(f"{path}: not a file")
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a named pipe would block forever
+            raise DataError(f"{path}: not a regular file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
@@ -76,7 +76,7 @@ def read_content(path: Path) -> bytes:
 
 
 def decode_picture(content: bytes, name: str) -> Pixels:
-    """Decode a picture held in memory; `name` stands for it in the error.
+    """Decode an image from memory; `name` is its name in an error.
 
     Returns:
         (height, width, 3) uint8 BGR.
@@ -90,15 +90,15 @@ def decode_picture(content: bytes, name: str) -> Pixels:
         frame_bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         if "PIXELS" in str(error) or "MAX_IMAGE" in str(error):
-            raise DataError(f"{name}: more than 64 million pixels; make it smaller first") from error
-        raise DataError(f"{name}: not a picture that OpenCV can read") from error
+            raise DataError(f"{name}: more than 64 million pixels; scale it down first") from error
+        raise DataError(f"{name}: not an image that OpenCV can read") from error
     if frame_bgr is None:
-        raise DataError(f"{name}: not a picture that OpenCV can read")
+        raise DataError(f"{name}: not an image that OpenCV can read")
     return cast(Pixels, frame_bgr)
 
 
 def is_cut_short(content: bytes) -> bool:
-    """Log whether a JPEG or PNG lacks its end; OpenCV fills the rest with grey and says nothing.
+    """Return whether a JPEG or PNG is truncated, which OpenCV fills with grey silently.
 
     >>> is_cut_short(bytes.fromhex("ffd8ffda0000")), is_cut_short(bytes.fromhex("ffd8ffda0000ffd9"))
     (True, False)
@@ -112,7 +112,7 @@ def is_cut_short(content: bytes) -> bool:
 
 
 def _first_scan(jpeg: bytes) -> int | None:
-    """Find where a JPEG's pixels begin; a thumbnail in a segment before that has an end mark of its own."""
+    """Find the start of a JPEG's pixel data; a thumbnail in a segment before it has its own end marker."""
     position = 2
     while True:
         position = jpeg.find(b"\xff", position)
@@ -121,16 +121,16 @@ def _first_scan(jpeg: bytes) -> int | None:
         marker = jpeg[position + 1]
         if marker == 0xDA:
             return position
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # padding
             position += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD9:  # marks without a segment
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD9:  # markers without a segment
             position += 2
         else:
             position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
 
 
 def _has_last_chunk(png: bytes) -> bool:
-    """Walk a PNG's chunks until its last one; what other programs append behind that is none of its own."""
+    """Walk a PNG's chunks up to the last one; data after it is ignored."""
     position = 8
     while position + 8 <= len(png):
         if png[position + 4 : position + 8] == b"IEND":
@@ -140,7 +140,7 @@ def _has_last_chunk(png: bytes) -> bool:
 
 
 def write_picture(path: Path, frame_bgr: Pixels) -> None:
-    """Write uint8 (height, width, 3) BGR or (height, width) grey in the format of `path`'s suffix, whole or not at all.
+    """Write uint8 (height, width, 3) BGR or (height, width) grey in the format of `path`'s suffix, atomically.
 
     Raises:
         FerEdgeError: The file cannot be written.
@@ -152,24 +152,24 @@ def encode_picture(frame_bgr: Pixels, suffix: str, parameters: tuple[int, ...] =
     """Encode (height, width, 3) BGR or (height, width) grey uint8 as the format of `suffix`, such as ".png".
 
     Args:
-        frame_bgr: The picture.
-        suffix: With its dot.
-        parameters: OpenCV's, such as (cv2.IMWRITE_JPEG_QUALITY, 80).
+        frame_bgr: The image.
+        suffix: Suffix with its dot.
+        parameters: OpenCV parameters, such as (cv2.IMWRITE_JPEG_QUALITY, 80).
 
     Raises:
-        DataError: OpenCV writes no such format.
+        DataError: OpenCV cannot write this format.
     """
     try:
         written, content = cv2.imencode(suffix, frame_bgr, parameters)
     except cv2.error as error:
-        raise DataError(f"OpenCV writes no {suffix!r} pictures; use .png or .jpg") from error
+        raise DataError(f"OpenCV cannot write {suffix!r} images; use .png or .jpg") from error
     if not written:
-        raise DataError(f"OpenCV could not write a {suffix!r} picture of shape {frame_bgr.shape}")
+        raise DataError(f"OpenCV cannot write a {suffix!r} image of shape {frame_bgr.shape}")
     return content.tobytes()
 
 
 def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
-    """Make a picture smaller where it is wider than `width` pixels."""
+    """Scale an image down to at most `width` pixels wide."""
     if frame_bgr.shape[1] <= width:
         return frame_bgr
     height = max(1, round(frame_bgr.shape[0] * width / frame_bgr.shape[1]))
@@ -177,38 +177,38 @@ def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
 
 
 def to_grey(frame_bgr: Pixels) -> Pixels:
-    """Turn (height, width, 3) BGR into (height, width) grey by ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
+    """Convert (height, width, 3) BGR to (height, width) grey by ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
 
-    A picture that is grey already (three equal channels) keeps its values exactly.
+    Three equal channels keep their values exactly.
     """
     return cast(Pixels, cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY))
 
 
 def in_colour(frame_bgr: Pixels, colour: InputColour) -> Pixels:
-    """Turn a (height, width, 3) BGR frame into what a network sees: (height, width) grey, or (height, width, 3) RGB."""
-    return to_grey(frame_bgr) if colour == "grey" else _swapped(frame_bgr)
+    """Convert a (height, width, 3) BGR frame to a network's colour: (height, width) grey, or (height, width, 3) RGB."""
+    return to_grey(frame_bgr) if colour == "grey" else _swap_channels(frame_bgr)
 
 
 def grey_of(face: Pixels) -> Pixels:
-    """Turn a face, (height, width) grey or (height, width, 3) RGB, into grey as `to_grey` does."""
-    return face if face.ndim == 2 else to_grey(_swapped(face))
+    """Convert a face, (height, width) grey or (height, width, 3) RGB, to grey like `to_grey`."""
+    return face if face.ndim == 2 else to_grey(_swap_channels(face))
 
 
 def bgr_of(face: Pixels) -> Pixels:
-    """Turn an RGB face into BGR, as a file wants it; a grey one stays as it is."""
-    return face if face.ndim == 2 else _swapped(face)
+    """Convert an RGB face to BGR, for a file; a grey one is returned unchanged."""
+    return face if face.ndim == 2 else _swap_channels(face)
 
 
 def face_shape(size: int, colour: InputColour) -> tuple[int, ...]:
-    """Shape of a face's pixels: (size, size) grey, or (size, size, 3) RGB."""
+    """Return the shape of a face's pixels: (size, size) grey, or (size, size, 3) RGB."""
     return (size, size) if colour == "grey" else (size, size, 3)
 
 
 def with_channels(faces: Pixels) -> Pixels:
-    """Give n faces the axes of a network's input: (n, height, width, 1) grey, or (n, height, width, 3) RGB."""
+    """Add the channel axis of a network's input: (n, height, width, 1) grey, or (n, height, width, 3) RGB."""
     return faces[..., None] if faces.ndim == 3 else faces
 
 
-def _swapped(picture: Pixels) -> Pixels:
-    """Swap the first and third channel: BGR to RGB, and back."""
+def _swap_channels(picture: Pixels) -> Pixels:
+    """Swap the first and third channel, between BGR and RGB."""
     return cast(Pixels, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))

@@ -256,7 +256,8 @@ def test_a_disk_that_runs_full_costs_the_exit_code_and_not_the_run(
     assert len(finished.stdout.splitlines()) == 12
     warning, summary, _ = finished.stderr.splitlines()
     assert (
-        warning == f"warning: --csv: cannot write {table}: File too large; name another folder, or fix its permissions"
+        warning
+        == f"warning: --csv: cannot write {table}: File too large; choose another folder, or fix its permissions"
     )
     assert summary.startswith("12 frames")
     assert table.read_text().endswith("\n")

@@ -133,7 +133,7 @@ def test_a_stream_of_nothing_is_an_error_at_once(fault: Callable[[], object]) ->
 
 
 def test_settings_of_a_stream_reach_those_who_follow(recognizer: fer_edge.Recognizer, video: Path) -> None:
-    with pytest.raises(UsageError, match="--max-faces is from 1 on, not 0"):
+    with pytest.raises(UsageError, match="--max-faces must be at least 1, not 0"):
         fer_edge.stream(str(video), recognizer, tracking=TrackingSettings(max_faces=0))
     turned = next(fer_edge.stream(str(video), recognizer, view=View(rotate=90), smooth=None))
 

@@ -159,9 +159,9 @@ def test_one_label_per_face_is_no_vote(faces: FaceSet) -> None:
 
 
 def test_a_column_that_is_too_short_is_refused(faces: FaceSet) -> None:
-    with pytest.raises(DataError, match="a column of the prepared set is shorter"):
+    with pytest.raises(DataError, match="the columns of the prepared set have different lengths"):
         replace(faces, names=faces.names[:2])
-    with pytest.raises(DataError, match="a column of the prepared set is shorter"):
+    with pytest.raises(DataError, match="the columns of the prepared set have different lengths"):
         replace(faces, photos=faces.photos[:2])
 
 

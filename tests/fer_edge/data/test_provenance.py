@@ -55,7 +55,7 @@ def test_the_file_goes_where_a_network_is_written_that_cannot_tell(tmp_path: Pat
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "seen.npz").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"seen\.npz is damaged; write it again: fer-edge train --resume RUN"):
+    with pytest.raises(DataError, match=r"seen\.npz is damaged; to write it again, type: fer-edge train --resume RUN"):
         read_used_pictures(tmp_path, SOURCE)
 
 

@@ -149,7 +149,7 @@ def test_a_missing_photo_is_told_before_anything_starts(tmp_path):
 
 def test_a_photo_that_is_none_is_told_before_anything_starts(tmp_path):
     (tmp_path / "letter.jpg").write_text("dear")
-    with pytest.raises(DataError, match="not a picture"):
+    with pytest.raises(DataError, match="not an image"):
         loop.check_before(DemoSettings(tmp_path / "demo", photos=(tmp_path / "letter.jpg",)))
 
 

@@ -16,7 +16,7 @@ from fer_edge.device.cameras import (
     as_lines,
     camera_modules,
     holders,
-    trouble_with,
+    problem_with,
     video_nodes,
     what_to_do,
 )
@@ -187,8 +187,8 @@ def test_a_node_that_may_not_be_opened_is_named_by_sys(machine: Path) -> None:
     ]
     assert nodes[0].answer.driver == "uvcvideo"
     assert nodes[2].answer.name == "unknown"
-    assert trouble_with(nodes[0]) == (
-        f"you may not open {machine / 'dev/video0'}",
+    assert problem_with(nodes[0]) == (
+        f"no permission for {machine / 'dev/video0'}",
         "sudo usermod -aG video $USER, then log in again",
     )
 
@@ -198,8 +198,8 @@ def test_a_node_that_lets_only_one_in_is_busy_not_forbidden(machine: Path) -> No
     node = nodes_of(machine, {"video0": busy, "video1": busy, "video2": busy, "video10": busy})[0]
 
     assert (node.readable, node.answer.busy) == (True, True)
-    assert trouble_with(node) == (
-        f"{node.path} is held by another user's program",
+    assert problem_with(node) == (
+        f"{node.path} is in use by another user's process",
         f"sudo fuser -v {node.path}",
     )
 
@@ -286,13 +286,13 @@ def test_people_read_what_to_type_and_in_one_line_what_is_no_camera() -> None:
     assert as_lines(Cameras((FREE, held, *ISP), (Module(0, "imx708", "4608x2592"), Module(1, "imx219", None)))) == [
         "--source 0: HD Webcam C525 (/dev/video0, usb-1.4)",
         "    MJPG 640x480 1280x720",
-        "    whatever its number, also in a service: --source /dev/v4l/by-id/usb-C525-video-index0",
+        "    permanent name, for a service: --source /dev/v4l/by-id/usb-C525-video-index0",
         "--source 2: HD Webcam C525 (/dev/video2, usb-1.4)",
         "    MJPG 640x480 1280x720",
-        "    /dev/video2 is held by obs (process 4242), zoom (process 4243); type: kill 4242",
+        "    /dev/video2 is in use by obs (process 4242), zoom (process 4243); type: kill 4242",
         "--source picam: camera module imx708, 4608x2592 (libcamera's number 0)",
-        "out of reach (picam is the first one): camera module imx219 (libcamera's number 1)",
-        "no camera: /dev/video13 /dev/video14 (bcm2835-isp, processor)",
+        "not supported (picam is the first one): camera module imx219 (libcamera's number 1)",
+        "not a camera: /dev/video13 /dev/video14 (bcm2835-isp, processor)",
     ]
 
 
@@ -330,5 +330,5 @@ def test_the_command_prints_one_document_and_exits_with_4_where_there_is_no_came
 def test_where_there_is_none_it_is_told_what_to_do() -> None:
     assert "lsusb" in what_to_do(Cameras(), None)
     assert "plug in a USB camera" in what_to_do(Cameras((SENSOR,)), None)
-    assert "ribbon of a camera module" in what_to_do(Cameras(ISP), "Raspberry Pi 4 Model B Rev 1.4")
-    assert "/dev/video1 is a bare sensor" in what_to_do(Cameras((SENSOR,)), "Raspberry Pi 4 Model B")
+    assert "with the power off a camera module" in what_to_do(Cameras(ISP), "Raspberry Pi 4 Model B Rev 1.4")
+    assert "/dev/video1 is a raw sensor" in what_to_do(Cameras((SENSOR,)), "Raspberry Pi 4 Model B")

@@ -84,7 +84,7 @@ def only_fault(facts: Facts) -> Finding:
 @pytest.mark.parametrize("facts", [PI_5, LAPTOP], ids=["pi 5", "laptop"])
 def test_a_healthy_machine_has_nothing_to_mend(facts: Facts) -> None:
     assert {finding.verdict for finding in judge(facts)} == {"ok"}
-    assert "camera: HD Webcam C525 (/dev/video0) is free: --source 0" in map(as_line, judge(facts))
+    assert "camera: HD Webcam C525 (/dev/video0) is available: --source 0" in map(as_line, judge(facts))
 
 
 OLD_SYSTEM = replace(
@@ -107,10 +107,10 @@ ON_32_BITS = replace(
     ("flags", "verdict", "said", "command"),
     [
         (0x50005, "fault", "under-voltage now", "vcgencmd get_throttled"),
-        (0x50000, "note", "for too little voltage; not now", "vcgencmd get_throttled"),
-        (0xE0000, "note", "for heat; not now", "vcgencmd get_throttled"),
-        (0xE0008, "fault", "slowed down by heat now", "vcgencmd measure_temp"),
-        (0x0, "ok", "neither under-voltage", None),
+        (0x50000, "note", "by under-voltage; not now", "vcgencmd get_throttled"),
+        (0xE0000, "note", "by heat; not now", "vcgencmd get_throttled"),
+        (0xE0008, "fault", "throttled by heat now", "vcgencmd measure_temp"),
+        (0x0, "ok", "no under-voltage", None),
     ],
 )
 def test_the_flags_of_a_pi_are_read_out(flags: int, verdict: str, said: str, command: str | None) -> None:
@@ -132,11 +132,11 @@ SENSOR_STREAMS = replace(SENSOR_OPEN, answer=replace(SENSOR.answer, busy=True))
     [
         (
             replace(PI_5, cameras=MODULE, picamera2=Import("there"), picamera2_in_system=True),
-            "camera: camera module imx708: --source picam, never a number",
+            "camera: camera module imx708: --source picam, not a number",
         ),
         (
             replace(PI_5, cameras=replace(MODULE, nodes=(SENSOR_OPEN, *ISP)), picamera2=Import("there")),
-            "camera: camera module imx708: --source picam, never a number",
+            "camera: camera module imx708: --source picam, not a number",
         ),
         (ON_32_BITS, "runtime: tflite_runtime 2.14.0"),
     ],
@@ -191,7 +191,8 @@ NO_NUMPY = Import(None, "No module named 'numpy'")
 FOR_NUMPY_1 = Import(None, "numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88")
 PIP = "type: /home/ana/fer/bin/python -m pip"
 NEW_ENVIRONMENT = (
-    "made for python3.13; then install fer-edge there; type: /usr/bin/python3 -m venv --system-site-packages ~/fer-edge"
+    "built for python3.13; then install fer-edge there; "
+    "type: /usr/bin/python3 -m venv --system-site-packages ~/fer-edge"
 )
 
 
@@ -200,31 +201,31 @@ NEW_ENVIRONMENT = (
     [
         (
             OLD_SYSTEM,
-            "runtime: 32-bit Python on a 64-bit kernel: LiteRT has no wheel for it, tflite-runtime has",
+            "runtime: 32-bit Python on a 64-bit kernel: LiteRT has no wheel for it; tflite-runtime has one",
             f"; {PIP} install tflite-runtime 'numpy<2'",
         ),
         (replace(OLD_SYSTEM, python=(3, 13, 5)), "runtime: ", "; type: rpi-imager"),
         (replace(OLD_SYSTEM, kernel="armv6l"), "runtime: ", "; type: rpi-imager"),
         (
             replace(LAPTOP, cameras=Cameras((replace(OPEN, answer=BUSY),))),
-            "camera: HD Webcam C525: /dev/video0 is held by obs (process 4242)",
+            "camera: HD Webcam C525: /dev/video0 is in use by obs (process 4242)",
             "; type: kill 4242",
         ),
         (
             replace(LAPTOP, cameras=Cameras((replace(WEBCAM, answer=BUSY),))),
-            "camera: HD Webcam C525: /dev/video0 is held by another user's program",
+            "camera: HD Webcam C525: /dev/video0 is in use by another user's process",
             "; type: sudo fuser -v /dev/video0",
         ),
         (
             replace(
                 PI_5, cameras=replace(MODULE, nodes=(SENSOR_OPEN, SENSOR_STREAMS, *ISP)), picamera2=Import("there")
             ),
-            "camera: camera module imx708: /dev/video0 is held by wireplumber (process 901)",
+            "camera: camera module imx708: /dev/video0 is in use by wireplumber (process 901)",
             "; type: systemctl --user stop wireplumber.service",
         ),
         (
             UNSEEN,
-            "picamera2: the system has picamera2, but /home/ana/fer does not see it",
+            "picamera2: picamera2 is installed in the system, but not visible in /home/ana/fer",
             "; type: sed -i '/^include-system-site-packages/s/false/true/' /home/ana/fer/pyvenv.cfg",
         ),
         (replace(UNSEEN, python=(3, 12, 1)), "picamera2: ", NEW_ENVIRONMENT),
@@ -271,11 +272,13 @@ NEW_ENVIRONMENT = (
         ),
         (  # and the models are not to blame
             replace(PI_5, runtime=Import("tflite_runtime"), models={"bundled models": "a result with an exception"}),
-            "runtime: tflite-runtime runs with numpy 1 only, and numpy is 2.4.6",
+            "runtime: tflite-runtime needs numpy 1, and numpy is 2.4.6",
             f"; {PIP} install 'numpy<2'",
         ),
         (
-            replace(PI_5, models={"edge.tflite": "not as on the workstation: network", "yunet_int8.tflite": None}),
+            replace(
+                PI_5, models={"edge.tflite": "differs from the reference output: network", "yunet_int8.tflite": None}
+            ),
             "model: ",
             "pip install --force-reinstall --no-deps .",
         ),
@@ -297,7 +300,7 @@ def test_each_fault_is_one_line_with_one_command(facts: Facts, begin: str, end: 
     ("facts", "told"),
     [
         (LAPTOP, []),
-        (MACHINE, ["camera: none; plug one in and look at: lsusb; without a camera: --source FILE"]),
+        (MACHINE, ["camera: none; plug one in and type: lsusb; without a camera: --source FILE"]),
         (replace(PI_5, python=(3, 14, 0)), ["python: "]),
         (replace(PI_5, packages={"opencv-python": "4", "opencv-python-headless": "4"}), ["opencv: "]),
         (replace(PI_5, opencv_has={"v4l": True, "ffmpeg": False}), ["opencv: "]),
@@ -312,7 +315,7 @@ def test_each_fault_is_one_line_with_one_command(facts: Facts, begin: str, end: 
         (ON_32_BITS, ["system: "]),
         (
             replace(LAPTOP, cameras=Cameras((OPEN,))),
-            ["camera: HD Webcam C525: /dev/video0 is held by obs (process 4242); type: kill 4242"],
+            ["camera: HD Webcam C525: /dev/video0 is in use by obs (process 4242); type: kill 4242"],
         ),
         (
             replace(PI_5, cameras=Cameras((OURS,))),
@@ -321,7 +324,7 @@ def test_each_fault_is_one_line_with_one_command(facts: Facts, begin: str, end: 
         (replace(PI_5, picamera2_in_system=True), ["picamera2: "]),
         (
             replace(LAPTOP, cameras=Cameras((SENSOR,))),
-            ["camera: none; /dev/video0 is a bare sensor, which libcamera reads and OpenCV does not; plug in a USB"],
+            ["camera: none; /dev/video0 is a raw sensor, which needs libcamera; plug in a USB"],
         ),  # and nothing of picamera2
         (replace(PI_5, cameras=Cameras((SENSOR,), (), "rpicam-hello")), ["camera: none; "]),
     ],
@@ -333,7 +336,7 @@ def test_what_only_may_become_a_trouble_is_a_note(facts: Facts, told: list[str])
 
 
 def test_the_form_of_the_detector_for_this_processor_is_told_where_the_models_were_tried() -> None:
-    said = "detector: --detector auto takes int8 (this processor has int8 dot products)"
+    said = "detector: --detector auto selects int8 (this processor has int8 dot products)"
 
     assert [as_line(finding) for finding in judge(PI_5) if finding.name == "detector"] == [said]
     assert [finding for finding in judge(replace(PI_5, models={})) if finding.name == "detector"] == []

@@ -34,7 +34,7 @@ def test_a_wheel_that_ends_the_process_is_told_of(tmp_path: Path, monkeypatch: p
 
     found, _ = try_import("wrong_wheel", '{"version": "1"}')
 
-    assert found.trouble == "Python was ended by SIGILL (a wheel for another processor?)"
+    assert found.trouble == "Python was killed by SIGILL (a wheel for another processor?)"
 
 
 def test_packages_are_not_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,11 @@ def test_a_face_of_the_right_size_is_not_touched() -> None:
 @pytest.mark.parametrize(
     ("shape", "box", "told"),
     [
-        ((40, 40), Box(50, 0, 10, 10), "lies outside the 40x40 picture"),
-        ((40, 40), Box(-30, 0, 10, 10), "lies outside the 40x40 picture"),
-        ((40, 40), Box(0, 41, 10, 10), "lies outside the 40x40 picture"),
-        ((4, 4), Box(0, 0, 1000, 1000), "too large for the 4x4 picture"),
-        ((1, 1_000_000), Box(0, 0, 1_000_000, 1), "too large for the 1000000x1 picture"),
+        ((40, 40), Box(50, 0, 10, 10), "is outside the 40x40 image"),
+        ((40, 40), Box(-30, 0, 10, 10), "is outside the 40x40 image"),
+        ((40, 40), Box(0, 41, 10, 10), "is outside the 40x40 image"),
+        ((4, 4), Box(0, 0, 1000, 1000), "too large for the 4x4 image"),
+        ((1, 1_000_000), Box(0, 0, 1_000_000, 1), "too large for the 1000000x1 image"),
     ],
 )
 def test_a_box_outside_the_frame_or_far_larger_is_refused_upright_and_turned(

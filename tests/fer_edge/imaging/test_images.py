@@ -74,11 +74,11 @@ def test_faces_get_the_axes_of_an_input() -> None:
     ("make", "complaint"),
     [
         (lambda path: path.touch(), "is empty"),
-        (lambda path: path.write_text("hello, this is text"), "not a picture"),
-        (lambda path: path.write_bytes(cv2.imencode(".jpg", RED)[1].tobytes()[:-20]), "cut short"),
-        (lambda path: path.write_bytes(cv2.imencode(".png", RED)[1].tobytes()[:-20]), "cut short"),
+        (lambda path: path.write_text("hello, this is text"), "not an image"),
+        (lambda path: path.write_bytes(cv2.imencode(".jpg", RED)[1].tobytes()[:-20]), "truncated"),
+        (lambda path: path.write_bytes(cv2.imencode(".png", RED)[1].tobytes()[:-20]), "truncated"),
         (lambda path: cv2.imwrite(str(path), np.zeros((8200, 8200), np.uint8)), "more than 64 million pixels"),
-        (os.mkfifo, "not a file"),
+        (os.mkfifo, "not a regular file"),
         (lambda path: None, "No such file"),
     ],
     ids=["empty", "text", "cut jpeg", "cut png", "huge", "pipe", "missing"],
@@ -120,7 +120,7 @@ def test_a_picture_is_cut_short_wherever_it_is_cut(content: bytes) -> None:
 
 
 def test_an_unknown_format_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(FerEdgeError, match=r"OpenCV writes no '\.xyz'"):
+    with pytest.raises(FerEdgeError, match=r"OpenCV cannot write '\.xyz'"):
         write_picture(tmp_path / "a.xyz", RED)
 
 

@@ -92,7 +92,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
     with largest_file(1000), pytest.raises(FerEdgeError) as full:
         table(path, *(result(face(), index=index) for index in range(100)))
 
-    assert str(full.value) == f"cannot write {path}: File too large; name another folder, or fix its permissions"
+    assert str(full.value) == f"cannot write {path}: File too large; choose another folder, or fix its permissions"
     content = path.read_text()
     assert content.endswith(",0.8\n")
     assert 900 < len(content) <= 1000

@@ -13,12 +13,12 @@ from fer_edge.sources import View, find_source
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"size": (0, 480)}, "--size is from 1 to 8192, not 0"),
-        ({"size": (640, 8193)}, "--size is from 1 to 8192, not 8193"),
-        ({"fps": 0.0}, "--fps is from 0.1 to 1000.0, not 0.0"),
-        ({"fps": float("nan")}, "--fps is from 0.1 to 1000.0, not nan"),
-        ({"rotate": 45}, "--rotate is 0 or 90 or 180 or 270, not 45"),
-        ({"vid_stride": 0}, "--vid-stride is from 1 on, not 0"),
+        ({"size": (0, 480)}, "--size must be from 1 to 8192, not 0"),
+        ({"size": (640, 8193)}, "--size must be from 1 to 8192, not 8193"),
+        ({"fps": 0.0}, "--fps must be from 0.1 to 1000.0, not 0.0"),
+        ({"fps": float("nan")}, "--fps must be from 0.1 to 1000.0, not nan"),
+        ({"rotate": 45}, "--rotate must be 0 or 90 or 180 or 270, not 45"),
+        ({"vid_stride": 0}, "--vid-stride must be at least 1, not 0"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str) -> None:

@@ -193,13 +193,13 @@ def test_drawn_people_are_followed_by_the_bundled_detector(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"detect_every": 0}, "--detect-every is from 1 on, not 0"),
-        ({"budget_ms": 0}, "--budget-ms is from 0.001 on, not 0"),
-        ({"budget_ms": float("nan")}, "--budget-ms is from 0.001 on, not nan"),
-        ({"max_faces": 0}, "--max-faces is from 1 on, not 0"),
-        ({"min_face": -1}, "--min-face is from 0 on, not -1"),
-        ({"min_face": float("nan")}, "--min-face is from 0 on, not nan"),
-        ({"min_face": float("inf")}, "--min-face is from 0 on, not inf"),
+        ({"detect_every": 0}, "--detect-every must be at least 1, not 0"),
+        ({"budget_ms": 0}, "--budget-ms must be at least 0.001, not 0"),
+        ({"budget_ms": float("nan")}, "--budget-ms must be at least 0.001, not nan"),
+        ({"max_faces": 0}, "--max-faces must be at least 1, not 0"),
+        ({"min_face": -1}, "--min-face must be at least 0, not -1"),
+        ({"min_face": float("nan")}, "--min-face must be at least 0, not nan"),
+        ({"min_face": float("inf")}, "--min-face must be at least 0, not inf"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], complaint: str) -> None:

@@ -149,7 +149,7 @@ def test_legend_is_read_however_it_was_saved(tmp_path: Path, content: bytes) -> 
         ("a\0b.jpg", "contains a NUL character"),
         ("caf\xe9.jpg", "No such file or directory"),
         ("gone.jpg", "No such file or directory"),
-        ("", "not a file"),
+        ("", "not a regular file"),
         ("x" * 300 + ".jpg", "File name too long"),
     ],
 )

@@ -251,7 +251,7 @@ def test_check_never_touches_a_folder_that_is_there(fer_edge: FerEdge, tmp_path:
     (tmp_path / "out/mine.txt").write_text("mine")
     root = class_folders(tmp_path / "data", {"happy": 2, "sad": 2})
     told = fer_edge("prepare", "--check", "--data", root, "--out", tmp_path / "out", code=1).stderr
-    assert "is there already" in told
+    assert "already exists" in told
 
 
 @pytest.mark.filterwarnings("error")

@@ -167,7 +167,7 @@ def test_rows_left_out_are_grouped_by_reason_with_examples(tmp_path: Path) -> No
             "a face of #x# pixels is too small; the minimum is #x#",
         ),
         ("unknown label 'glee'", "unknown label …"),
-        ("/a/b c.d.jpg: not a picture that OpenCV can read", "not a picture that OpenCV can read"),
+        ("/a/b c.d.jpg: not an image that OpenCV can read", "not an image that OpenCV can read"),
         (
             "a.jpg, box x 1, y 2, w 3, h 4, has contradictory labels (a in line 1, b in line 2)",
             "…, box x #, y #, w #, h #, has contradictory labels …",

@@ -238,7 +238,7 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind(
 def test_what_is_there_is_never_touched(tmp_path: Path, mine: str, out: str) -> None:
     (tmp_path / mine).parent.mkdir(exist_ok=True)
     (tmp_path / mine).write_text("mine")
-    with pytest.raises(FerEdgeError, match=rf"{out} is there already; name another, or remove it: rm -r .*{out}"):
+    with pytest.raises(FerEdgeError, match=rf"{out} already exists; choose another, or remove it: rm -r .*{out}"):
         prepare(legend(tmp_path / "data", expressions(2)), tmp_path / out)
     assert (tmp_path / mine).read_text() == "mine"
     assert [path.name for path in (tmp_path / mine).parent.iterdir() if path.name != "data"] == [Path(mine).name]

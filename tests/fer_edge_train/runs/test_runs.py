@@ -73,7 +73,7 @@ def test_a_name_is_that_of_one_folder(tmp_path: Path, name: str) -> None:
 def test_a_project_below_a_file_or_a_dangling_link_is_one_clear_error(tmp_path: Path, project: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(FerEdgeError, match=r"(file|link) is no folder; name another"):
+    with pytest.raises(FerEdgeError, match=r"(file|link) is not a folder; choose another"):
         new_run(tmp_path / project, "exp")
 
 

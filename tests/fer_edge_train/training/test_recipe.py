@@ -291,7 +291,7 @@ def test_a_full_disk_is_named_and_leaves_a_checkpoint_to_go_on_from(
         patch.setattr(callbacks.EpochProgress, "on_epoch_end", fill)
         with pytest.raises(FerEdgeError) as refused:
             fit.train(settings, small_disk, "exp")
-    assert f"the disk of {small_disk} is full (0.0 of 67.1 MB are free); make room there" in str(refused.value)
+    assert f"the disk of {small_disk} is full (0.0 of 67.1 MB free); free space" in str(refused.value)
     assert (run / "last.keras").read_bytes() == before
     assert not list(run.glob(".writing-*"))
 
@@ -309,7 +309,7 @@ def test_a_full_disk_is_told_from_one_without_rights(tmp_path: Path, monkeypatch
     before = (tmp_path / "last.keras").read_bytes()
     monkeypatch.setattr(network, "save", full)
 
-    with pytest.raises(FerEdgeError, match=r"last\.keras: the disk of /.* is full \(.* MB are free\); make room there"):
+    with pytest.raises(FerEdgeError, match=r"last\.keras: the disk of /.* is full \(.* MB free\); free space"):
         callbacks.save_network(network, tmp_path / "last.keras")
     assert (tmp_path / "last.keras").read_bytes() == before
 
