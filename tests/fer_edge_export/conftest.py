@@ -1,4 +1,4 @@
-"""A network whose weights are set by hand and faces that it tells apart: nothing here has to be trained."""
+"""A network with hand-set weights, and pictures that it classifies without training."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CLASSES = ("flat", "lying", "standing")
 
 
 def draw_stripes(n: int, seed: int) -> FaceSet:
-    """n pictures of noise, of lying and of standing stripes, in turn; thirds are training, validation and testing."""
+    """Draw n pictures, alternately of noise, horizontal and vertical stripes, in three equal splits."""
     rng = np.random.default_rng(seed)
     wave = np.where(np.arange(SIZE) // 2 % 2, 60, 0)
     patterns = np.stack([np.zeros((SIZE, SIZE)), np.tile(wave[:, None], (1, SIZE)), np.tile(wave, (SIZE, 1))])
@@ -41,10 +41,10 @@ def draw_stripes(n: int, seed: int) -> FaceSet:
 
 
 def stripe_network(gain: float = 40.0) -> Any:
-    """Two edge filters, their mean strength, three logits: 29 parameters, and right on every picture of `draw_stripes`.
+    """Two edge filters, global average pooling, three logits: 29 parameters; correct on all of `draw_stripes`.
 
-    A flat picture, whether black or white, leaves both filters at their small bias, so that an int8 range calibrated
-    with nothing else is far too narrow for stripes.
+    On a flat picture, black or white, both filters output their small bias, so that an int8 range calibrated with flat
+    pictures only is far too narrow for stripes.
     """
     import keras
     from keras import layers
@@ -67,7 +67,7 @@ def stripe_network(gain: float = 40.0) -> Any:
 
 @pytest.fixture(scope="session")
 def enlarging() -> bytes:
-    """An int8 network with Keras' own UpSampling2D, which becomes TILE and maps of five dimensions."""
+    """An int8 network with Keras' own UpSampling2D, which becomes TILE and five-dimensional tensors."""
     import keras
     from keras import layers
 
@@ -84,7 +84,7 @@ def stripes_fixture() -> FaceSet:
 
 @pytest.fixture(scope="session")
 def many_stripes() -> FaceSet:
-    """Enough to choose a calibration by: 240 faces of each split."""
+    """Enough faces to choose a calibration: 240 per split."""
     return draw_stripes(720, seed=1)
 
 
@@ -102,7 +102,7 @@ def keras_file(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
-    """Makes a run in a folder as fer-edge train leaves it; a file named in `without` is missing."""
+    """Makes a run folder as fer-edge train does, without the files named in `without`."""
 
     def make(folder: Path, *without: str, temperature: float | None = 0.5) -> Path:
         run = folder / "run"
@@ -124,5 +124,5 @@ def run_in(keras_file: Path, stripes: FaceSet) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_run(run_in: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Makes a run of the test's own."""
+    """Makes a run folder for one test."""
     return partial(run_in, tmp_path)

@@ -1,4 +1,4 @@
-"""What an export of the stripe network leaves, and what its run was trained on."""
+"""Files of an export of the stripe network, and the data set of its run."""
 
 FILES = [
     "export_report.html",

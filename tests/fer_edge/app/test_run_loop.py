@@ -158,7 +158,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], Non
             os.kill(os.getpid(), number)
             return iter(())
 
-        monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("film", False, opened))
+        monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("video", False, opened))
 
     return at_opening
 
@@ -168,7 +168,7 @@ def test_sigterm_ends_a_run_that_has_not_begun_yet(
 ) -> None:
     signalled(signal.SIGTERM)
 
-    assert run(replace(settings(tiny, "film"), save=tmp_path / "out"))
+    assert run(replace(settings(tiny, "video"), save=tmp_path / "out"))
     assert tuple(capfd.readouterr()) == ("", "stopped\n")
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_nohup_began_outlives_its_terminal(
     signalled(signal.SIGHUP)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert run(settings(tiny, "film"))
+        assert run(settings(tiny, "video"))
     finally:
         signal.signal(signal.SIGHUP, before)
     assert tuple(capfd.readouterr()) == ("", "")
@@ -205,7 +205,7 @@ def test_a_run_that_is_ended_leaves_everything_whole(
 ) -> None:
     out, table = tmp_path / "out", tmp_path / "faces.csv"
     running = live("--save", out, "--csv", table, "--size", "160x120")
-    running.until(grown(table, 2000))
+    running.wait_until(grown(table, 2000))
 
     ended, told, took = running.end(number)
 
@@ -213,9 +213,9 @@ def test_a_run_that_is_ended_leaves_everything_whole(
     assert took < 3  # a second, and a machine that has other work
     assert "stopped" in told
     assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 faces", line) for line in told)
-    (film,) = out.iterdir()
-    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.mp4", film.name)
-    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    (video,) = out.iterdir()
+    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.mp4", video.name)
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
     content = table.read_text()
     assert content.endswith("\n")
     assert len({line.count(",") for line in content.splitlines()}) == 1
@@ -226,7 +226,7 @@ def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Live, tmp_path:
     fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, 4096)
     running = live("--json", "--csv", tmp_path / "faces.csv", "--size", "64x48", "--fps", "100", stdout=written)
     os.close(written)
-    running.until(grown(tmp_path / "faces.csv", 18_000))  # some 100 frames; the pipe holds six lines, 64 wait
+    running.wait_until(grown(tmp_path / "faces.csv", 18_000))  # some 100 frames; the pipe holds six lines, 64 wait
 
     code, told, took = running.end(signal.SIGTERM)
     os.close(unread)
