@@ -1,4 +1,4 @@
-"""What several tests stand on, and which of them are run when."""
+"""Fixtures for all tests, and markers and order of the tests."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from fer_edge.__main__ import OPENCV
 from support.command import FerEdge, Finished
 from support.paths import TINY
 
-# Tests run side by side, one a core; and what is told looks the same wherever they run.
+# Tests run in parallel, one per core; output has to look the same everywhere.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
 os.environ |= {"OPENCV_FOR_THREADS_NUM": "1", "NO_COLOR": "1", "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
 for _name in ("COLUMNS", "FORCE_COLOR"):
@@ -28,14 +28,14 @@ os.environ |= OPENCV  # before any test loads OpenCV, as the program does
 TESTS = Path(__file__).parent
 SHARED = TESTS.parents[1] / "shared"
 TENSORFLOW = ("fer_edge_train", "fer_edge_export", "fer_edge_bench")
-"""Folders whose tests load it."""
+"""Folders with tests that load TensorFlow."""
 TIMED = {"live", "mosquitto", "browser", "started"}
-"""Fixtures with a process or a server that answers in time only where it is not one of many."""
+"""Fixtures with a process or server that is too slow if many tests run in parallel."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need; the long ones come first, so that no process is left with one at the end."""
+    """Mark tests by their requirements; long ones run first, so that no worker is left with one at the end."""
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in TENSORFLOW:
             item.add_marker("tensorflow")
@@ -46,16 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def fer_edge() -> Iterator[FerEdge]:
-    """Types `fer-edge` in this process, as a shell would in a wide terminal without colours.
+    """Calls `fer-edge` in this process, as from a shell in a wide terminal without colours.
 
-    `code` is what it has to end with. Nothing that a command sets outlives it, and an exception that it does not turn
-    into a line is one here. Tests of processes (signals, closed pipes, what is imported) start them.
+    `code` is the required exit code. Global state is restored afterwards, and unhandled exceptions are raised here.
+    Tests of signals, closed pipes and imports start processes instead.
     """
     from fer_edge.cli import app
 
     plain: dict[str, Any] = {"mode": "w+", "encoding": "utf-8", "errors": "backslashreplace"}
     with tempfile.TemporaryFile(**plain) as out, tempfile.TemporaryFile(**plain) as err:
-        # Not closed after a call: a logger that was made in it keeps its stderr.
+        # Not closed after a call: a logger created in it keeps its stderr.
         files = (out, err)
 
         def call(*arguments: object, code: int | None = None, cwd: Path | None = None, **environment: str) -> Finished:
@@ -79,12 +79,12 @@ def fer_edge() -> Iterator[FerEdge]:
                 os.chdir(cwd or Path.cwd())
                 with pytest.raises(SystemExit) as ended:
                     app(words, prog_name="fer-edge")
-            told = []
+            output = []
             for file in files:
                 file.flush()
                 file.seek(0)
-                told.append(file.read())
-            finished = Finished(int(ended.value.code or 0), *told)
+                output.append(file.read())
+            finished = Finished(int(ended.value.code or 0), *output)
             assert code in (None, finished.code), finished.stderr
             return finished
 
@@ -93,7 +93,7 @@ def fer_edge() -> Iterator[FerEdge]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with the real photos; a clone outside the workplace has none."""
+    """Folder with real photos, which are not part of the repository."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (real photos), which is not part of the repository")
     return SHARED
@@ -101,7 +101,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def unpacked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Unpacks an archive once and gives the data set's folder."""
+    """Unpacks the archive of a data set once and returns its folder."""
     folders: dict[str, Path] = {}
 
     def unpack(name: str) -> Path:
@@ -116,7 +116,7 @@ def unpacked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips where pip can download nothing."""
+    """Skips the test if pip cannot reach a package registry."""
     folder = tmp_path_factory.mktemp("registry")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "typer"]
     if subprocess.run(command, capture_output=True).returncode:

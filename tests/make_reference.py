@@ -1,4 +1,4 @@
-"""Write docs/reference.md, every flag of every command, from the commands themselves: python tests/make_reference.py"""
+"""Write docs/reference.md, with all flags of all commands, from the commands: python tests/make_reference.py"""
 
 import inspect
 import math
@@ -17,31 +17,31 @@ MEANINGS = {
     "--config": "a file with settings; flags override it",
     "--colour": "what the network looks at: grey, or colour",
     "--data": "data set folder, or a prepared set (.npz)",
-    "--detector": "form of the face detector; none: a picture is a face",
-    "--detector-model": "a face detector's file, in place of the bundled one",
-    "--epochs": "passes over the training faces",
-    "--format": "layout of a data set; default: by what is in it",
-    "--imgsz": "side of a face, and of the network's input, in pixels",
-    "--jobs": "pictures that are read at once",
-    "--json": "one JSON document on stdout; of `run`, a line per frame",
+    "--detector": "variant of the face detector; none: each picture is a face crop",
+    "--detector-model": "face detector file; default: the bundled one",
+    "--epochs": "number of epochs",
+    "--format": "layout of a data set; default: detected",
+    "--imgsz": "input size of the network, and side of a face crop, in pixels",
+    "--jobs": "threads that read pictures",
+    "--json": "print one JSON document on stdout; `run`: one line per frame",
     "--min-box-confidence": "drop faces with a lower box confidence (ExpW)",
-    "--model": "the model that is run, judged or measured",
-    "--name": "name of a run folder in `--project`",
-    "--out": "the one file or folder that the command makes",
+    "--model": "model to run, evaluate or benchmark",
+    "--name": "name of the run folder in `--project`",
+    "--out": "output file or folder",
     "--project": "folder of run folders",
-    "--protocol": "FER+: faces with a majority, or all",
+    "--protocol": "FER+: faces with a majority label, or all",
     "--seed": "random seed",
-    "--source": "where frames come from: picture, folder, video, camera, address",
+    "--source": "input: image, folder, video, camera or address",
     "--test-split": "share of testing faces",
     "--person-pattern": "where the person is in a picture's path: a regular expression with a group",
     "--group": "keep faces of a photo, or of a person, in one split",
     "--threads": "threads of detector and classifier",
 }
-"""Flags that several commands have mean the same in all of them."""
+"""Meaning of the flags that several commands share."""
 
 
 def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and command, those within others, too."""
+    """Yield name and command, including subcommands."""
     for name, command in group.commands.items():
         yield f"{above}{name}", command
         if hasattr(command, "commands"):
@@ -49,15 +49,15 @@ def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     found = dict(commands(typer.main.get_command(app)))
     parts = [
         "# Reference\n",
-        "Made by `python tests/make_reference.py` from the commands; do not edit it.\n",
-        "Keys of `fer-edge train --config FILE.yaml`, and fields of settings in Python, are named as the flags, with "
-        "`_` for `-`; those of a part such as *Augmentation* stand below `augmentation:`. A flag stands above the "
-        "file, the file above the default.\n",
-        "## The same everywhere\n",
+        "Generated from the commands by `python tests/make_reference.py`; do not edit.\n",
+        "Keys in `fer-edge train --config FILE.yaml` and fields of the settings in Python have the names of the flags, "
+        "with `_` for `-`; those of a group such as *Augmentation* are nested below `augmentation:`. Flags override "
+        "the file, and the file overrides the defaults.\n",
+        "## Common flags\n",
         "| flag | means | in |\n|---|---|---|",
     ]
     owners: dict[str, list[str]] = {}
@@ -81,22 +81,22 @@ def _table(command: Any) -> Iterator[str]:
         if option.name not in parameters:  # --help
             continue
         default, annotation = parameters[option.name].default, parameters[option.name].annotation
-        kind, told = get_args(annotation)[:2]
+        kind, info = get_args(annotation)[:2]
         default = "on" if default is True else default
         shown = "" if any(default is none for none in (None, False, inspect.Parameter.empty)) else f"`{default}`"
         names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-        panel = f"*{told.rich_help_panel}.* " if told.rich_help_panel else ""
-        yield f"| {names} | {_value(kind, told)} | {shown} | {panel}{told.help} |"
+        panel = f"*{info.rich_help_panel}.* " if info.rich_help_panel else ""
+        yield f"| {names} | {_value(kind, info)} | {shown} | {panel}{info.help} |"
 
 
-def _value(kind: Any, told: Any) -> str:
-    """What may stand behind a flag; nothing behind a switch."""
+def _value(kind: Any, info: Any) -> str:
+    """Return the values that a flag takes; empty for a switch."""
     while get_origin(kind) is not Literal and get_args(kind):  # list[Path] | None
         kind = next(each for each in get_args(kind) if each is not type(None))
     if kind is bool:
         return ""
-    least, most = (-math.inf if told.min is None else told.min), (math.inf if told.max is None else told.max)
-    text = told.metavar or metavar(kind, Option(least, most))
+    low, high = (-math.inf if info.min is None else info.min), (math.inf if info.max is None else info.max)
+    text = info.metavar or metavar(kind, Option(low, high))
     return f"`{text}`".replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the commands stand on."""
+"""Fixtures of the runtime's tests."""
 
 import os
 import re
@@ -18,12 +18,12 @@ from fer_edge.imaging.images import write_picture
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.trial import load_runtime
 from fer_edge.synthetic.render import clip, draw_face
-from support.films import write_film
+from support.videos import write_video
 
 
 @pytest.fixture
 def about() -> Any:
-    """What a live page says of its run."""
+    """Facts about a run for the live page."""
     from fer_edge.preview.state import RunInfo
 
     return RunInfo("front door", "edge, int8", "Raspberry Pi 5", EXPRESSIONS)
@@ -31,7 +31,7 @@ def about() -> Any:
 
 @pytest.fixture
 def started(about: Any) -> Iterator[Callable[..., Any]]:
-    """Starts live pages on a free port, and closes them."""
+    """Starts live pages on a free port; they are closed afterwards."""
     from fer_edge.preview.server import Preview
 
     previews: list[Preview] = []
@@ -48,26 +48,26 @@ def started(about: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """Twelve frames of two drawn people, ten a second, in a folder of its own."""
-    (tmp_path / "film").mkdir()
-    return write_film(tmp_path / "film" / "clip.mp4", (frame for frame, _ in clip(12, size_wh=(320, 240))), 10)
+    """Twelve frames of two drawn faces at 10 frames per second, in its own folder."""
+    (tmp_path / "video").mkdir()
+    return write_video(tmp_path / "video" / "clip.mp4", (frame for frame, _ in clip(12, size_wh=(320, 240))), 10)
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A drawn face, in a folder of its own."""
+    """A drawn face, in its own folder."""
     path = tmp_path / "photos" / "happiness.png"
     write_picture(path, draw_face("happiness", seed=3)[0])
     return path
 
 
 class Running:
-    """`fer-edge run` as a process of its own; without a source, on drawn faces that come as from a camera."""
+    """`fer-edge run` in its own process; default source: drawn faces in real time."""
 
     def __init__(self, tiny: Path, *flags: object, stdout: int = subprocess.DEVNULL) -> None:
         source = () if "-s" in flags else ("-s", "fake", "--realtime")
         arguments = ["run", "-m", str(tiny), "--detector", "none", *source, *map(str, flags)]
-        program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C, and nohup to SIGHUP
+        program = (  # in background jobs of a shell SIGINT is ignored, under nohup SIGHUP
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
             f"from fer_edge.cli import app; app({arguments!r})"
@@ -77,15 +77,15 @@ class Running:
         command = [sys.executable, "-c", program]
         self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
 
-    def until(self, what: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
-        while not what():
-            assert time.monotonic() < end
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline
             assert self.process.poll() is None, self.process.communicate()[1]
             time.sleep(0.01)
 
-    def until_told(self, pattern: str) -> list[str]:
-        """What was told until then, the line that matches included."""
+    def wait_for_line(self, pattern: str) -> list[str]:
+        """Return the lines on stderr up to and including the first that matches."""
         assert self.process.stderr
         lines: list[str] = []
         for line in self.process.stderr:
@@ -95,31 +95,31 @@ class Running:
         raise AssertionError(lines)
 
     def end(self, number: signal.Signals) -> tuple[int, list[str], float]:
-        """Exit code, what was told since, and how long it took to end."""
-        begun = time.perf_counter()
+        """Send a signal; return exit code, the remaining lines on stderr, and the seconds until exit."""
+        start = time.perf_counter()
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, errors.splitlines(), time.perf_counter() - begun
+        return self.process.returncode, errors.splitlines(), time.perf_counter() - start
 
 
 @pytest.fixture
 def live(tiny: Path) -> Iterator[Callable[..., Running]]:
-    """Starts `fer-edge run`, and kills it if it still runs in the end."""
-    begun: list[Running] = []
+    """Starts `fer-edge run`; it is killed afterwards if it still runs."""
+    runs: list[Running] = []
 
     def begin(*flags: object, stdout: int = subprocess.DEVNULL) -> Running:
-        begun.append(Running(tiny, *flags, stdout=stdout))
-        return begun[-1]
+        runs.append(Running(tiny, *flags, stdout=stdout))
+        return runs[-1]
 
     yield begin
-    for running in begun:
+    for running in runs:
         running.process.kill()
         running.process.communicate()
 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Any]:
-    """A broker that can be started and stopped; needs the extra [mqtt]."""
+    """A broker that can be started and stopped; it needs the extra [mqtt]."""
     from support.mosquitto import Mosquitto
 
     broker = Mosquitto(tmp_path)
@@ -129,7 +129,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def listen() -> Iterator[Callable[..., Any]]:
-    """Begins to hear all that is said to a broker."""
+    """Starts subscribers to all topics of a broker."""
     from support.mosquitto import Listener
 
     listeners: list[Any] = []
@@ -145,16 +145,16 @@ def listen() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
-    """Makes sinks, and with each what it tells people."""
+    """Makes MQTT sinks, each with the messages that it prints."""
     from fer_edge.sinks.mqtt import MqttSink
-    from support.mosquitto import LABELS, TOPIC, Told
+    from support.mosquitto import LABELS, TOPIC, Messages
 
     sinks: list[MqttSink] = []
 
     def begin(broker: Any, clock: Callable[[], float] = time.monotonic) -> tuple[Any, Any]:
-        told = Told()
-        sinks.append(MqttSink(broker, TOPIC, LABELS, told, "edge", pauses_s=(1, 1), clock=clock))
-        return sinks[-1], told
+        messages = Messages()
+        sinks.append(MqttSink(broker, TOPIC, LABELS, messages, "edge", pauses_s=(1, 1), clock=clock))
+        return sinks[-1], messages
 
     yield begin
     for sink in sinks:
@@ -163,15 +163,15 @@ def mqtt() -> Iterator[Callable[..., tuple[Any, Any]]]:
 
 @pytest.fixture
 def joined(mosquitto: Any, listen: Callable[..., Any], mqtt: Callable[..., Any]) -> Callable[..., tuple[Any, Any, Any]]:
-    """Starts the broker; gives who listens, a sink that has connected, and what that tells people."""
+    """Starts the broker; returns a subscriber, a connected sink, and the messages that the sink prints."""
     from support.mosquitto import connected
 
     def begin(**settings: Any) -> tuple[Any, Any, Any]:
         mosquitto.start()
         listener = listen(mosquitto.broker)
-        sink, told = mqtt(mosquitto.broker, **settings)
+        sink, messages = mqtt(mosquitto.broker, **settings)
         connected(listener)
-        return listener, sink, told
+        return listener, sink, messages
 
     return begin
 
@@ -192,8 +192,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page whose console and requests are looked at in the end."""
-    wrong: list[str] = []
+    """Opens a page; afterwards its console and requests are checked."""
+    faults: list[str] = []
     contexts = []
 
     def visit(address: str, **settings: Any) -> Any:
@@ -201,10 +201,10 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(8000)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: wrong.append(request.url) if not inside(request.url) else None)
-        page.wrong = wrong
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: faults.append(request.url) if not inside(request.url) else None)
+        page.faults = faults
         page.goto(address)
         return page
 
@@ -214,12 +214,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     yield visit
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert faults == []
 
 
 @pytest.fixture
 def without_elu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every network one with an operator that the reference kernels lack."""
+    """Simulates, for every network, an operator that the reference kernels lack."""
     name, module = load_runtime()
 
     def interpreter(*, experimental_op_resolver_type: Any, **named: Any) -> Any:

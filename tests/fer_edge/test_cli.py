@@ -18,7 +18,7 @@ from fer_edge.labels import EXPRESSIONS
 from fer_edge.model.contract import read_model, write_model
 from fer_edge.synthetic.render import draw_face
 from support.command import FerEdge
-from support.films import grey, write_film
+from support.videos import grey, write_video
 
 HEAVY = ("tensorflow", "keras", "pandas", "matplotlib", "starlette", "uvicorn", "paho")
 
@@ -150,7 +150,7 @@ def test_run_saves_every_second_frame_of_a_video(fer_edge: FerEdge, tiny: Path, 
 
 
 def test_ctrl_c_leaves_a_whole_video(tiny: Path, tmp_path: Path) -> None:
-    source, out = write_film(tmp_path / "long.mp4", [grey(0)] * 3000, 10), tmp_path / "out"
+    source, out = write_video(tmp_path / "long.mp4", [grey(0)] * 3000, 10), tmp_path / "out"
     arguments = ["run", "-m", str(tiny), "-s", str(source), "--detector", "none", "--save", str(out)]
     program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"

@@ -1,4 +1,4 @@
-"""Faces that a network learns in seconds."""
+"""A data set that a network learns in seconds."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fer_edge.data.faceset import FaceSet
 
 @pytest.fixture(scope="session")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared set: 24 px pictures with a bright bar high, in the middle or low, in all three splits."""
+    """A prepared set of 24 px pictures with a bright bar at the top, middle or bottom, in three splits."""
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 3
     faces = rng.integers(0, 60, (240, 24, 24), np.uint8)

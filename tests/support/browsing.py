@@ -1,4 +1,4 @@
-"""The live page as a real browser sees it. Needs the extra [preview], Playwright and Chromium."""
+"""Helpers for the live page in a real browser. They need the extra [preview], Playwright and Chromium."""
 
 import itertools
 import threading
@@ -44,12 +44,12 @@ def result(*faces: Face, frame_bgr: Pixels = BLACK, events: list[Event] | None =
 
 @contextmanager
 def fed(preview: Preview, *results: Result) -> Iterator[None]:
-    """Gives the results again and again, twenty a second."""
-    over = threading.Event()
+    """Send the results to the page in a loop, twenty per second."""
+    stop = threading.Event()
 
     def feed() -> None:
         for one in itertools.cycle(results):
-            if over.wait(0.05):
+            if stop.wait(0.05):
                 return
             preview.write(one)
 
@@ -58,18 +58,18 @@ def fed(preview: Preview, *results: Result) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
 def state(page: Any, text: str) -> None:
-    """Wait until the page's state begins with `text`."""
+    """Wait until the page's status contains `text`."""
     page.locator("#state", has_text=text).wait_for()
 
 
 def see_picture(page: Any) -> None:
-    """Wait until the first picture of the stream is there."""
-    until = time.monotonic() + 8
+    """Wait until the first picture of the stream is shown."""
+    deadline = time.monotonic() + 8
     while page.evaluate("document.getElementById('picture').naturalWidth") != 320:
-        assert time.monotonic() < until, "no picture"
+        assert time.monotonic() < deadline, "no picture"
         page.wait_for_timeout(20)

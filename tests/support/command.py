@@ -1,4 +1,4 @@
-"""What the fixture `fer_edge` gives."""
+"""Types of the fixture `fer_edge`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from fer_edge.commands import run
 
 
 class Finished(NamedTuple):
-    """A command that has ended: its exit code and all that was written, by C and C++ as well."""
+    """A finished command: exit code, and all output, that of C and C++ code included."""
 
     code: int
     stdout: str
@@ -19,4 +19,4 @@ class Finished(NamedTuple):
 FerEdge = Callable[..., Finished]
 
 RUN: Any = typer.main.get_command(run.app)
-"""`fer-edge run`, as Click has it."""
+"""The Click command of `fer-edge run`."""

@@ -1,8 +1,8 @@
-"""Flatbuffers with a field changed."""
+"""Flatbuffers with a modified field."""
 
 
 def with_custom(flatbuffer: bytes, name: bytes) -> bytes:
-    """Turn SHAPE of the tiny model (its operator code 2) into a custom operator: a new table behind the rest.
+    """Turn SHAPE of the tiny model (its operator code 2) into a custom operator, with a new table at the end.
 
     The table's fields are custom_code, an offset to `name`, and builtin_code, 32 (CUSTOM).
     """
@@ -20,11 +20,11 @@ def with_custom(flatbuffer: bytes, name: bytes) -> bytes:
 
 
 def field(content: bytes, table: int, number: int) -> int:
-    """Where field `number` of the table is."""
+    """Return the position of field `number` of a table."""
     vtable = table - int.from_bytes(content[table : table + 4], "little", signed=True)
     return table + int.from_bytes(content[vtable + 4 + 2 * number : vtable + 6 + 2 * number], "little")
 
 
 def following(content: bytes, at: int) -> int:
-    """Where the offset at `at` leads."""
+    """Follow the offset at position `at`."""
     return at + int.from_bytes(content[at : at + 4], "little")

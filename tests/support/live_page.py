@@ -1,4 +1,4 @@
-"""What is asked of a live page in tests, and what it shows there. Needs the extra [preview]."""
+"""HTTP clients of the live page. They need the extra [preview]."""
 
 import http.client
 import json
@@ -21,11 +21,11 @@ from fer_edge.preview.server import Preview
 
 Open = Callable[..., Preview]
 NOISE = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-"""The largest JPEG there is of its size."""
+"""Noise gives the largest JPEG for its size."""
 
 
 def get(preview: Preview, path: str, **headers: str) -> tuple[int, Message, bytes]:
-    """Ask for a path; redirections are not followed. Underscores in a header's name stand for hyphens."""
+    """Request a path without following redirects; underscores in header names become hyphens."""
     with closing(http.client.HTTPConnection("127.0.0.1", preview.port, timeout=5)) as connection:
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -33,12 +33,12 @@ def get(preview: Preview, path: str, **headers: str) -> tuple[int, Message, byte
 
 
 def watch(preview: Preview, path: str = "/stream.mjpg") -> http.client.HTTPResponse:
-    """Begin to watch; the answer's body goes on and on."""
+    """Open a stream; its body does not end."""
     return urllib.request.urlopen(f"http://127.0.0.1:{preview.port}{path}", timeout=5)
 
 
 def next_picture(stream: http.client.HTTPResponse) -> Pixels:
-    """Read a stream's next picture, as far as the boundary behind it."""
+    """Read a stream's next picture, up to the boundary after it."""
     content = b""
     while (line := stream.readline()) != b"--fer-edge-picture\r\n" or not content:
         assert line, "the stream ended"
@@ -51,7 +51,7 @@ def next_picture(stream: http.client.HTTPResponse) -> Pixels:
 
 
 def next_event(stream: http.client.HTTPResponse) -> tuple[str, dict[str, object]]:
-    """Read the next server-sent event: its name and what it holds."""
+    """Read the next server-sent event: name and data."""
     name = ""
     while line := stream.readline().decode().rstrip("\n"):
         if line.startswith("event: "):
@@ -65,7 +65,7 @@ def next_event(stream: http.client.HTTPResponse) -> tuple[str, dict[str, object]
 
 
 def silent_viewer(preview: Preview, path: str = "/stream.mjpg") -> socket.socket:
-    """Ask for the stream, and never read it."""
+    """Request the stream, and never read it."""
     viewer = socket.create_connection(("127.0.0.1", preview.port), timeout=5)
     viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""A broker for tests, who listens to it, and results to publish. Needs the extra [mqtt]."""
+"""A broker for tests, a subscriber, and results to publish. They need the extra [mqtt]."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def result(t: float, faces: list[Face], events: list[Event] | None = None) -> Re
 
 
 class Mosquitto:
-    """A broker that can be stopped and started again at the same port; it forgets what was retained."""
+    """A broker that can be stopped and restarted on the same port; it loses retained messages."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -49,7 +49,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *lines: str) -> None:
-        """Start, with other lines of configuration or open to all; returns when it answers."""
+        """Start it with these configuration lines, or with anonymous access; return when it accepts connections."""
         assert MOSQUITTO
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(
@@ -65,8 +65,8 @@ class Mosquitto:
                 assert time.monotonic() < until, "mosquitto does not start"
                 time.sleep(0.01)
 
-    def lock(self, host: str) -> Path:
-        """Make a key, and the certificate of an authority of one's own that says this is `host`."""
+    def make_certificate(self, host: str) -> Path:
+        """Make a key and a self-signed certificate for `host`."""
         key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         command += ["-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=home"]
@@ -82,7 +82,7 @@ class Mosquitto:
 
 
 class Listener:
-    """Hears everything that is published."""
+    """A subscriber to all topics."""
 
     def __init__(self, broker: Broker, **login: str) -> None:
         self.heard: list[tuple[str, str, bool]] = []
@@ -106,13 +106,13 @@ class Listener:
             self._changed.notify_all()
 
     def until(self, topic: str, payload: str | None = None) -> str:
-        """Wait for a message, the newest there is, and give its payload."""
+        """Wait for a message on a topic and return the payload of the newest."""
 
         def found() -> list[str]:
             return [said for place, said, _ in self.heard if place == topic and payload in (None, said)]
 
         with self._changed:
-            assert self._changed.wait_for(found, 10), f"nobody said {payload} at {topic}: {self.heard}"
+            assert self._changed.wait_for(found, 10), f"no {payload} at {topic}: {self.heard}"
             return found()[-1]
 
     def forget(self) -> None:
@@ -124,8 +124,8 @@ class Listener:
         self._client.loop_stop()
 
 
-class Told:
-    """What the sink told people."""
+class Messages:
+    """Messages that the sink printed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

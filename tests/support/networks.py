@@ -1,4 +1,4 @@
-"""Keras networks that tests export."""
+"""Variants of a Keras network for export tests."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A result as a camera gives it: one happy face."""
+"""The result of a camera frame with one happy face."""
 
 from dataclasses import replace
 
@@ -17,5 +17,5 @@ def result(index: int = 0, frame_bgr: Pixels = GREY, **changes: object) -> Resul
     probabilities = dict.fromkeys(EXPRESSIONS, 0.0) | {"happiness": 1.0}
     face = Face((8, 8, 32, 32), "happiness", 1.0, probabilities, 0.9, id=3)
     frame = Frame("front door", index, index / 25, frame_bgr, 1.5, 0.0, None, 25.0)
-    whole = Result(frame, [face], [], {"capture": 1.5, "detect": 2.0, "total": 3.5}, 7, 12.5)
-    return replace(whole, **changes)
+    complete = Result(frame, [face], [], {"capture": 1.5, "detect": 2.0, "total": 3.5}, 7, 12.5)
+    return replace(complete, **changes)

@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""Paths of the repository and of test models."""
 
 from pathlib import Path
 

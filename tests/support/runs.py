@@ -1,4 +1,4 @@
-"""What a training left: figures and weights, to compare two of them."""
+"""Metrics and weights of a training run, to compare two runs."""
 
 import io
 import zipfile
@@ -12,14 +12,14 @@ from fer_edge_train.runs.folder import SCORE, Row, read_history
 
 
 def figures(run: Path) -> list[Row]:
-    """The history without what depends on the machine's mood."""
+    """Return the history without timings."""
     timed = ("seconds", "faces_per_s")
     rows = read_history(run / "history.csv", SCORE)
     return [{name: value for name, value in row.items() if name not in timed} for row in rows]
 
 
 def contents(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Everything in a .keras file: weights, averages, the optimizer's variables, its step count."""
+    """Return every array of a .keras file: weights, averages, optimizer variables, step count."""
     found: dict[str, npt.NDArray[np.generic]] = {}
 
     def keep(name: str, part: h5py.Group | h5py.Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Drawn people who stand where a test puts them, and a detector that knows it."""
+"""Frames with drawn faces at given positions, and a detector that knows these."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -20,22 +20,22 @@ def person(seed: int) -> tuple[Pixels, Box]:
     return draw_face("neutral", seed, 192)
 
 
-class Stage(Detector):
-    """Drawn people before a wall, and a detector that knows where they stand; `asked` counts its answers."""
+class DrawnScene(Detector):
+    """Drawn faces on a background, and a detector that returns their positions; `detect_calls` counts its calls."""
 
-    name = "stage"
+    name = "scene"
 
     def __init__(self, size_wh: tuple[int, int] = (640, 480)) -> None:
         rng = np.random.default_rng(0)
         small = rng.integers(60, 200, (6, 8, 3)).astype(np.uint8)
         self.wall: Pixels = np.asarray(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
         self.people: dict[int, Box] = {}
-        self.unseen: set[int] = set()
+        self.undetected: set[int] = set()
         self.hidden: set[int] = set()
-        self.asked = 0
+        self.detect_calls = 0
 
     def frame(self) -> Pixels:
-        """Draw everybody where he is."""
+        """Draw all faces at their positions."""
         frame_bgr: Pixels = self.wall.copy()
         for seed, box in self.people.items():
             if seed not in self.hidden:
@@ -47,43 +47,43 @@ class Stage(Detector):
         scale = box.w / inner.w
         grid = np.array([[scale, 0, box.x - scale * inner.x], [0, scale, box.y - scale * inner.y]])
         size_wh = frame_bgr.shape[1], frame_bgr.shape[0]
-        seen = cv2.warpAffine(face, grid, size_wh, flags=cv2.INTER_AREA)
+        track_one = cv2.warpAffine(face, grid, size_wh, flags=cv2.INTER_AREA)
         mask = cv2.warpAffine(np.full(face.shape[:2], 255, np.uint8), grid, size_wh) > 127
-        frame_bgr[mask] = seen[mask]
+        frame_bgr[mask] = track_one[mask]
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        self.asked += 1
-        there = [box for seed, box in self.people.items() if seed not in self.unseen | self.hidden]
-        return [Detection(box, 0.9, landmarks_of(box)) for box in there]
+        self.detect_calls += 1
+        boxes = [box for seed, box in self.people.items() if seed not in self.undetected | self.hidden]
+        return [Detection(box, 0.9, landmarks_of(box)) for box in boxes]
 
 
 def landmarks_of(box: Box) -> Landmarks:
-    """Where a detector sees eyes, nose and corners of the mouth in a box."""
+    """Return eyes, nose and corners of the mouth of a face box."""
     shares = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
     return tuple((box.x + x * box.w, box.y + y * box.h) for x, y in shares)
 
 
 def face(x: float, y: float, w: float = 90) -> Box:
-    """A face box around a centre, of the shape that a drawn face has."""
+    """Return a box around a centre with the shape of a drawn face."""
     h = w * 1.28
     return Box(x - w / 2, y - h / 2, w, h)
 
 
-def ids(followed: Sequence[TrackedFace]) -> list[int]:
-    return [one.id for one in followed]
+def ids(tracked: Sequence[TrackedFace]) -> list[int]:
+    return [one.id for one in tracked]
 
 
-def still(follower: FaceTracker, stage: Stage, frames: int, begin: float = 0.0) -> list[TrackedFace]:
-    """Show the same picture for some frames."""
-    frame_bgr, followed = stage.frame(), []
+def show_still(tracker: FaceTracker, scene: DrawnScene, frames: int, begin: float = 0.0) -> list[TrackedFace]:
+    """Track the same picture for some frames."""
+    frame_bgr, tracked = scene.frame(), []
     for number in range(frames):
-        followed = follower.step(frame_bgr, begin + STEP * number)
-    return followed
+        tracked = tracker.step(frame_bgr, begin + STEP * number)
+    return tracked
 
 
-def seen(stage: Stage, box: Box, every: int = 1, frames: int = 3) -> FaceTracker:
-    """A tracker that asks in every `every`-th frame, and has seen one person there for some frames."""
-    stage.people[1] = box
-    follower = FaceTracker(stage, every)
-    still(follower, stage, frames)
-    return follower
+def track_one(scene: DrawnScene, box: Box, every: int = 1, frames: int = 3) -> FaceTracker:
+    """Return a tracker with detection in every `every`-th frame that has tracked one face for some frames."""
+    scene.people[1] = box
+    tracker = FaceTracker(scene, every)
+    show_still(tracker, scene, frames)
+    return tracker

@@ -1,4 +1,4 @@
-"""Writers of data sets small enough to read: one per layout, with drawn pictures."""
+"""Writers of small data sets with drawn pictures, one per layout."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from fer_edge.imaging.images import Pixels, write_picture
 
 
 def picture(seed: int, width: int = 60, height: int = 60) -> Pixels:
-    """A coloured disc on noise, another one for every seed."""
+    """Draw a coloured disc on noise, different for every seed."""
     rng = np.random.default_rng(seed)
     frame_bgr = rng.integers(0, 60, (height, width, 3)).astype(np.uint8)
     colour = [int(value) for value in rng.integers(80, 255, 3)]
@@ -24,7 +24,7 @@ def write_pictures(folder: Path, names: Iterable[str]) -> None:
 
 
 def legend(root: Path, rows: Iterable[str]) -> Path:
-    """A legend.csv data set; every picture named in `rows` ("7,a.jpg,anger") is drawn."""
+    """Write a legend.csv data set with a drawn picture for each of `rows` ("7,a.jpg,anger")."""
     rows = list(rows)
     write_pictures(root / "images", sorted({row.split(",")[1] for row in rows if row.count(",") >= 1}))
     (root / "data").mkdir(parents=True)
@@ -33,7 +33,7 @@ def legend(root: Path, rows: Iterable[str]) -> Path:
 
 
 def expw(root: Path, rows: Iterable[str]) -> Path:
-    """An ExpW data set; every photo named in `rows` is drawn, 60x60."""
+    """Write an ExpW data set with a drawn 60x60 photo for each photo in `rows`."""
     rows = list(rows)
     write_pictures(root / "origin", sorted({row.split()[0] for row in rows if row.strip()}))
     (root / "label.lst").write_text("\n".join(rows) + "\n")
@@ -41,7 +41,7 @@ def expw(root: Path, rows: Iterable[str]) -> Path:
 
 
 def ferplus(root: Path, rows: dict[str, Iterable[str]]) -> Path:
-    """A FER+ data set; `rows` names the votes ("4,0,0,1,3,2,0,0,0,0") of each split's pictures."""
+    """Write a FER+ data set; `rows` has the votes ("4,0,0,1,3,2,0,0,0,0") of each split's pictures."""
     for number, (split, votes) in enumerate(rows.items()):
         names = [f"fer{number}{i:06d}.png" for i, _ in enumerate(votes)]
         write_pictures(root / "data" / split, names)
@@ -51,12 +51,12 @@ def ferplus(root: Path, rows: dict[str, Iterable[str]]) -> Path:
 
 
 def class_folders(root: Path, counts: dict[str, int]) -> Path:
-    """Class folders; `counts` says how many pictures lie in each, "sad" or "train/sad"."""
+    """Write class folders with `counts` pictures each, such as "sad" or "train/sad"."""
     for folder, count in counts.items():
         write_pictures(root / folder, [f"{folder.replace('/', '_')}{i}.jpg" for i in range(count)])
     return root
 
 
 def expressions(count: int) -> list[str]:
-    """Rows of a legend.csv data set: `count` pictures of anger, fear and neutral each."""
+    """Return rows of a legend.csv data set: `count` pictures each of anger, fear and neutral."""
     return [f"1,{label}{i}.jpg,{label}" for label in ("anger", "fear", "neutral") for i in range(count)]

@@ -1,1 +1,1 @@
-"""Kills, damaged model files, days of running."""
+"""Robustness against kills, damaged model files and long runs."""

@@ -1,9 +1,9 @@
-"""Does a training that is killed again and again end, to the bit, where an undisturbed one ends?
+"""Is a training run that is repeatedly killed and resumed bit-identical to an uninterrupted one?
 
 python -m studies.robustness.kills --kills 10 --seed 0
 
-Trains on drawn faces twice: once undisturbed, and once killed (kill -9) and resumed at random moments, every second one
-while a file is being written. Then compares history, best.keras and last.keras.
+Trains on drawn faces twice: once uninterrupted, and once killed (kill -9) at random times and resumed; every second
+kill happens while a file is being written. Then compares history, best.keras and last.keras.
 """
 
 import csv
@@ -30,40 +30,40 @@ from fer_edge.synthetic.render import draw_face
 
 TRAIN = [sys.executable, "-m", "fer_edge", "train"]
 TIMED = ("seconds", "faces_per_s")
-"""Columns of history.csv that no two runs share."""
+"""Columns of history.csv with timings, which differ between runs."""
 
 
 def main(
-    kills: Annotated[int, typer.Option(min=1, help="How often the training is killed.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the faces.")] = 40,
+    kills: Annotated[int, typer.Option(min=1, help="Number of kills.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the kill times.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = 40,
     network: Annotated[str, typer.Option(help="edge, legend-cnn or expw-cnn.")] = "edge",
 ) -> None:
-    """Print each moment, and whether all is equal, as JSON; exit 1 where it is not."""
+    """Print the kills and the comparison as JSON; exit with 5 if the runs differ."""
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         faces = drawn_faces(Path(folder) / "drawn.npz")
         options = ["--imgsz", "24", "--batch", "32", "--network", network, "--epochs", str(epochs), "--patience", "0"]
         start = [*TRAIN, "--data", str(faces), "--project", folder, *options, "--mixup", "0.2", "--erasing", "0.2"]
         before = time.monotonic()
-        subprocess.run([*start, "--name", "whole"], check=True, capture_output=True)
-        whole_s = time.monotonic() - before
+        subprocess.run([*start, "--name", "uninterrupted"], check=True, capture_output=True)
+        uninterrupted_s = time.monotonic() - before
         run, command, moments = Path(folder) / "killed", [*start, "--name", "killed"], list[dict[str, Any]]()
         while len(moments) < kills:
-            # not later than this, for ten of them would see the end; a start takes a fifth of all, so some die there
-            after_s, writing = rng.uniform(0, 0.4 * whole_s), len(moments) % 2 == 1
-            moment = killed_once(command, run, after_s, writing=writing)
+            # Later kills could miss the end of training; start-up takes a fifth of the time, so some kills happen there
+            after_s, writing = rng.uniform(0, 0.4 * uninterrupted_s), len(moments) % 2 == 1
+            moment = kill_once(command, run, after_s, writing=writing)
             if moment is None:
-                console.print(f"it ended before kill {len(moments) + 1}: give more --epochs")
+                console.print(f"training ended before kill {len(moments) + 1}; increase --epochs")
                 break
             moments.append({**moment, "whole_epochs": len(history(run))})
             console.print(f"kill {len(moments)}: {moments[-1]}")
             command = [*TRAIN, "--resume", str(run)] if (run / "config.json").exists() else [*command, "--exist-ok"]
         subprocess.run(command, check=True, capture_output=True)
-        whole = Path(folder) / "whole"
-        equal = {"history.csv": history(whole) == history(run)}
+        uninterrupted = Path(folder) / "uninterrupted"
+        equal = {"history.csv": history(uninterrupted) == history(run)}
         for name in ("best.keras", "last.keras"):
-            equal[name] = contents(whole / name) == contents(run / name)
+            equal[name] = contents(uninterrupted / name) == contents(run / name)
     print_json({"kills": moments, "epochs": epochs, "network": network, "equal_to_the_bit": equal})
     if not all(equal.values()):
         raise typer.Exit(BenchmarkError.exit_code)
@@ -85,8 +85,8 @@ def drawn_faces(path: Path) -> Path:
     return path
 
 
-def killed_once(command: list[str], run: Path, after_s: float, *, writing: bool) -> dict[str, Any] | None:
-    """Start `command`, kill it after `after_s`, or then when a file is next being written; None if it ended before."""
+def kill_once(command: list[str], run: Path, after_s: float, *, writing: bool) -> dict[str, Any] | None:
+    """Start `command`, kill it after `after_s` or, if `writing`, at the next write; None if it ended before."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     start = time.monotonic()
     while process.poll() is None:
@@ -101,7 +101,7 @@ def killed_once(command: list[str], run: Path, after_s: float, *, writing: bool)
 
 
 def history(run: Path) -> list[dict[str, str]]:
-    """Rows of history.csv, without the times."""
+    """Return the rows of history.csv without timings."""
     if not (run / "history.csv").exists():
         return []
     with (run / "history.csv").open(newline="") as stream:
@@ -109,7 +109,7 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Every array of a .keras file: weights, their averages, the optimizer's variables, its step count."""
+    """Return every array of a .keras file: weights, averages, optimizer variables, step count."""
     found: dict[str, bytes] = {}
 
     def keep(name: str, part: h5py.Group | h5py.Dataset) -> None:

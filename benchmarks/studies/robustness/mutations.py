@@ -1,4 +1,4 @@
-"""Ways to break a model file, one of each kind and seed: for `mutants.py` beside it, and for tests."""
+"""Mutations of a model file, reproducible by kind and seed, for `mutants.py` and tests."""
 
 import io
 import json
@@ -18,70 +18,70 @@ from fer_edge.recognition.classifier import BUNDLED
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A model file that is not broken, in parts."""
+class Intact:
+    """Parts of an intact model file."""
 
     packed: Packed
     other: bytes
     """The flatbuffer of another model."""
     structure: list[int]
-    """Places in the flatbuffer that hold no weights: most of what a random flip could break lies there."""
+    """Offsets in the flatbuffer outside the weights, where most flipped bits do harm."""
 
     @property
     def content(self) -> bytes:
-        """The file."""
+        """Bytes of the file."""
         return self.packed.path.read_bytes()
 
 
-def whole(path: Path) -> Whole:
-    """Read the model file that mutants are made of."""
+def read_intact(path: Path) -> Intact:
+    """Read the model file to mutate."""
     packed = read_packed(path)
     other = read_packed(BUNDLED_DETECTORS["int8"] if packed.task == "expressions" else BUNDLED).flatbuffer
     flatbuffer = np.frombuffer(packed.flatbuffer, np.uint8)
-    # Offsets, shapes and scalars are small numbers with zeros beside them; weights have none for long
+    # Offsets, shapes and scalars are small numbers with zero bytes around them; weights have few zero bytes
     zeros = np.convolve(flatbuffer == 0, np.ones(16), "same")
-    return Whole(packed, other, np.flatnonzero(zeros >= 4).tolist())
+    return Intact(packed, other, np.flatnonzero(zeros >= 4).tolist())
 
 
-def flipped(whole: Whole, rng: random.Random) -> bytes:
-    """Turn one to eight bits anywhere."""
-    content = bytearray(whole.content)
+def flipped(intact: Intact, rng: random.Random) -> bytes:
+    """Flip one to eight bits anywhere."""
+    content = bytearray(intact.content)
     for _ in range(rng.randint(1, 8)):
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     return bytes(content)
 
 
-def truncated(whole: Whole, rng: random.Random) -> bytes:
-    """Cut the end off, the beginning, or a piece in between."""
-    content = whole.content
+def truncated(intact: Intact, rng: random.Random) -> bytes:
+    """Remove the end, the beginning, or a part in between."""
+    content = intact.content
     start, end = sorted(rng.sample(range(len(content) + 1), 2))
     return rng.choice([content[:start], content[end:], content[:start] + content[end:]])
 
 
-def swapped(whole: Whole, rng: random.Random) -> bytes:
-    """Put this model's tail behind something else: another model, twice this one, noise, a piece of it."""
-    flatbuffer = whole.packed.flatbuffer
-    tail = whole.content[len(flatbuffer) :]
+def swapped(intact: Intact, rng: random.Random) -> bytes:
+    """Append this model's zip to something else: another model, this one twice, noise, a part of it."""
+    flatbuffer = intact.packed.flatbuffer
+    tail = intact.content[len(flatbuffer) :]
     cut = rng.randrange(len(flatbuffer))
-    front = rng.choice([whole.other, flatbuffer * 2, rng.randbytes(len(flatbuffer)), flatbuffer[:cut], b""])
+    front = rng.choice([intact.other, flatbuffer * 2, rng.randbytes(len(flatbuffer)), flatbuffer[:cut], b""])
     return front + tail
 
 
-def members_damaged(whole: Whole, rng: random.Random) -> bytes:
-    """Turn bits of the zip only, take a member away, or write noise in its place."""
+def members_damaged(intact: Intact, rng: random.Random) -> bytes:
+    """Flip bits of the zip only, remove a member, or replace it with noise."""
     if rng.random() < 0.5:
-        content, start = bytearray(whole.content), len(whole.packed.flatbuffer)
+        content, start = bytearray(intact.content), len(intact.packed.flatbuffer)
         for _ in range(rng.randint(1, 4)):
             content[rng.randrange(start, len(content))] ^= 1 << rng.randrange(8)
         return bytes(content)
-    members = unpacked(whole)
+    members = unpacked(intact)
     name = rng.choice(list(members))
     if rng.random() < 0.5:
         del members[name]
     else:
         members[name] = rng.choice([b"", rng.randbytes(100), members[name][: rng.randrange(len(members[name]))]])
     method = rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    return packed_again(whole.packed.flatbuffer, members, method)
+    return packed_again(intact.packed.flatbuffer, members, method)
 
 
 ODD: tuple[Callable[[random.Random], str], ...] = (
@@ -102,28 +102,28 @@ ODD: tuple[Callable[[random.Random], str], ...] = (
     lambda rng: '{"parameters": 1' + "0" * 400 + ', "macs": 1e308, "name": {}, "drop": 1' + "0" * 400 + "}",
     lambda rng: "1" * 5000,
 )
-"""What stands in place of a fact: wrong types, huge and odd numbers, deep nests, texts that no terminal should see."""
+"""Replacements of a metadata value: wrong types, huge numbers, deep nesting, control characters."""
 
 
-def facts_odd(whole: Whole, rng: random.Random) -> bytes:
-    """Put something odd in place of one or two facts of metadata.json, or of all of it."""
-    members = unpacked(whole)
+def facts_odd(intact: Intact, rng: random.Random) -> bytes:
+    """Replace one or two values of metadata.json, or all of it, with something invalid."""
+    members = unpacked(intact)
     document: dict[str, Any] = json.loads(members["metadata.json"])
     if rng.random() < 0.05:
         members["metadata.json"] = rng.choice(ODD)(rng).encode()
-        return packed_again(whole.packed.flatbuffer, members)
+        return packed_again(intact.packed.flatbuffer, members)
     names = rng.sample(sorted(document), rng.randint(1, 2))
     facts = {name: rng.choice(ODD)(rng) if name in names else json.dumps(fact) for name, fact in document.items()}
     if rng.random() < 0.1:
         del facts[names[0]]
     text = ", ".join(f"{json.dumps(name)}: {fact}" for name, fact in facts.items())
     members["metadata.json"] = f"{{{text}}}".encode()
-    return packed_again(whole.packed.flatbuffer, members)
+    return packed_again(intact.packed.flatbuffer, members)
 
 
-def golden_odd(whole: Whole, rng: random.Random) -> bytes:
-    """Put an odd array in place of a golden one: dtype, shape, values, objects, a bomb, a header that lies."""
-    arrays = dict(whole.packed.golden)
+def golden_odd(intact: Intact, rng: random.Random) -> bytes:
+    """Replace a golden array with an invalid one: dtype, shape, values, objects, a zip bomb, a false header."""
+    arrays = dict(intact.packed.golden)
     name = rng.choice(list(arrays))
     values = arrays[name]
     one = values[:1]
@@ -141,36 +141,36 @@ def golden_odd(whole: Whole, rng: random.Random) -> bytes:
             lambda: one,
             lambda: None,
             lambda: b"\x93NUMPY" + rng.randbytes(200),
-            lambda: lying_header(rng),
+            lambda: false_header(rng),
         ]
     )
     with np.errstate(invalid="ignore", over="ignore"):  # NaN as uint8
         arrays[name] = odd()
     if rng.random() < 0.1:  # all of them fit one another
-        arrays = {key: array[:0] for key, array in whole.packed.golden.items()}
+        arrays = {key: array[:0] for key, array in intact.packed.golden.items()}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as members:
         for key, array in arrays.items():
             if array is not None:
                 members.writestr(f"{key}.npy", array if isinstance(array, bytes) else npy(array))
-    return packed_again(whole.packed.flatbuffer, unpacked(whole) | {"golden.npz": stream.getvalue()})
+    return packed_again(intact.packed.flatbuffer, unpacked(intact) | {"golden.npz": stream.getvalue()})
 
 
-def flatbuffer_forged(whole: Whole, rng: random.Random) -> bytes:
+def flatbuffer_forged(intact: Intact, rng: random.Random) -> bytes:
     """Change the flatbuffer, mostly outside its weights, and make its digest fit again."""
-    flatbuffer = bytearray(whole.packed.flatbuffer)
+    flatbuffer = bytearray(intact.packed.flatbuffer)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
-        place = rng.choice(whole.structure) if rng.random() < 0.9 else rng.randrange(len(flatbuffer))
+        place = rng.choice(intact.structure) if rng.random() < 0.9 else rng.randrange(len(flatbuffer))
         flatbuffer[place] = rng.choice([0, 1, 127, 128, 255, flatbuffer[place] ^ 1 << rng.randrange(8)])
-    return forged(whole, bytes(flatbuffer))
+    return forged(intact, bytes(flatbuffer))
 
 
-def flatbuffer_cut(whole: Whole, rng: random.Random) -> bytes:
+def flatbuffer_cut(intact: Intact, rng: random.Random) -> bytes:
     """Shorten the flatbuffer, move a piece of it or put another model's in its place; the digest fits again."""
-    flatbuffer = whole.packed.flatbuffer
+    flatbuffer = intact.packed.flatbuffer
     start, end = sorted(rng.sample(range(8, len(flatbuffer)), 2))
     return forged(
-        whole,
+        intact,
         rng.choice(
             [
                 flatbuffer[:start],
@@ -178,21 +178,21 @@ def flatbuffer_cut(whole: Whole, rng: random.Random) -> bytes:
                 flatbuffer[:start] + bytes(end - start) + flatbuffer[end:],
                 flatbuffer[:start] + flatbuffer[end:] + flatbuffer[start:end],
                 flatbuffer[:8] + rng.randbytes(rng.randint(0, 1000)),
-                whole.other,
+                intact.other,
             ]
         ),
     )
 
 
-def bare(whole: Whole, rng: random.Random) -> bytes:
-    """Leave the contract out, and turn some bits."""
-    flatbuffer = bytearray(whole.packed.flatbuffer)
+def bare(intact: Intact, rng: random.Random) -> bytes:
+    """Remove the contract, and flip some bits."""
+    flatbuffer = bytearray(intact.packed.flatbuffer)
     for _ in range(rng.randint(0, 4)):
         flatbuffer[rng.randrange(len(flatbuffer))] ^= 1 << rng.randrange(8)
     return bytes(flatbuffer)
 
 
-KINDS: dict[str, Callable[[Whole, random.Random], bytes]] = {
+KINDS: dict[str, Callable[[Intact, random.Random], bytes]] = {
     "bits flipped": flipped,
     "truncated": truncated,
     "tail swapped": swapped,
@@ -205,14 +205,14 @@ KINDS: dict[str, Callable[[Whole, random.Random], bytes]] = {
 }
 
 
-def unpacked(whole: Whole) -> dict[str, bytes]:
-    """Members of the tail."""
-    with zipfile.ZipFile(io.BytesIO(whole.content)) as tail:
+def unpacked(intact: Intact) -> dict[str, bytes]:
+    """Return the members of the zip."""
+    with zipfile.ZipFile(io.BytesIO(intact.content)) as tail:
         return {name: tail.read(name) for name in tail.namelist()}
 
 
 def packed_again(flatbuffer: bytes, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Put a zip of `members` behind `flatbuffer`."""
+    """Append a zip of `members` to `flatbuffer`."""
     stream = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(stream, "a", method) as tail:
         for name, content in members.items():
@@ -220,9 +220,9 @@ def packed_again(flatbuffer: bytes, members: dict[str, bytes], method: int = zip
     return stream.getvalue()
 
 
-def forged(whole: Whole, flatbuffer: bytes) -> bytes:
-    """Put the tail behind `flatbuffer`, with its digest."""
-    members = unpacked(whole)
+def forged(intact: Intact, flatbuffer: bytes) -> bytes:
+    """Append the zip to `flatbuffer`, with a matching digest."""
+    members = unpacked(intact)
     document = json.loads(members["metadata.json"])
     document |= {"format": FORMAT, "version": VERSION}
     document["flatbuffer"] = {"bytes": len(flatbuffer), "sha256": sha256(flatbuffer)}
@@ -230,14 +230,14 @@ def forged(whole: Whole, flatbuffer: bytes) -> bytes:
 
 
 def npy(values: Any) -> bytes:
-    """An array as a .npy file."""
+    """Return an array as a .npy file."""
     stream = io.BytesIO()
     np.save(stream, values, allow_pickle=True)
     return stream.getvalue()
 
 
-def lying_header(rng: random.Random) -> bytes:
-    """A .npy file whose header promises more than there is."""
+def false_header(rng: random.Random) -> bytes:
+    """Return a .npy file whose header declares more data than there is."""
     shape = rng.choice(
         ["(1000000000000,)", "(-1,)", "(2, -3)", "(" * 90 + ")" * 90, "(True, 4)", "(4294967296, 4294967296)"]
     )
@@ -246,6 +246,6 @@ def lying_header(rng: random.Random) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(100)
 
 
-def mutant(whole: Whole, kind: str, seed: int) -> bytes:
-    """Make the mutant of this kind and seed."""
-    return KINDS[kind](whole, random.Random(f"{kind} {seed}"))  # noqa: S311  # no secret
+def mutant(intact: Intact, kind: str, seed: int) -> bytes:
+    """Return the mutant of this kind and seed."""
+    return KINDS[kind](intact, random.Random(f"{kind} {seed}"))  # noqa: S311  # no secret

@@ -1,14 +1,13 @@
-"""Does `fer-edge run` stay as it was, all day long? Memory, threads, open files and frame ages over two hours of film.
+"""Long-run test of `fer-edge run`: memory, threads, open files and result age over two hours of video.
 
 python -m studies.accuracy.tracking_clip --photos expw/origin --out runs/clip
-python -m studies.robustness.soak --film runs/clip/clip.mp4 --out runs/soak
+python -m studies.robustness.soak --video runs/clip/clip.mp4 --out runs/soak
 
-The film is brought to VGA and 30 frames per second, and the command itself goes through it, again and again, in a
-process of its own: JSON lines into a pipe that is read here, a CSV table into a file. Once 216,000 frames as fast as
-they go; then some minutes as if they came from a camera, with the live page: there the newest frame wins, and a
-result's age means something. Every few frames the process is looked at from outside, in /proc, so on Linux. Memory is
-flat if even the upper end of its slope, two standard errors above it, is less than `FLAT_MB` per hour of film. Ctrl-C
-ends a part early; what was seen until then is written.
+The video is converted to VGA at 30 frames per second, and `fer-edge run` plays it in a loop in its own process, with
+JSON lines to a pipe and CSV to a file: first 216,000 frames as fast as possible, then some minutes in real time as from
+a camera, with the live page, where frames may be dropped and the age of a result is meaningful. Every few frames the
+process is sampled in /proc (Linux only). Memory is flat if its slope plus two standard errors is less than `FLAT_MB`
+per hour of video. Ctrl-C ends a part early; the results until then are written.
 """
 
 import json
@@ -38,47 +37,47 @@ from fer_edge_bench.machine import describe
 
 SIZE_WH, FPS = (640, 480), 30
 HOUR = 3600 * FPS
-"""Frames of an hour of film."""
+"""Frames in an hour of video."""
 FLAT_MB = 1.0
-"""Per hour of film; 9.7 bytes per frame, which is less than the smallest Python object."""
+"""MB per hour of video, or 9.7 bytes per frame, which is less than the smallest Python object."""
 WARM_UP = 0.1
-"""Share of the frames after which memory counts: until then buffers grow to the largest crowd of the film."""
+"""Share of the frames excluded from memory growth: until then buffers grow to their largest size."""
 BLOCKS = 20
-"""Stretches whose means give the slope."""
+"""Number of blocks whose means the slope is fitted to."""
 
 
 @dataclass
-class Course:
-    """What was seen of a run from outside."""
+class RunRecord:
+    """Samples of a running process, and its results."""
 
     frames: list[int] = field(default_factory=list)
-    """Number within the film at which the process was looked at; the lists that follow are of the same moments."""
+    """Frame index of each sample; the next three lists have one value per sample."""
     rss_mb: list[float] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
-    handles: list[int] = field(default_factory=list)
+    open_files: list[int] = field(default_factory=list)
     age_ms: list[float] = field(default_factory=list)
-    """Of every frame that had a line."""
+    """Age of the result of every processed frame."""
     faces: int = 0
-    """In all frames together."""
+    """Sum over all frames."""
     dropped: int = 0
     seconds: float = 0.0
-    """That the run took, without its end."""
+    """Duration of the run without shutdown."""
     end_s: float = 0.0
-    """From SIGTERM until the process was gone."""
+    """Time from SIGTERM until the process exited."""
     exit_code: int | None = None
     interrupted: bool = False
 
-    def look(self, frame: int, pid: int) -> None:
-        """Take note of how the process is now."""
+    def sample(self, frame: int, pid: int) -> None:
+        """Sample memory, threads and open files of the process."""
         process = Path(f"/proc/{pid}")
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         self.frames.append(frame)
         self.rss_mb.append(int(status["VmRSS"].split()[0]) / 1024)
         self.threads.append(int(status["Threads"]))
-        self.handles.append(sum(1 for _ in (process / "fd").iterdir()))
+        self.open_files.append(sum(1 for _ in (process / "fd").iterdir()))
 
     def report(self) -> dict[str, Any]:
-        """Say what became of the frames."""
+        """Return frame counts, result age and shutdown."""
         return {
             "frames": len(self.age_ms),
             "dropped": self.dropped,
@@ -91,121 +90,123 @@ class Course:
         }
 
     def growth(self) -> dict[str, Any]:
-        """Say what grew; nothing where too little was seen."""
+        """Return growth of memory, threads and open files; only the sample count if there are too few samples."""
         warm = [row for row, frame in enumerate(self.frames) if frame >= WARM_UP * self.frames[-1]]
         if len(warm) < 2 * BLOCKS:
             return {"looked_at": len(self.frames)}
         frames, memory = np.array(self.frames)[warm], np.array(self.rss_mb)[warm]
-        rise, error = slope(frames / HOUR, memory)
+        mb_per_hour, error = slope(frames / HOUR, memory)
         threads = _first_to_last([self.threads[row] for row in warm])
-        handles = _first_to_last([self.handles[row] for row in warm])
+        open_files = _first_to_last([self.open_files[row] for row in warm])
         return {
             "looked_at": len(self.frames),
-            "memory_mb_per_hour": {"slope": round(rise, 4), "standard_error": round(error, 4)},
-            "flat": rise + 2 * error < FLAT_MB,
+            "memory_mb_per_hour": {"slope": round(mb_per_hour, 4), "standard_error": round(error, 4)},
+            "flat": mb_per_hour + 2 * error < FLAT_MB,
             "memory_mb": _first_to_last(memory.tolist()),
             "threads": threads,
-            "handles": handles,
-            "left_over": sum(max(0.0, kind["last"] - kind["first"]) for kind in (threads, handles)),
+            "handles": open_files,
+            "left_over": sum(max(0.0, values["last"] - values["first"]) for values in (threads, open_files)),
         }
 
 
 def _first_to_last(values: list[Any]) -> dict[str, float]:
-    """Medians of the first and of the last tenth, so that a moment between two files says nothing; and the most."""
+    """Return medians of the first and last tenth, to ignore short-term changes, and the maximum."""
     tenth = max(1, len(values) // 10)
     first, last = np.median(values[:tenth]), np.median(values[-tenth:])
     return {"first": round(float(first), 2), "last": round(float(last), 2), "most": round(float(max(values)), 2)}
 
 
 def slope(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Slope of `y` over `x` by least squares, and its standard error.
+    """Fit the slope of `y` over `x` by least squares; return it with its standard error.
 
-    Memory rises in steps, so neighbouring samples know the same: taken as independent, their error would be far too
-    small. Means of long stretches are nearly independent, so they are what the line is drawn through.
+    Memory grows in steps, so neighbouring samples are correlated and their standard error would be far too small. Means
+    of long blocks are nearly independent, so the line is fitted to these.
     """
-    across, up = (np.array([part.mean() for part in np.array_split(values, BLOCKS)]) for values in (x, y))
-    across = across - across.mean()
-    rise = float(across @ up / (across @ across))
-    rest = up - up.mean() - rise * across
-    return rise, math.sqrt(float(rest @ rest / (across @ across)) / (BLOCKS - 2))
+    block_x, block_y = (np.array([part.mean() for part in np.array_split(values, BLOCKS)]) for values in (x, y))
+    centred = block_x - block_x.mean()
+    fitted = float(centred @ block_y / (centred @ centred))
+    residuals = block_y - block_y.mean() - fitted * centred
+    return fitted, math.sqrt(float(residuals @ residuals / (centred @ centred)) / (BLOCKS - 2))
 
 
-def watched(command: list[str], frames: int, every: int, advance: Callable[[int], None] = lambda frame: None) -> Course:
-    """Start a command that prints JSON lines, look at it until so many frames of its film are over, and end it.
+def monitor(
+    command: list[str], frames: int, every: int, advance: Callable[[int], None] = lambda frame: None
+) -> RunRecord:
+    """Start a command that prints JSON lines, sample it until `frames` frames are over, and terminate it.
 
     Args:
-        command: Such as `fer-edge run --json ...`.
-        frames: Of the film, whether they got a line or were dropped.
-        every: Lines from one look to the next.
-        advance: Is given the number of each frame.
+        command: Command such as `fer-edge run --json ...`.
+        frames: Number of frames, processed or dropped.
+        every: Number of lines between samples.
+        advance: Called with the index of each sampled frame.
 
     Raises:
-        BenchmarkError: It ended by itself.
+        BenchmarkError: The command exited by itself.
     """
-    course = Course()
-    # In a session of its own, so that Ctrl-C comes here and the process is ended the way a service is.
+    record = RunRecord()
+    # In its own session, so that Ctrl-C reaches this process only, and the command gets SIGTERM, as a service does.
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        begun = time.monotonic()
+        start = time.monotonic()
         try:
-            _follow(process, course, frames, every, advance)
+            _read_lines(process, record, frames, every, advance)
         except KeyboardInterrupt:
-            course.interrupted = True
-        course.seconds = time.monotonic() - begun
+            record.interrupted = True
+        record.seconds = time.monotonic() - start
         if process.poll() is not None:
-            raise BenchmarkError(f"{' '.join(command)} ended by itself, with exit code {process.returncode}")
+            raise BenchmarkError(f"{' '.join(command)} exited by itself with exit code {process.returncode}")
         process.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
+        terminated = time.monotonic()
         process.communicate()
-        course.end_s, course.exit_code = time.monotonic() - asked, process.returncode
-    return course
+        record.end_s, record.exit_code = time.monotonic() - terminated, process.returncode
+    return record
 
 
-def _follow(
-    process: "subprocess.Popen[bytes]", course: Course, frames: int, every: int, advance: Callable[[int], None]
+def _read_lines(
+    process: "subprocess.Popen[bytes]", record: RunRecord, frames: int, every: int, advance: Callable[[int], None]
 ) -> None:
     for line in process.stdout or ():
         result = json.loads(line)
-        course.age_ms.append(result["age_ms"])
-        course.faces += len(result["faces"])
-        course.dropped = result["dropped"]
-        if (len(course.age_ms) - 1) % every == 0:
-            course.look(result["frame"], process.pid)
+        record.age_ms.append(result["age_ms"])
+        record.faces += len(result["faces"])
+        record.dropped = result["dropped"]
+        if (len(record.age_ms) - 1) % every == 0:
+            record.sample(result["frame"], process.pid)
             advance(result["frame"])
         if result["frame"] >= frames - 1:
             return
     process.wait()
 
 
-def shown(name: str, command: list[str], frames: int) -> Course:
-    """Watch a command with a bar of how far it is; about a thousand looks."""
+def monitor_with_progress(name: str, command: list[str], frames: int) -> RunRecord:
+    """Monitor a command with a progress bar; about a thousand samples."""
     with progress() as bar:
         task = bar.add_task(name, total=frames)
-        return watched(command, frames, max(1, frames // 1000), lambda frame: bar.update(task, completed=frame + 1))
+        return monitor(command, frames, max(1, frames // 1000), lambda frame: bar.update(task, completed=frame + 1))
 
 
-def retimed(film: Path, out: Path) -> Path:
-    """Write a film anew, with `FPS` frames of `SIZE_WH` a second."""
-    with new_video(out, np.zeros((SIZE_WH[1], SIZE_WH[0], 3), np.uint8), FPS) as video:
-        for frame in open_source(str(film)):
-            video.write(cv2.resize(frame.bgr, SIZE_WH, interpolation=cv2.INTER_AREA))
+def convert(video: Path, out: Path) -> Path:
+    """Convert a video to `SIZE_WH` pixels, written at `FPS`."""
+    with new_video(out, np.zeros((SIZE_WH[1], SIZE_WH[0], 3), np.uint8), FPS) as writer:
+        for frame in open_source(str(video)):
+            writer.write(cv2.resize(frame.bgr, SIZE_WH, interpolation=cv2.INTER_AREA))
     return out
 
 
-def draw(path: Path, replayed: Course, live: Course | None) -> None:
-    """Draw memory over the frames with its slope, and how old the live run's results were."""
+def draw(path: Path, replayed: RunRecord, live: RunRecord | None) -> None:
+    """Plot memory over time with its slope, and the distribution of the live run's result age."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     hours = np.array(replayed.frames) / HOUR
     memory = np.array(replayed.rss_mb)
     left.plot(hours, memory, linewidth=1)
     if known := replayed.growth().get("memory_mb_per_hour"):
-        rise, error = known.values()
+        mb_per_hour, error = known.values()
         warm = hours >= WARM_UP * hours[-1]
-        line = memory[warm].mean() + rise * (hours[warm] - hours[warm].mean())
-        left.plot(hours[warm], line, label=f"{rise:+.3f} ± {error:.3f} MB per hour")
+        line = memory[warm].mean() + mb_per_hour * (hours[warm] - hours[warm].mean())
+        left.plot(hours[warm], line, label=f"{mb_per_hour:+.3f} ± {error:.3f} MB per hour")
         left.legend()
     left.set(
-        xlabel=f"hours of film at {FPS} frames per second", ylabel="resident memory, MB", ylim=(0, 1.2 * memory.max())
+        xlabel=f"hours of video at {FPS} frames per second", ylabel="resident memory, MB", ylim=(0, 1.2 * memory.max())
     )
     if live:
         ages = np.sort(live.age_ms)
@@ -222,31 +223,33 @@ def draw(path: Path, replayed: Course, live: Course | None) -> None:
 
 
 def main(
-    film: Annotated[
-        Path, typer.Option(help="A video with faces, such as that of benchmarks/studies/accuracy/tracking_clip.py.")
-    ],
+    video: Annotated[Path, typer.Option(help="A video with faces, such as that of studies.accuracy.tracking_clip.")],
     out: Annotated[Path, typer.Option(help="Folder for soak.json and soak.png.")],
-    frames: Annotated[int, typer.Option(min=1, help="To be replayed as fast as they go; default: two hours.")] = 2
+    frames: Annotated[int, typer.Option(min=1, help="Frames to process as fast as possible; default: two hours.")] = 2
     * HOUR,
-    minutes: Annotated[float, typer.Option(min=0, help="Of the part that comes as from a camera.")] = 5.0,
+    minutes: Annotated[float, typer.Option(min=0, help="Minutes in real time, as from a camera.")] = 5.0,
 ) -> None:
-    """Replay the film, then play it; print what was seen as JSON, and exit with 5 if anything grew."""
+    """Process the video as fast as possible, then in real time; print the results as JSON, exit with 5 on growth."""
     make_folder(out)
-    document: dict[str, Any] = {"film": film.name, "fps": FPS, "size": f"{SIZE_WH[0]}x{SIZE_WH[1]}"}
-    courses: list[Course] = []
-    with TemporaryDirectory() as made:
-        source = retimed(film, Path(made) / "film.mp4")
+    document: dict[str, Any] = {"film": video.name, "fps": FPS, "size": f"{SIZE_WH[0]}x{SIZE_WH[1]}"}
+    records: list[RunRecord] = []
+    with TemporaryDirectory() as folder:
+        source = convert(video, Path(folder) / "video.mp4")
         run = [sys.executable, "-m", "fer_edge", "run", "--source", str(source), "--loop", "--json"]
-        run += ["--csv", f"{made}/faces.csv"]
+        run += ["--csv", f"{folder}/faces.csv"]
         parts = {"replayed": (frames, run)}
         if minutes:
-            page = ["--preview", "--preview-port", "0"]  # not in the first part: a film is shown no faster than filmed
+            page = [
+                "--preview",
+                "--preview-port",
+                "0",
+            ]  # not in the first part: with --preview a video plays in real time
             parts["live"] = (round(minutes * 60 * FPS), [*run, "--realtime", *page])
         for name, (count, command) in parts.items():
-            courses.append(shown(name, command, count))
-            document[name] = courses[-1].report() | (courses[-1].growth() if name == "replayed" else {})
+            records.append(monitor_with_progress(name, command, count))
+            document[name] = records[-1].report() | (records[-1].growth() if name == "replayed" else {})
             write_json(out / "soak.json", document | {"machine": describe()})
-            draw(out / "soak.png", courses[0], courses[1] if len(courses) > 1 else None)
+            draw(out / "soak.png", records[0], records[1] if len(records) > 1 else None)
     print_json(document | {"machine": describe()})
     console.print(f"wrote {out}")
     replayed = document["replayed"]

@@ -159,7 +159,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], Non
             os.kill(os.getpid(), number)
             return iter(())
 
-        monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("film", False, opened))
+        monkeypatch.setattr("fer_edge.app.run.find_source", lambda *_: Source("video", False, opened))
 
     return at_opening
 
@@ -169,7 +169,7 @@ def test_sigterm_ends_a_run_that_has_not_begun_yet(
 ) -> None:
     signalled(signal.SIGTERM)
 
-    assert run(replace(settings(tiny, "film"), save=tmp_path / "out"))
+    assert run(replace(settings(tiny, "video"), save=tmp_path / "out"))
     assert tuple(capfd.readouterr()) == ("", "stopped\n")
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_nohup_began_outlives_its_terminal(
     signalled(signal.SIGHUP)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert run(settings(tiny, "film"))
+        assert run(settings(tiny, "video"))
     finally:
         signal.signal(signal.SIGHUP, before)
     assert tuple(capfd.readouterr()) == ("", "")
@@ -206,7 +206,7 @@ def test_a_run_that_is_ended_leaves_everything_whole(
 ) -> None:
     out, table = tmp_path / "out", tmp_path / "faces.csv"
     running = live("--save", out, "--csv", table, "--size", "160x120")
-    running.until(grown(table, 2000))
+    running.wait_until(grown(table, 2000))
 
     ended, told, took = running.end(number)
 
@@ -227,7 +227,7 @@ def test_a_reader_who_does_not_read_holds_up_no_other_sink(live: Live, tmp_path:
     fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, 4096)
     running = live("--json", "--csv", tmp_path / "faces.csv", "--size", "64x48", "--fps", "100", stdout=written)
     os.close(written)
-    running.until(grown(tmp_path / "faces.csv", 18_000))  # some 100 frames; the pipe holds six lines, 64 wait
+    running.wait_until(grown(tmp_path / "faces.csv", 18_000))  # some 100 frames; the pipe holds six lines, 64 wait
 
     code, told, took = running.end(signal.SIGTERM)
     os.close(unread)

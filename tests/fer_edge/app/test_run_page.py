@@ -1,4 +1,4 @@
-"""`fer-edge run --preview`: who is told its address, and that a film or picture can be looked at in peace."""
+"""`fer-edge run --preview`: the printed address, and that the page stays open after a video or picture."""
 
 import json
 import re
@@ -47,14 +47,14 @@ def test_the_address_of_the_page_is_told_with_a_token_that_was_made_but_not_with
     live: Live, picture: Path, flags: tuple[str, ...], told: str
 ) -> None:
     running = live("-s", picture, "--preview-port", 0, *flags)
-    *lines, last = running.until_told("stays")
+    *lines, last = running.wait_for_line("stays")
 
     assert last == STAYS
     assert re.fullmatch(told, "\n".join(lines))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_at_the_end_of_a_film_everything_is_written_and_the_page_stays(
+def test_at_the_end_of_a_video_everything_is_written_and_the_page_stays(
     live: Live, video: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
@@ -76,16 +76,16 @@ def test_at_the_end_of_a_film_everything_is_written_and_the_page_stays(
     assert told in ([], ["stopped"])
 
 
-def test_the_page_stays_also_where_the_film_was_played_as_if_it_were_a_camera(live: Live, video: Path) -> None:
+def test_the_page_stays_after_a_video_in_real_time(live: Live, video: Path) -> None:
     running = live("-s", video, "--realtime", "--preview", "--preview-port", 0)
 
-    assert running.until_told("stays")[-1] == STAYS
+    assert running.wait_for_line("stays")[-1] == STAYS
     assert running.end(signal.SIGTERM)[0] == 0
 
 
-def test_a_film_that_is_ended_before_its_end_is_ended_as_ever(live: Live, video: Path) -> None:
+def test_a_signal_during_a_video_ends_the_run(live: Live, video: Path) -> None:
     running = live("-s", video, "--loop", "--preview", "--preview-port", 0)
-    running.until_told("live page")
+    running.wait_for_line("live page")
 
     code, told, _ = running.end(signal.SIGINT)
     assert code == 130
@@ -105,7 +105,7 @@ def test_the_page_of_a_pipe_ends_with_it(tiny: Path, picture: Path) -> None:
 
 def test_the_live_page_is_served_while_it_runs(live: Live) -> None:
     running = live("--preview", "--preview-port", 0, "--preview-token", "s3cret-token", "--size", "160x120")
-    (line,) = running.until_told("live page")
+    (line,) = running.wait_for_line("live page")
     assert re.fullmatch(r"live page: http://127\.0\.0\.1:[0-9]+/\?token=\*\*\*", line)
     address = line.removeprefix("live page: ").replace("***", "s3cret-token")
 
@@ -113,7 +113,7 @@ def test_the_live_page_is_served_while_it_runs(live: Live) -> None:
         status, body = asked(address, "latest.json")
         return status == 200 and bool(json.loads(body)["faces"])
 
-    running.until(latest)
+    running.wait_until(latest)
     code, told, _ = running.end(signal.SIGTERM)
     assert code == 0
     assert not any("s3cret" in one for one in told)

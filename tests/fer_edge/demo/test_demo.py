@@ -173,7 +173,7 @@ def test_class_folders_hold_one_drawn_face_per_seed(tmp_path):
     assert face_sheet(tmp_path).shape == (8 * 64, 3 * 64, 3)
 
 
-def test_the_film_can_be_read_back_and_says_what_it_shows(tmp_path):
+def test_the_video_can_be_read_back_with_its_labels(tmp_path):
     write_clip(tmp_path / "clip.mp4", tmp_path / "drawn.jsonl", frames=6)
     capture = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 6
@@ -186,7 +186,7 @@ def test_a_folder_without_annotated_pictures_is_an_error(tmp_path):
         annotated_frames(tmp_path, 3)
 
 
-def test_the_film_is_judged_face_by_face():
+def test_the_video_is_evaluated_face_by_face():
     box, elsewhere = [10, 10, 20, 20], [300, 10, 20, 20]
     truth = [
         {"faces": [{"expression": "fear", "box": box}]},

@@ -1,4 +1,4 @@
-"""Broken model files, made by benchmarks/studies/robustness/mutants.py, which makes thousands of them."""
+"""Damaged model files, made as in benchmarks/studies/robustness/mutants.py."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from fer_edge.synthetic.render import draw_face
 from studies.robustness import mutants, mutations
 from support.paths import TINY
 
-EACH = 24
+MUTANTS_PER_KIND = 24
 
 
 @pytest.fixture(scope="module")
@@ -22,38 +22,38 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     write_picture(folder / "face.png", draw_face("happiness", seed=1)[0])
     made = mutants.Worker(TINY, folder)
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.mark.parametrize("kind", mutations.KINDS)
-def test_a_broken_model_ends_in_an_answer_or_one_line(worker: Any, kind: str) -> None:
+def test_a_damaged_model_gives_a_result_or_one_error_line(worker: Any, kind: str) -> None:
     outcomes = {}
-    for seed in range(EACH):
+    for seed in range(MUTANTS_PER_KIND):
         command = mutants.COMMANDS[seed % len(mutants.COMMANDS)]
-        outcomes[command, seed] = worker.ask(kind, seed, command)
+        outcomes[command, seed] = worker.run(kind, seed, command)
 
     assert {case: found for case, found in outcomes.items() if found not in ("0", "1")} == {}
-    assert "1" in outcomes.values()  # else the mutants are not broken
+    assert "1" in outcomes.values()  # else no mutant is damaged
 
 
-def test_a_mutant_is_made_again_by_its_seed(tiny: Path) -> None:
-    whole = mutations.whole(tiny)
+def test_mutants_are_reproducible(tiny: Path) -> None:
+    intact = mutations.read_intact(tiny)
 
     for kind in mutations.KINDS:
-        first, again = mutations.mutant(whole, kind, 3), mutations.mutant(whole, kind, 3)
+        first, again = mutations.mutant(intact, kind, 3), mutations.mutant(intact, kind, 3)
         assert len(first) == len(again), kind  # a zip holds the time of its writing
-        assert mutations.mutant(whole, kind, 4) != first, kind
+        assert mutations.mutant(intact, kind, 4) != first, kind
 
 
-def test_a_forged_digest_fits(tiny: Path, tmp_path: Path) -> None:
-    whole = mutations.whole(tiny)
-    (tmp_path / "a.tflite").write_bytes(mutations.forged(whole, whole.other))
+def test_a_forged_digest_is_valid(tiny: Path, tmp_path: Path) -> None:
+    intact = mutations.read_intact(tiny)
+    (tmp_path / "a.tflite").write_bytes(mutations.forged(intact, intact.other))
 
-    assert mutations.read_packed(tmp_path / "a.tflite").flatbuffer == whole.other
+    assert mutations.read_packed(tmp_path / "a.tflite").flatbuffer == intact.other
 
 
 @pytest.mark.parametrize(
-    ("code", "stdout", "stderr", "judged"),
+    ("code", "stdout", "stderr", "expected"),
     [
         (0, "{}", "", "0"),
         (1, "", "error: a.tflite: broken\n", "1"),
@@ -62,11 +62,11 @@ def test_a_forged_digest_fits(tiny: Path, tmp_path: Path) -> None:
         (1, "", "error: one\nerror: two\n", "exit code 1 with 'error: one\\nerror: two\\n'"),
         (1, "", "error: one\nmore\n", "exit code 1 with 'error: one\\nmore\\n'"),
         (2, "", "error: one\n", "exit code 2 with 'error: one\\n'"),
-        (0, "{}", "a.py:1: RuntimeWarning: overflow\n", "a warning of Python: a.py:1: RuntimeWarning: overflow"),
+        (0, "{}", "a.py:1: RuntimeWarning: overflow\n", "Python warning: a.py:1: RuntimeWarning: overflow"),
     ],
 )
-def test_how_a_command_ended_is_judged(code: int, stdout: str, stderr: str, judged: str) -> None:
-    assert mutants.verdict(code, stdout, stderr) == judged
+def test_exit_code_and_output_are_checked(code: int, stdout: str, stderr: str, expected: str) -> None:
+    assert mutants.verdict(code, stdout, stderr) == expected
 
 
 def test_a_traceback_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,10 +80,10 @@ def test_a_traceback_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_crash_is_a_finding(tiny: Path, tmp_path: Path) -> None:
     worker = mutants.Worker(tiny, tmp_path)
-    worker.ask("truncated", 0, "info")
+    worker.run("truncated", 0, "info")
     worker._process.kill()
     worker._process.join()
 
-    assert worker.ask("truncated", 0, "info").startswith("CRASH")
-    assert worker.ask("truncated", 0, "info") == "1"
-    worker.end()
+    assert worker.run("truncated", 0, "info").startswith("CRASH")
+    assert worker.run("truncated", 0, "info") == "1"
+    worker.stop()

@@ -102,8 +102,8 @@ def test_a_lost_connection_is_said_and_comes_back(started: Start, visit: Visit) 
         page.locator(".face header span", has_text="Face 2").wait_for()
         page.wait_for_timeout(300)
         assert again.pictures.encoded > 0
-    refused = [text for text in page.wrong if "ERR_CONNECTION_REFUSED" in text or "ERR_" in text]
-    page.wrong[:] = [text for text in page.wrong if text not in refused]
+    refused = [text for text in page.faults if "ERR_CONNECTION_REFUSED" in text or "ERR_" in text]
+    page.faults[:] = [text for text in page.faults if text not in refused]
 
 
 def test_a_token_opens_the_page_and_leaves_the_address(started: Start, visit: Visit) -> None:
@@ -127,7 +127,7 @@ def test_a_token_can_be_typed(started: Start, visit: Visit) -> None:
     page.keyboard.press("Enter")
     state(page, "Waiting for the first frame")
 
-    page.wrong[:] = [text for text in page.wrong if "401" not in text]
+    page.faults[:] = [text for text in page.faults if "401" not in text]
 
 
 def test_a_new_token_is_asked_for(started: Start, visit: Visit) -> None:
@@ -138,4 +138,4 @@ def test_a_new_token_is_asked_for(started: Start, visit: Visit) -> None:
     started(port=preview.port, token="another-one")
     state(page, "Open the address that fer-edge printed")
 
-    page.wrong[:] = [text for text in page.wrong if "401" not in text and "ERR_" not in text]
+    page.faults[:] = [text for text in page.faults if "401" not in text and "ERR_" not in text]

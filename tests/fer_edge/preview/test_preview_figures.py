@@ -36,7 +36,7 @@ def test_a_large_frame_is_made_smaller_before_it_is_sent() -> None:
     assert cv2.imdecode(np.frombuffer(newest[1], np.uint8), cv2.IMREAD_COLOR).shape == (720, 1280, 3)
 
 
-def test_a_film_that_runs_faster_than_anybody_sees_is_not_encoded_in_full() -> None:
+def test_a_fast_video_is_not_encoded_in_full() -> None:
     clock = Clock()
     state = PreviewState(clock=clock)
     pictures = Pictures(state)

@@ -12,7 +12,7 @@ from fer_edge.recognition.recognizer import Face
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
-from support.films import largest_file
+from support.videos import file_size_limit
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -89,7 +89,7 @@ def test_a_row_that_lacks_its_end_does_not_spoil_the_next_one(tmp_path: Path) ->
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
 
-    with largest_file(1000), pytest.raises(FerEdgeError) as full:
+    with file_size_limit(1000), pytest.raises(FerEdgeError) as full:
         table(path, *(result(face(), index=index) for index in range(100)))
 
     assert str(full.value) == f"cannot write {path}: File too large; choose another folder, or fix its permissions"

@@ -11,11 +11,11 @@ from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker
 from fer_edge.tracking.pipeline import Event
 from support.command import FerEdge
-from support.mosquitto import TOPIC, Listener, Mosquitto, Told, face, needs_mosquitto, result
+from support.mosquitto import TOPIC, Listener, Messages, Mosquitto, face, needs_mosquitto, result
 
 Listen = Callable[..., Listener]
-Sinks = Callable[..., tuple[MqttSink, Told]]
-Joined = Callable[..., tuple[Listener, MqttSink, Told]]
+Sinks = Callable[..., tuple[MqttSink, Messages]]
+Joined = Callable[..., tuple[Listener, MqttSink, Messages]]
 
 
 @needs_mosquitto

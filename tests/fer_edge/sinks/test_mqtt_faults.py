@@ -13,15 +13,15 @@ import pytest
 from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker, parsed_broker
 from fer_edge.tracking.pipeline import Event
-from support.mosquitto import TOPIC, Listener, Mosquitto, Told, connected, face, needs_mosquitto, result
+from support.mosquitto import TOPIC, Listener, Messages, Mosquitto, connected, face, needs_mosquitto, result
 
 Listen = Callable[..., Listener]
-Sinks = Callable[..., tuple[MqttSink, Told]]
+Sinks = Callable[..., tuple[MqttSink, Messages]]
 
 
 @needs_mosquitto
 def test_a_broker_that_is_stopped_and_started_again_knows_everything_again(
-    mosquitto: Mosquitto, listen: Listen, joined: Callable[..., tuple[Listener, MqttSink, Told]]
+    mosquitto: Mosquitto, listen: Listen, joined: Callable[..., tuple[Listener, MqttSink, Messages]]
 ) -> None:
     listener, sink, told = joined()
     sink.write(result(0.0, [face(7, "neutral")], [Event(0.0, 7, None, "neutral")]))
@@ -115,7 +115,7 @@ def test_tls_is_not_talked_to_those_who_do_not_know_it(mqtt: Sinks) -> None:
 def test_a_broker_with_tls_is_talked_to_where_its_authority_is_trusted(
     mosquitto: Mosquitto, listen: Listen, mqtt: Sinks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = mosquitto.lock("localhost")
+    certificate = mosquitto.make_certificate("localhost")
     mosquitto.start("allow_anonymous true", f"certfile {certificate}", f"keyfile {mosquitto.folder / 'key.pem'}")
     address = f"mqtts://localhost:{mosquitto.port}"
 

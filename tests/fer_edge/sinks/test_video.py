@@ -17,7 +17,7 @@ from fer_edge.imaging.images import Pixels, read_picture
 from fer_edge.sinks.video import BROWSERS_PLAY, MPEG4, AnnotatedWriter, Codec, choose_codec, new_video
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
-from support.films import largest_file
+from support.videos import file_size_limit
 
 GREY = np.full((240, 320, 3), 100, np.uint8)
 OLD = b"an older video, still wanted"
@@ -135,14 +135,14 @@ def test_a_camera_gets_a_video_every_five_minutes_named_by_its_beginning(tmp_pat
     saver.close()
 
     times = ["000000", "000500", "010640", "000010"]
-    films = [f"camera-0-20260101-{time}.mp4" for time in times]
-    assert kept[2:6] == [[], films[:1], films[:1], films[:2]]  # whole ones only
-    assert names(tmp_path) == sorted(films)
-    assert [played(tmp_path / film)[0] for film in films] == [3, 2, 2, 1]
-    assert saver.written == {tmp_path / film for film in films}
+    videos = [f"camera-0-20260101-{time}.mp4" for time in times]
+    assert kept[2:6] == [[], videos[:1], videos[:1], videos[:2]]  # complete ones only
+    assert names(tmp_path) == sorted(videos)
+    assert [played(tmp_path / video)[0] for video in videos] == [3, 2, 2, 1]
+    assert saver.written == {tmp_path / video for video in videos}
 
 
-def test_a_film_stays_one_video_however_long_it_is(source: Path, tmp_path: Path) -> None:
+def test_a_video_source_gives_one_file_however_long_it_is(source: Path, tmp_path: Path) -> None:
     save(tmp_path / "out", *(result(source / "clip.avi", 0.01, index=index) for index in range(9)))
 
     assert names(tmp_path / "out") == ["clip.mp4"]

@@ -11,7 +11,7 @@ import pytest
 from fer_edge.errors import DataError, SourceError
 from fer_edge.sources import Frame, Source, View, find_source
 from fer_edge.sources.reader import LiveReader, SequentialReader, frames
-from support.films import grey, write_film
+from support.videos import grey, write_video
 
 GREY = np.full((4, 4, 3), 100, np.uint8)
 Opening = Callable[[], Iterator[Frame]]
@@ -68,7 +68,7 @@ GONE = SourceError("camera 0 does not open")
 
 def test_a_file_is_read_frame_by_frame_without_a_thread() -> None:
     before = threading.active_count()
-    source = Source("film", False, lambda: iter([frame(0), frame(1), frame(4, damaged=2)]))
+    source = Source("video", False, lambda: iter([frame(0), frame(1), frame(4, damaged=2)]))
 
     with frames(source, print) as reading:
         assert isinstance(reading, SequentialReader)
@@ -78,7 +78,7 @@ def test_a_file_is_read_frame_by_frame_without_a_thread() -> None:
 
 
 def test_a_file_can_be_closed_between_two_frames() -> None:
-    with frames(Source("film", False, lambda: iter(map(frame, range(9)))), print) as reading:
+    with frames(Source("video", False, lambda: iter(map(frame, range(9)))), print) as reading:
         found = []
         for one in reading:
             found.append(one.index)
@@ -159,13 +159,13 @@ def test_a_source_that_is_not_there_at_first_is_an_error_at_once() -> None:
     assert not live._thread.is_alive()
 
 
-@pytest.mark.parametrize("error", [DataError("the film is broken"), RuntimeError("a mistake of ours")])
+@pytest.mark.parametrize("error", [DataError("the video is broken"), RuntimeError("a bug")])
 def test_an_error_that_is_no_loss_reaches_the_reader_after_the_last_frame(error: Exception) -> None:
     def broken() -> Iterator[Frame]:
         yield frame(0)
         raise error
 
-    with LiveReader(Source("film", True, broken), print) as live:
+    with LiveReader(Source("video", True, broken), print) as live:
         reading = iter(live)
         assert next(reading).index == 0
         with pytest.raises(type(error), match=str(error)):
@@ -259,7 +259,7 @@ def left_over() -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("view", [View(), View(loop=True), View(realtime=True), View(realtime=True, loop=True)])
 def test_no_thread_and_no_file_handle_is_left_over(tmp_path: Path, view: View) -> None:
-    source = find_source(str(write_film(tmp_path / "clip.avi", [grey(0)] * 5, 50)), view)
+    source = find_source(str(write_video(tmp_path / "clip.avi", [grey(0)] * 5, 50)), view)
 
     def read(count: int) -> None:
         with frames(source, print) as reading:

@@ -1,4 +1,4 @@
-"""Streams as cameras send them: ffmpeg films drawn faces, and is stopped and started again."""
+"""Streams as cameras send them: ffmpeg sends drawn faces, and is stopped and started again."""
 
 import shutil
 import signal
@@ -21,7 +21,7 @@ from fer_edge.imaging.images import encode_picture
 from fer_edge.sources import Frame, capture, find_source
 from fer_edge.sources.reader import LiveReader
 from fer_edge.synthetic.render import clip
-from support.films import write_film
+from support.videos import write_video
 
 SIZE_WH = (160, 120)
 PATIENCE_S = 20.0
@@ -35,17 +35,17 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second of drawn faces at 20 frames per second."""
     pictures = (picture for picture, _ in clip(10, size_wh=SIZE_WH))
-    return write_film(tmp_path_factory.mktemp("film") / "film.avi", pictures, 20)
+    return write_video(tmp_path_factory.mktemp("video") / "video.avi", pictures, 20)
 
 
 class Sender:
-    """An ffmpeg that plays the film over and over, at its frame rate, to `output`."""
+    """An ffmpeg that plays the video in a loop, at its frame rate, to `output`."""
 
-    def __init__(self, film: Path, *output: str) -> None:
-        self.command = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-an", *output]
+    def __init__(self, video: Path, *output: str) -> None:
+        self.command = ["ffmpeg", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", str(video), "-an", *output]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,11 +58,11 @@ class Sender:
 
 
 @pytest.fixture
-def send(film: Path) -> Iterator[Callable[..., Sender]]:
+def send(video: Path) -> Iterator[Callable[..., Sender]]:
     senders: list[Sender] = []
 
     def start(*output: str) -> Sender:
-        senders.append(Sender(film, *output))
+        senders.append(Sender(video, *output))
         senders[-1].start()
         return senders[-1]
 
@@ -131,7 +131,7 @@ def test_mjpeg_over_http_survives_its_sender(send: Callable[..., Sender]) -> Non
 
     assert found[0].name == url.replace("http://", "http://***@")
     picture, _ = next(clip(10, size_wh=SIZE_WH))
-    assert np.abs(found[0].bgr.astype(int) - picture).mean() < 40  # the film, and not some grey
+    assert np.abs(found[0].bgr.astype(int) - picture).mean() < 40  # the video, and not some grey
 
 
 @needs_ffmpeg
@@ -145,12 +145,12 @@ def test_the_tcp_stream_of_a_raspberry_pi_survives_its_sender(send: Callable[...
 class RtspCamera:
     """The least that is an RTSP camera: takes ffmpeg's RTP packets and hands them to one client, over TCP only."""
 
-    def __init__(self, film: Path, folder: Path) -> None:
+    def __init__(self, video: Path, folder: Path) -> None:
         self.port, self.sdp = free_port(), folder / "camera.sdp"
         self.packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.packets.bind(("127.0.0.1", 0))
         rtp = f"rtp://127.0.0.1:{self.packets.getsockname()[1]}"
-        self.sender = Sender(film, *H264, "-f", "rtp", "-sdp_file", str(self.sdp), rtp)
+        self.sender = Sender(video, *H264, "-f", "rtp", "-sdp_file", str(self.sdp), rtp)
         self.requests: list[str] = []
 
     def start(self) -> None:
@@ -197,8 +197,8 @@ class RtspCamera:
 
 
 @needs_ffmpeg
-def test_rtsp_survives_its_camera_and_goes_over_tcp(film: Path, tmp_path: Path) -> None:
-    camera = RtspCamera(film, tmp_path)
+def test_rtsp_survives_its_camera_and_goes_over_tcp(video: Path, tmp_path: Path) -> None:
+    camera = RtspCamera(video, tmp_path)
     camera.start()
     try:
         survives_a_restart(f"rtsp://127.0.0.1:{camera.port}/live?key=s3cret", camera.stop, camera.start)

@@ -14,7 +14,7 @@ from fer_edge.sources.frame import believable_fps
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import LiveReader, frames
 from fer_edge.synthetic.render import clip
-from support.films import grey, write_film
+from support.videos import grey, write_video
 
 GREY = grey()
 
@@ -22,7 +22,7 @@ GREY = grey()
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Ten frames at 5 per second; frame i has brightness 20 * i."""
-    return write_film(tmp_path / "clip.mp4", (grey(20 * number) for number in range(10)), 5)
+    return write_video(tmp_path / "clip.mp4", (grey(20 * number) for number in range(10)), 5)
 
 
 def test_a_picture_is_one_frame(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_stride_keeps_the_numbers_and_times_of_a_video(video: Path) -> None:
 
 
 def test_a_frame_rate_that_cannot_be_one_is_not_believed(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "clip.mp4", [GREY] * 2, 5000)
+    path = write_video(tmp_path / "clip.mp4", [GREY] * 2, 5000)
 
     assert [(frame.t, frame.fps) for frame in open_source(str(path))] == [(0, 25), (0.04, 25)]
 
@@ -114,12 +114,12 @@ def test_only_a_believable_frame_rate_is_taken(stated: float) -> None:
 def test_a_text_file_named_mp4_is_refused_with_a_line_that_can_be_typed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "my film.mp4").write_text("hello")
+    (tmp_path / "my video.mp4").write_text("hello")
 
     with pytest.raises(
-        DataError, match=r"OpenCV cannot read this video; convert it: ffmpeg -i '/.*/my film\.mp4' conv"
+        DataError, match=r"OpenCV cannot read this video; convert it: ffmpeg -i '/.*/my video\.mp4' conv"
     ):
-        open_source(str(tmp_path / "my film.mp4"))
+        open_source(str(tmp_path / "my video.mp4"))
     assert capfd.readouterr().err == ""
 
 
@@ -268,7 +268,7 @@ def test_a_loop_over_what_cannot_be_read_ends(tmp_path: Path) -> None:
 
 
 def test_a_damaged_frame_is_not_the_end_of_a_video(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "clip.avi", (grey(20 * number) for number in range(6)), 5)
+    path = write_video(tmp_path / "clip.avi", (grey(20 * number) for number in range(6)), 5)
     content = bytearray(path.read_bytes())
     third, fourth = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"][2:4]
     content[third : fourth - 8] = bytes(fourth - 8 - third)  # all but the 8 bytes that tell of the next
@@ -296,21 +296,21 @@ class Clock:
         self.now += seconds
 
 
-def test_a_paced_film_waits_for_each_frame_and_a_late_one_catches_up() -> None:
+def test_a_paced_video_waits_for_each_frame_and_a_late_one_catches_up() -> None:
     clock = Clock()
 
-    def film() -> Iterator[Frame]:
+    def video() -> Iterator[Frame]:
         for index, decoding in enumerate((5.0, 0.05, 0.35, 0.0, 0.0, 0.0)):
             clock.now += decoding
-            yield Frame("film", index, index / 10, GREY, 1.0, 0.0, None, 10)
+            yield Frame("video", index, index / 10, GREY, 1.0, 0.0, None, 10)
 
-    captured = [round(frame.captured, 3) for frame in paced(film(), clock, clock.sleep)]
+    captured = [round(frame.captured, 3) for frame in paced(video(), clock, clock.sleep)]
 
     assert captured == [1005.0, 1005.1, 1005.45, 1005.45, 1005.45, 1005.5]  # the third is late by two frames
     assert clock.slept == [0.05, 0.05]
 
 
-def test_in_real_time_a_video_takes_as_long_as_it_was_filmed_and_a_slow_reader_misses_frames(video: Path) -> None:
+def test_in_real_time_a_video_takes_as_long_as_its_recording_and_a_slow_reader_misses_frames(video: Path) -> None:
     with frames(find_source(str(video), View(realtime=True)), print) as live:
         assert isinstance(live, LiveReader)
         live._thread.join(20)  # nobody takes a frame meanwhile
@@ -320,7 +320,7 @@ def test_in_real_time_a_video_takes_as_long_as_it_was_filmed_and_a_slow_reader_m
     assert found[0].t == pytest.approx(1.8)
 
 
-def test_drawn_faces_are_the_same_film_each_time_and_go_on_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_faces_are_the_same_video_each_time_and_go_on_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer_edge.sources.synthetic.CLIP_S", 0.2)
     source = find_source("fake", View(size=(64, 48), fps=10))
     assert (source.name, source.live) == ("fake", False)

@@ -24,7 +24,7 @@ def jpeg(value: int, size_wh: tuple[int, int] = (64, 48)) -> bytes:
     return encode_picture(grey(value, size_wh), ".jpg")
 
 
-FILM = [jpeg(20 * number) for number in range(5)]
+VIDEO = [jpeg(20 * number) for number in range(5)]
 CUT = jpeg(250)[:-40]
 HEADER_ONLY = jpeg(250)[:100]
 MULTIPART = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 12\r\n\r\n"
@@ -53,12 +53,12 @@ def brightness(view: View | None = None) -> list[int]:
 
 @pytest.mark.parametrize("between", [b"", b"\r\n" + MULTIPART, b"\xff\x00\xff\xd8 and other noise\xff"])
 def test_jpeg_pictures_are_found_by_their_bytes(feed: Feed, between: bytes) -> None:
-    feed(between.join([b"", *FILM]))
+    feed(between.join([b"", *VIDEO]))
     assert brightness() == [0, 20, 40, 60, 80]
 
 
 def test_a_redirected_file_is_read_frame_by_frame_at_the_frame_rate_that_was_said(feed: Feed) -> None:
-    feed(b"".join(FILM))
+    feed(b"".join(VIDEO))
     with frames(find_source("-", View(fps=10, vid_stride=2)), print) as reading:
         assert isinstance(reading, SequentialReader)
         assert [(frame.name, frame.index, frame.t, frame.fps) for frame in reading] == [
@@ -70,8 +70,8 @@ def test_a_redirected_file_is_read_frame_by_frame_at_the_frame_rate_that_was_sai
 
 @pytest.mark.parametrize("damage", [CUT, HEADER_ONLY, b"\xff\xd8\xff\xe0 no picture \xff\xda at all \xff\xd9"])
 def test_a_damaged_picture_is_left_out_and_counted(feed: Feed, damage: bytes) -> None:
-    film = [*FILM, *FILM]
-    feed(b"".join([*film[:3], damage, *film[3:]]))
+    video = [*VIDEO, *VIDEO]
+    feed(b"".join([*video[:3], damage, *video[3:]]))
 
     with frames(find_source("-"), print) as reading:
         found = [round(frame.bgr.mean()) for frame in reading]
@@ -81,8 +81,8 @@ def test_a_damaged_picture_is_left_out_and_counted(feed: Feed, damage: bytes) ->
     assert reading.dropped == 1
 
 
-def test_a_film_that_ends_within_a_picture_gives_the_whole_ones(feed: Feed) -> None:
-    feed(FILM[0] + FILM[1] + CUT)
+def test_a_truncated_stream_gives_the_complete_pictures(feed: Feed) -> None:
+    feed(VIDEO[0] + VIDEO[1] + CUT)
     assert brightness() == [0, 20]
 
 
@@ -92,8 +92,8 @@ def test_only_damaged_pictures_are_an_error(feed: Feed) -> None:
         brightness()
 
 
-def test_a_film_may_change_its_size(feed: Feed) -> None:
-    feed(FILM[0] + jpeg(9, (32, 16)))
+def test_a_stream_may_change_its_size(feed: Feed) -> None:
+    feed(VIDEO[0] + jpeg(9, (32, 16)))
     assert [frame.bgr.shape for frame in find_source("-").open()] == [(48, 64, 3), (16, 32, 3)]
 
 
@@ -106,20 +106,20 @@ def test_the_thumbnail_within_a_picture_is_no_frame(feed: Feed) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 1000])
 def test_where_the_pieces_of_a_stream_are_cut_makes_no_difference(size: int) -> None:
-    content = b"".join([MULTIPART, FILM[0], CUT, *FILM[1:3]])
+    content = b"".join([MULTIPART, VIDEO[0], CUT, *VIDEO[1:3]])
     chunks = (content[begin : begin + size] for begin in range(0, len(content), size))
-    assert list(jpegs(chunks)) == [FILM[0], None, FILM[1], FILM[2]]
+    assert list(jpegs(chunks)) == [VIDEO[0], None, VIDEO[1], VIDEO[2]]
 
 
 @pytest.mark.parametrize("damage", [CUT, HEADER_ONLY, b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\x00\xff\xff"])
 def test_damage_does_not_hold_up_the_next_picture(damage: bytes) -> None:
     def chunks() -> Iterator[bytes]:
-        yield damage + FILM[0]
+        yield damage + VIDEO[0]
         pytest.fail("everything was there already")
 
     reading = jpegs(chunks())
     assert next(reading) is None
-    assert next(reading) == FILM[0]
+    assert next(reading) == VIDEO[0]
 
 
 def test_raw_frames_of_a_size_that_was_said(feed: Feed) -> None:
@@ -134,7 +134,7 @@ def test_raw_frames_of_a_size_that_was_said(feed: Feed) -> None:
 
 @pytest.mark.parametrize("begin", [b"", MULTIPART])
 def test_jpeg_pictures_are_known_also_where_a_size_was_said(feed: Feed, begin: bytes) -> None:
-    feed(begin + b"".join(FILM))
+    feed(begin + b"".join(VIDEO))
     assert brightness(View(size=(640, 480))) == [0, 20, 40, 60, 80]
 
 
@@ -195,7 +195,7 @@ def test_through_a_pipe_that_is_live_the_newest_frame_wins(monkeypatch: pytest.M
     reader, writer = os.pipe()
     with os.fdopen(reader) as pipe, os.fdopen(writer, "wb") as camera:
         monkeypatch.setattr(sys, "stdin", pipe)
-        sender = threading.Thread(target=lambda: (camera.write(b"".join(FILM)), camera.close()))
+        sender = threading.Thread(target=lambda: (camera.write(b"".join(VIDEO)), camera.close()))
         sender.start()
         with frames(find_source("-", View(live=True)), print) as live:
             assert isinstance(live, LiveReader)

@@ -75,7 +75,7 @@ def test_golden_boxes_exercise_the_border_and_both_ways_of_scaling():
     assert min(crop.std() for crop in crops) > 8
 
 
-def test_a_film_shows_one_face_and_then_two_that_change():
+def test_a_clip_shows_one_face_and_then_two_that_change():
     frames = list(clip(12, size_wh=(160, 120)))
     assert [len(faces) for _, faces in frames] == [1] * 4 + [2] * 8
     assert {frame.shape for frame, _ in frames} == {(120, 160, 3)}

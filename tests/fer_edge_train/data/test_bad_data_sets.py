@@ -259,7 +259,7 @@ def test_box_far_over_the_edge_is_clipped_to_the_picture(tmp_path: Path) -> None
 def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", {"train/happy": 2, "train/sad": 2, "train/sad/deeper": 1, "extra": 1})
     write_pictures(root / "train/happy", ["c.JPG", "folder.jpg/inside.jpg"])
-    for name in ("train/happy/film.gif", "train/happy/.DS_Store", "notes.txt"):
+    for name in ("train/happy/video.gif", "train/happy/.DS_Store", "notes.txt"):
         (root / name).write_bytes(b"GIF89a")
     for name in ("loose.jpg", "train/loose.jpg"):
         write_picture(root / name, picture(0))

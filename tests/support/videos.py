@@ -1,4 +1,4 @@
-"""Films that tests write, and a disk that is as good as full."""
+"""Writing of test videos, and a simulated full disk."""
 
 import resource
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,8 @@ def grey(level: int = 100) -> Pixels:
     return np.full((48, 64, 3), level, np.uint8)
 
 
-def write_film(path: Path, pictures: Iterable[Pixels], fps: float) -> Path:
-    """Write pictures of one size; .mp4 is MPEG-4, .avi is JPEG by JPEG."""
+def write_video(path: Path, pictures: Iterable[Pixels], fps: float) -> Path:
+    """Write pictures of equal size as a video; .mp4 is MPEG-4, .avi is MJPEG."""
     first, *others = pictures
     code = {".mp4": "mp4v", ".avi": "MJPG"}[path.suffix]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, (first.shape[1], first.shape[0]))
@@ -28,10 +28,10 @@ def write_film(path: Path, pictures: Iterable[Pixels], fps: float) -> Path:
 
 
 @contextmanager
-def largest_file(most: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes."""
+def file_size_limit(limit: int) -> Iterator[None]:
+    """Limit the size of files that this process writes, in bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))  # Python ignores the signal
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # Python ignores SIGXFSZ
     try:
         yield
     finally:
