@@ -35,13 +35,13 @@ class Commands(TyperGroup):
             return super().parse_args(ctx, args)
         try:
             return super().parse_args(ctx, [_with_home(argument) for argument in args])
-        except REFUSED as error:
+        except USAGE_ERROR as error:
             _show_error(_in_one_line(error))
             raise typer.Exit(error.exit_code) from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a refused request ends in one line on stderr, never in a traceback."""
-        _open_closed()
+        _reopen_closed_streams()
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # fer_edge.__main__ had switched it off
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -50,7 +50,7 @@ class Commands(TyperGroup):
             _show_error(str(error))
             raise typer.Exit(error.exit_code) from error
         except USAGE_ERROR as error:
-            _show_error(_one_line(error))
+            _show_error(_in_one_line(error))
             raise typer.Exit(error.exit_code) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `| head` has seen enough
@@ -75,9 +75,9 @@ def _in_one_line(refused: Any) -> str:
     """Say what Typer says in a box, and what may have been meant by a flag that there is not."""
     command = refused.ctx.command_path if refused.ctx else "fer-edge"
     if not (hasattr(refused, "possibilities") and hasattr(refused, "option_name")):  # about anything but such a flag
-        return f"{refused.format_message().rstrip('.?')}; look: {command} --help"
+        return f"{refused.format_message().rstrip('.?')}; see: {command} --help"
     flags = [flag for option in refused.ctx.command.params for flag in option.opts]
-    return f"no flag {refused.option_name}; {did_you_mean(refused.option_name, flags)}look: {command} --help"
+    return f"no flag {refused.option_name}; {did_you_mean(refused.option_name, flags)}see: {command} --help"
 
 
 def _reopen_closed_streams() -> None:

@@ -120,7 +120,7 @@ def _with_flags(settings: Settings, values: dict[str, Any], where: str) -> Setti
         if is_dataclass(now) and not isinstance(now, type):
             changed[column.name] = _with_flags(now, values, where)
         elif column.name in values:
-            kind, option = _taken_apart(column.type)
+            kind, option = _split_annotation(column.type)
             value = values.pop(column.name)
             value = str(value) if option.parse else value
             changed[column.name] = judged(

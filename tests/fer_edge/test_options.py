@@ -23,8 +23,8 @@ def test_flags_of_a_toml_file(tmp_path: Path) -> None:
     [
         ("source", "Expected '=' after a key"),
         ('sorce = "0"', "no flag 'sorce'; did you mean 'source'? see: fer-edge run --help"),
-        ('detector = "best"', "detector is auto or int8 or float16 or none, not 'best'"),
-        ("detect-every = 0", "detect-every is from 1 on, not 0"),
+        ('detector = "best"', "detector must be auto or int8 or float16 or none, not 'best'"),
+        ("detect-every = 0", "detect-every must be at least 1, not 0"),
     ],
 )
 def test_bad_toml_file_is_refused(tmp_path: Path, content: str, message: str) -> None:

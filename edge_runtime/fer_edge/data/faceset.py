@@ -80,7 +80,7 @@ class FaceSet:
         if self.votes.shape != (n, len(self.classes)):
             raise DataError(f"votes of {n} faces must be ({n}, {len(self.classes)}), not {self.votes.shape}")
         if {len(self.agreed), len(self.split), len(self.group), len(self.names), len(self.photos) or n} != {n}:
-            raise DataError("a column of the prepared set is shorter than another")
+            raise DataError("the columns of the prepared set have different lengths")
         if strange := set(self.split.tolist()) - set(SPLITS):
             raise DataError(f"a face is in split {strange.pop()!r}; splits are {', '.join(SPLITS)}")
 

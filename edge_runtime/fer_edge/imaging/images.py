@@ -85,7 +85,7 @@ def decode_picture(content: bytes, name: str) -> Pixels:
         DataError: `content` is no picture, cut short, or larger than OpenCV may open.
     """
     if is_cut_short(content):
-        raise DataError(f"{name}: the picture is cut short; copy it again")
+        raise DataError(f"{name}: the image is truncated; copy it again")
     try:
         frame_bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

@@ -157,6 +157,7 @@ from pathlib import Path
 from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
+from support.videos import file_size_limit
 
 saver = AnnotatedWriter(Path({str(tmp_path)!r}))
 for t in (0.0, 1.0, 400.0):
@@ -200,7 +201,7 @@ def test_a_file_that_may_not_grow_is_told_and_leaves_the_older_one(source: Path,
     noise = np.random.default_rng(0).integers(0, 256, (10, 240, 320, 3), np.uint8)
     seen = [result(source / "clip.avi", 10, picture, index) for index, picture in enumerate(noise)]
 
-    with largest_file(4000), pytest.raises(FerEdgeError, match=r"no frame was written; check the disk"):
+    with file_size_limit(4000), pytest.raises(FerEdgeError, match=r"no frame was written; check the disk"):
         save(out, *seen)
 
     assert (names(out), (out / "clip.mp4").read_bytes()) == (["clip.mp4"], OLD)

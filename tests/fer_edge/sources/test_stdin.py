@@ -184,7 +184,7 @@ def test_through_a_pipe_every_frame_comes_at_the_assumed_rate(monkeypatch: pytes
     lines: list[str] = []
     with os.fdopen(reader) as pipe, os.fdopen(writer, "wb") as sender:
         monkeypatch.setattr(sys, "stdin", pipe)
-        sender.write(b"".join(FILM))
+        sender.write(b"".join(VIDEO))
         sender.close()
         with frames(find_source("-", log=lines.append), print) as reading:
             assert [frame.t for frame in reading] == [index / 25 for index in range(5)]

@@ -22,18 +22,18 @@ HAPPY, BOX = draw_face("happiness", seed=2)
 ANGRY, _ = draw_face("anger", seed=2)
 
 
-class FixedDetector(Detector):
-    """A detector with fixed results."""
+class Told(Detector):
+    """A detector that is told its answer."""
 
-    name = "fixed"
+    name = "told"
 
     def __init__(self, *boxes: Box) -> None:
         self.boxes = boxes
-        self.detect_calls = 0
+        self.asked = 0
         self.seconds = 0.0
 
     def detect(self, frame_bgr: Pixels) -> list[Detection]:
-        self.detect_calls += 1
+        self.asked += 1
         time.sleep(self.seconds)
         return [Detection(box, 0.75) for box in self.boxes]
 
@@ -43,15 +43,15 @@ def frame(pixels: Pixels, index: int = 0, fps: float | None = FPS) -> Frame:
     return Frame("a.mp4", index, index / FPS if fps else 0.0, pixels, 1.5, time.perf_counter(), None, fps)
 
 
-def process(pipeline: Pipeline, *pictures: Pixels, begin: int = 0) -> list[Result]:
-    return [pipeline.step(frame(pixels, begin + number)) for number, pixels in enumerate(pictures)]
+def watch(watcher: Pipeline, *pictures: Pixels, begin: int = 0) -> list[Result]:
+    return [watcher.step(frame(pixels, begin + number)) for number, pixels in enumerate(pictures)]
 
 
 def test_a_face_of_a_video_has_an_id_and_both_labels(tiny: Path) -> None:
-    results = process(Pipeline(Recognizer(tiny, FixedDetector(BOX))), *[HAPPY] * 5)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX))), *[HAPPY] * 5)
 
     (face,) = results[-1].faces
-    (raw,) = Recognizer(tiny, FixedDetector(BOX)).predict(HAPPY)
+    (raw,) = Recognizer(tiny, Told(BOX)).predict(HAPPY)
     assert (face.id, face.label, face.raw_label) == (0, raw.label, raw.label)
     assert face.score == pytest.approx(raw.score, abs=0.01)
     assert face.probabilities == pytest.approx(raw.probabilities, abs=0.01)
@@ -59,7 +59,7 @@ def test_a_face_of_a_video_has_an_id_and_both_labels(tiny: Path) -> None:
 
 
 def test_one_frame_does_not_change_a_label_but_its_raw_one(tiny: Path) -> None:
-    results = process(Pipeline(Recognizer(tiny, FixedDetector(BOX)), TrackingSettings(1)), *[HAPPY] * 10, ANGRY, HAPPY)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1)), *[HAPPY] * 10, ANGRY, HAPPY)
 
     faces = [result.faces[0] for result in results]
     assert {face.label for face in faces} == {faces[0].label}
@@ -70,9 +70,7 @@ def test_one_frame_does_not_change_a_label_but_its_raw_one(tiny: Path) -> None:
 
 def test_a_score_is_that_of_the_label_also_where_another_class_leads_already(tiny: Path) -> None:
     slow = SmoothingSettings(dwell=10.0)
-    results = process(
-        Pipeline(Recognizer(tiny, FixedDetector(BOX)), TrackingSettings(1), slow), *[HAPPY] * 3, *[ANGRY] * 15
-    )
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1), slow), *[HAPPY] * 3, *[ANGRY] * 15)
 
     face = results[-1].faces[0]
     assert face.label == results[0].faces[0].label
@@ -80,7 +78,7 @@ def test_a_score_is_that_of_the_label_also_where_another_class_leads_already(tin
 
 
 def test_without_smoothing_each_frame_speaks_for_itself(tiny: Path) -> None:
-    results = process(Pipeline(Recognizer(tiny, FixedDetector(BOX)), TrackingSettings(1), None), HAPPY, ANGRY, HAPPY)
+    results = watch(Pipeline(Recognizer(tiny, Told(BOX)), TrackingSettings(1), None), HAPPY, ANGRY, HAPPY)
 
     before, now, after = (result.faces[0] for result in results)
     assert before.label == after.label != now.label
@@ -89,15 +87,15 @@ def test_without_smoothing_each_frame_speaks_for_itself(tiny: Path) -> None:
 
 
 def test_what_happens_to_a_face_is_an_event(tiny: Path) -> None:
-    detector = FixedDetector()
-    pipeline = Pipeline(Recognizer(tiny, detector), TrackingSettings(1), SmoothingSettings(seconds=0.05, dwell=0.1))
+    detector = Told()
+    watcher = Pipeline(Recognizer(tiny, detector), TrackingSettings(1), SmoothingSettings(seconds=0.05, dwell=0.1))
     empty = np.full_like(HAPPY, 128)
 
-    process(pipeline, empty)
+    watch(watcher, empty)
     detector.boxes = (BOX,)
-    results = process(pipeline, *[HAPPY] * 10, *[ANGRY] * 15, begin=1)
+    results = watch(watcher, *[HAPPY] * 10, *[ANGRY] * 15, begin=1)
     detector.boxes = ()
-    results += process(pipeline, *[empty] * 30, begin=26)
+    results += watch(watcher, *[empty] * 30, begin=26)
 
     events = [event for result in results for event in result.events]
     happy, angry = results[0].faces[0].label, results[24].faces[0].label
@@ -115,7 +113,7 @@ def test_what_happens_to_a_face_is_an_event(tiny: Path) -> None:
 def test_two_faces_have_their_own_course(tiny: Path) -> None:
     pair = np.hstack([HAPPY, ANGRY])
     boxes = BOX, BOX._replace(x=BOX.x + 96)
-    results = process(Pipeline(Recognizer(tiny, FixedDetector(*boxes))), *[pair] * 10)
+    results = watch(Pipeline(Recognizer(tiny, Told(*boxes))), *[pair] * 10)
 
     one, other = results[-1].faces
     assert (one.id, other.id) == (0, 1)
@@ -123,8 +121,8 @@ def test_two_faces_have_their_own_course(tiny: Path) -> None:
 
 
 def test_every_stage_is_timed_and_the_total_is_their_sum(tiny: Path) -> None:
-    detector = FixedDetector(BOX)
-    results = process(Pipeline(Recognizer(tiny, detector), TrackingSettings(detect_every=2)), *[HAPPY] * 3)
+    detector = Told(BOX)
+    results = watch(Pipeline(Recognizer(tiny, detector), TrackingSettings(detect_every=2)), *[HAPPY] * 3)
 
     for result in results:
         assert list(result.ms) == ["capture", "detect", "follow", "crop", "classify", "smooth", "total"]
@@ -136,12 +134,12 @@ def test_every_stage_is_timed_and_the_total_is_their_sum(tiny: Path) -> None:
 
 
 def test_pictures_have_nothing_to_do_with_one_another(tiny: Path) -> None:
-    pipeline = Pipeline(Recognizer(tiny, FixedDetector(BOX)))
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
 
-    first, second = (pipeline.step(frame(pixels, fps=None)) for pixels in (HAPPY, ANGRY))
+    first, second = (watcher.step(frame(pixels, fps=None)) for pixels in (HAPPY, ANGRY))
 
-    assert first.faces == Recognizer(tiny, FixedDetector(BOX)).predict(HAPPY)
-    assert second.faces == Recognizer(tiny, FixedDetector(BOX)).predict(ANGRY)
+    assert first.faces == Recognizer(tiny, Told(BOX)).predict(HAPPY)
+    assert second.faces == Recognizer(tiny, Told(BOX)).predict(ANGRY)
     assert first.events == second.events == []
     assert list(first.ms) == ["capture", "detect", "crop", "classify", "total"]
 
@@ -152,44 +150,44 @@ def test_the_largest_faces_that_are_large_enough_are_kept(
     tiny: Path, fps: float | None, settings: TrackingSettings
 ) -> None:
     boxes = Box(0, 0, 10, 12), Box(20, 0, 20, 25), Box(50, 0, 40, 50), Box(0, 50, 30, 35)
-    pipeline = Pipeline(Recognizer(tiny, FixedDetector(*boxes)), settings)
+    watcher = Pipeline(Recognizer(tiny, Told(*boxes)), settings)
 
-    assert [face.box[2] for face in pipeline.step(frame(HAPPY, fps=fps)).faces] == [40, 30]
+    assert [face.box[2] for face in watcher.step(frame(HAPPY, fps=fps)).faces] == [40, 30]
 
 
 def test_a_clock_that_jumps_back_is_no_trouble(tiny: Path) -> None:
-    pipeline = Pipeline(Recognizer(tiny, FixedDetector(BOX)))
-    process(pipeline, *[HAPPY] * 3, begin=100_000)
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
+    watch(watcher, *[HAPPY] * 3, begin=100_000)
 
-    results = process(pipeline, *[HAPPY] * 60)
+    results = watch(watcher, *[HAPPY] * 60)
 
     assert {face.id for result in results for face in result.faces} == {0}
     assert [event for result in results for event in result.events] == []
 
 
 def test_the_count_of_dropped_frames_is_handed_on(tiny: Path) -> None:
-    assert Pipeline(Recognizer(tiny, FixedDetector())).step(frame(HAPPY), dropped=7).dropped == 7
+    assert Pipeline(Recognizer(tiny, Told())).step(frame(HAPPY), dropped=7).dropped == 7
 
 
 def test_what_is_no_frame_is_refused_and_the_next_one_taken(tiny: Path) -> None:
-    pipeline = Pipeline(Recognizer(tiny, FixedDetector(BOX)))
+    watcher = Pipeline(Recognizer(tiny, Told(BOX)))
     with pytest.raises(DataError, match="COLOR_GRAY2BGR"):
-        pipeline.step(frame(HAPPY[:, :, 0]))
+        watcher.step(frame(HAPPY[:, :, 0]))
 
-    assert len(pipeline.step(frame(HAPPY, 1)).faces) == 1
+    assert len(watcher.step(frame(HAPPY, 1)).faces) == 1
 
 
 def test_drawn_people_are_followed_by_the_bundled_detector(tiny: Path) -> None:
-    pipeline = Pipeline(Recognizer(tiny))
-    frames_of_id: dict[int, int] = {}
+    watcher = Pipeline(Recognizer(tiny))
+    seen: dict[int, int] = {}
     for number, (pixels, _) in enumerate(clip(48, 3, (320, 240))):
-        for face in pipeline.step(frame(pixels, number)).faces:
+        for face in watcher.step(frame(pixels, number)).faces:
             assert face.id is not None
-            frames_of_id[face.id] = frames_of_id.get(face.id, 0) + 1
+            seen[face.id] = seen.get(face.id, 0) + 1
 
-    assert frames_of_id.keys() == {0, 1}
-    assert frames_of_id[0] >= 44
-    assert frames_of_id[1] >= 28
+    assert seen.keys() == {0, 1}
+    assert seen[0] >= 44
+    assert seen[1] >= 28
 
 
 @pytest.mark.parametrize(
@@ -215,11 +213,11 @@ def test_a_budget_says_how_often_the_detector_is_asked(budget_ms: float, share: 
     for _ in range(3000):
         detect_ms = 0.0 if budget.exceeded and since < 30 else 10.0
         since = 1 if detect_ms else since + 1
-        detect_calls += detect_ms > 0
+        asked += detect_ms > 0
         spent_ms += detect_ms + 1.0
         budget.record(detect_ms, 1.0)
 
-    assert detect_calls / 3000 == pytest.approx(share, rel=0.05)
+    assert asked / 3000 == pytest.approx(share, rel=0.05)
     assert spent_ms / 3000 < 1.01 * budget_ms or budget_ms == 0.5
 
 
@@ -260,11 +258,11 @@ def test_a_budget_reports_its_detection_interval(budget_ms: float, at_least: int
 
 
 def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
-    detector = FixedDetector(BOX)
+    detector = Told(BOX)
     detector.seconds = 0.05
-    pipeline = Pipeline(Recognizer(tiny, detector), TrackingSettings(budget_ms=20))
+    watcher = Pipeline(Recognizer(tiny, detector), TrackingSettings(budget_ms=20))
 
-    process(pipeline, *[HAPPY] * 20)
+    watch(watcher, *[HAPPY] * 20)
 
     assert 1 <= detector.asked <= 10
     assert watcher.budget is not None
@@ -300,7 +298,7 @@ class Timed(YuNet):
 def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
     tiny: Path, budget_ms: float, side: int
 ) -> None:
-    pipeline = Pipeline(Recognizer(tiny, Timed()), TrackingSettings(budget_ms=budget_ms))
+    watcher = Pipeline(Recognizer(tiny, Timed()), TrackingSettings(budget_ms=budget_ms))
 
     assert watcher.input_size_note == f"timed input size: {side} pixels"
 
@@ -309,7 +307,7 @@ def test_a_detector_sees_what_half_the_budget_pays_for_in_every_third_frame(
 def test_the_bundled_detector_sees_most_where_there_is_time(tiny: Path, choice: Choice) -> None:
     recognizer = Recognizer(tiny, choice)
 
-    pipeline = Pipeline(recognizer, TrackingSettings(budget_ms=5000))
+    watcher = Pipeline(recognizer, TrackingSettings(budget_ms=5000))
 
     assert isinstance(recognizer.detector, YuNet)
     assert watcher.recognizer.detector.side == max(SIDES)

@@ -68,8 +68,8 @@ def test_without_time_the_detector_waits_but_not_for_ever() -> None:
     tracker, frame_bgr = FaceTracker(scene, 1), scene.frame()
     detected = []
     for number in range(62):
-        follower.step(frame_bgr, STEP * number, over_budget=True)
-        asked.append(follower.detect_ms > 0)
+        tracker.step(frame_bgr, STEP * number, over_budget=True)
+        detected.append(tracker.detect_ms > 0)
 
     assert [number for number, was in enumerate(detected) if was] == [0, 30, 60]
 
@@ -79,8 +79,8 @@ def test_a_trigger_is_kept_while_the_time_budget_is_used_up() -> None:
     tracker, frame_bgr = FaceTracker(scene, 100), scene.frame()
     show_still(tracker, scene, 3)
     for picture in (255 - frame_bgr, frame_bgr):
-        follower.step(picture, 3 * STEP, over_budget=True)
-    assert stage.asked == 1
+        tracker.step(picture, 3 * STEP, over_budget=True)
+    assert scene.detect_calls == 1
 
     tracker.step(frame_bgr, 5 * STEP)
 
