@@ -9,7 +9,6 @@ check types and limits. This module knows no setting by name, except in `RENAMED
 import difflib
 import inspect
 import math
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
@@ -18,11 +17,6 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 from fer_edge.errors import UsageError
 
@@ -91,49 +85,6 @@ def filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
     return replace(settings, **changed)
 
 
-def read_flags_file(path: Path, settings: Settings) -> Settings:
-    """Copy `settings` with the flags of a TOML file: `detect-every = 3` is --detect-every 3, `mirror = true` --mirror.
-
-    Raises:
-        UsageError: The file cannot be read, or a flag is unknown, of the wrong type or out of range.
-    """
-    where = f"--config {path}"
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f'{where}: {reason}; it has lines such as: source = "0"') from error
-    left = {name.replace("-", "_"): value for name, value in values.items()}
-    settings = _with_flags(settings, left, where)
-    if left:
-        name = next(iter(left))
-        hint = did_you_mean(name, _flag_names(settings))
-        raise UsageError(f"{where}: no flag {name!r}; {hint}see: fer-edge run --help")
-    return settings
-
-
-def _with_flags(settings: Settings, values: dict[str, Any], where: str) -> Settings:
-    """Take the fields of `settings`, and of those in it, out of `values`."""
-    changed: dict[str, Any] = {}
-    for column in fields(settings):
-        now = getattr(settings, column.name)
-        if is_dataclass(now) and not isinstance(now, type):
-            changed[column.name] = _with_flags(now, values, where)
-        elif column.name in values:
-            kind, option = _split_annotation(column.type)
-            value = values.pop(column.name)
-            value = str(value) if option.parse else value
-            changed[column.name] = judged(
-                Annotated[_without_none(kind), option], value, f"{where}: {column.name.replace('_', '-')}"
-            )
-    return replace(settings, **changed)
-
-
-def _flag_names(settings: Any) -> list[str]:
-    pairs = [(column.name, getattr(settings, column.name)) for column in fields(settings)]
-    return [name for field, value in pairs for name in (_flag_names(value) if is_dataclass(value) else [field])]
-
-
 def migrated(values: dict[str, Any]) -> dict[str, Any]:
     """Rename settings written by version 0.1 to their current names.
 
@@ -165,8 +116,8 @@ def judged(annotation: Any, value: Any, where: str) -> Any:
     Raises:
         UsageError: It has the wrong type or is out of range; `where` names its origin.
     """
-    declared, option = _split_annotation(annotation)
-    kind = _without_none(declared)
+    declared, option = split_annotation(annotation)
+    kind = without_none(declared)
     if value is None and kind is not declared:
         return None
     if option.parse and isinstance(value, str):
@@ -254,7 +205,7 @@ def _flags(
     defaults = settings()
     for column in fields(settings):
         default = getattr(defaults, column.name)
-        option = _split_annotation(column.type)[1]
+        option = split_annotation(column.type)[1]
         if is_dataclass(default):
             group = option.panel or column.name.capitalize()
             yield from _flags(type(default), group, switched_off=switched_off)  # type: ignore[arg-type]
@@ -264,10 +215,10 @@ def _flags(
 
 
 def _flag(name: str, annotation: Any, default: Any, panel: str | None, *, negated: bool) -> inspect.Parameter:
-    kind, option = _split_annotation(annotation)
+    kind, option = split_annotation(annotation)
     flag = _flag_of(name)
     several = get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
-    kind = get_args(kind)[0] if several else _without_none(kind)
+    kind = get_args(kind)[0] if several else without_none(kind)
     hint = str if option.parse else kind
     how: dict[str, Any] = {"help": option.help, "rich_help_panel": panel, "envvar": option.envvar}
     if kind is not bool:
@@ -306,7 +257,7 @@ def _flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _split_annotation(annotation: Any) -> tuple[Any, Option]:
+def split_annotation(annotation: Any) -> tuple[Any, Option]:
     """Split a field's annotation into type and `Option`."""
     if get_origin(annotation) is not Annotated:
         return annotation, Option()
@@ -314,7 +265,8 @@ def _split_annotation(annotation: Any) -> tuple[Any, Option]:
     return kind, next((remark for remark in remarks if isinstance(remark, Option)), Option())
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
+    """The type of a field that may be None, without that."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
     [one] = [each for each in get_args(kind) if each is not NoneType]

@@ -21,6 +21,12 @@ from fer_edge.synthetic.render import clip, draw_face
 from support.videos import write_video
 
 
+@pytest.fixture(autouse=True)
+def quick_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VP9, as every wheel of OpenCV has it, however busy this machine is."""
+    monkeypatch.setattr("fer_edge.sinks.codec._encoding_fps", lambda codec, _: 2000.0 * (codec.name == "VP9"))
+
+
 @pytest.fixture
 def about() -> Any:
     """Facts about a run for the live page."""

@@ -166,8 +166,8 @@ def test_ctrl_c_leaves_a_whole_video(tiny: Path, tmp_path: Path) -> None:
 
     assert running.returncode == 130
     assert errors.decode().splitlines()[-1] == "stopped"
-    assert cv2.VideoCapture(str(out / "long.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= 19  # the line comes first
-    assert names(out) == ["long.mp4"]
+    assert cv2.VideoCapture(str(next(out.iterdir()))).get(cv2.CAP_PROP_FRAME_COUNT) >= 19  # the line comes first
+    assert [Path(name).stem for name in names(out)] == ["long"]
 
 
 def test_a_reader_that_goes_away_ends_run_quietly(tiny: Path, video: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from fer_edge.commands.flags_file import read_flags_file
 from fer_edge.errors import UsageError
-from fer_edge.options import read_flags_file, takes, typed, was_typed
+from fer_edge.options import takes, typed, was_typed
 from fer_edge.settings import RunSettings
 
 app = typer.Typer()

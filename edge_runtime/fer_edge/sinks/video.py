@@ -4,14 +4,12 @@ import errno
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -22,6 +20,7 @@ from fer_edge.imaging.images import GREY_ONLY, Pixels, write_picture
 from fer_edge.settings import SLOWEST_FPS
 from fer_edge.sinks import Sink
 from fer_edge.sinks.annotate import annotated
+from fer_edge.sinks.codec import MPEG4, Codec, choose_codec, name_webm
 from fer_edge.sources import logged
 from fer_edge.sources.capture import require_utf8
 from fer_edge.sources.frame import Frame
@@ -252,60 +251,6 @@ def _free(path: Path, is_taken: Callable[[Path], bool]) -> Path:
     return next(name for name in names if not is_taken(name)) if is_taken(path) else path
 
 
-class Codec(NamedTuple):
-    """How a video is stored."""
-
-    name: str
-    fourcc: str
-    suffix: str
-
-
-BROWSERS_PLAY = Codec("H.264", "avc1", ".mp4"), Codec("VP9", "vp09", ".mp4"), Codec("VP8", "VP80", ".webm")
-"""Best first. OpenCV's wheels have no H.264; their VP9 encodes 4 to 7 frames of 640x480 a second on two cores of an AMD
-EPYC (Zen 4), VP8 27 to 35, MPEG-4 450 to 610."""
-MPEG4 = Codec("MPEG-4", "mp4v", ".mp4")
-TRIAL_FRAMES = 12
-TRIAL_PIXELS = 160 * 120
-
-
-def choose_codec(picture: Pixels, fps: float, log: Callable[[str], None]) -> Codec:
-    """Take the first codec that browsers play and that this machine encodes as fast as `fps`, else MPEG-4, said so."""
-    tried = []
-    for codec in BROWSERS_PLAY:
-        rate = _encoding_fps(codec, picture)
-        if rate >= fps:
-            return codec
-        tried += [f"{codec.name} {rate:.0f}"] if rate else []
-    found = (
-        f"this machine encodes {', '.join(tried)} frames a second, {fps:.0f} come" if tried else "OpenCV has no other"
-    )
-    log(f"videos are saved as MPEG-4, which browsers do not play ({found})")
-    return MPEG4
-
-
-def _encoding_fps(codec: Codec, picture: Pixels) -> float:
-    """Estimate how many frames like `picture`, moving, are encoded a second; 0 where OpenCV has no such codec.
-
-    Measured on a smaller picture, in proportion to the pixels, so that the first frame of a live page waits for 0.1 s
-    and not for 2.
-    """
-    height, width = picture.shape[:2]
-    smaller = max(1, round(np.sqrt(height * width / TRIAL_PIXELS)))
-    size_wh = (max(2, width // smaller // 2 * 2), max(2, height // smaller // 2 * 2))
-    small = cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA)
-    with TemporaryDirectory(prefix="fer-edge-") as folder:
-        path = Path(folder) / f"trial{codec.suffix.replace('.webm', '.mkv')}"
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec.fourcc), 25, size_wh)
-        if not writer.isOpened():
-            return 0.0
-        begun = time.perf_counter()
-        for number in range(TRIAL_FRAMES):
-            writer.write(np.roll(small, 3 * number, axis=1))
-        writer.release()  # encodes what is waiting
-        rate = TRIAL_FRAMES / (time.perf_counter() - begun)
-    return float(rate * size_wh[0] * size_wh[1] / (height * width))
-
-
 @contextmanager
 def new_video(path: Path, picture: Pixels, fps: float, codec: Codec = MPEG4) -> Iterator[cv2.VideoWriter]:
     """Open a video for frames like `picture`; when the block ends, it takes the place of `path` if it can be played.
@@ -333,13 +278,4 @@ def new_video(path: Path, picture: Pixels, fps: float, codec: Codec = MPEG4) -> 
         if not cv2.VideoCapture(str(temporary)).grab():  # OpenCV does not report a full disk
             raise FerEdgeError(f"cannot write {path}: no frame was written; check the disk: df -h")
         if webm:
-            _name_webm(temporary)
-
-
-def _name_webm(matroska: Path) -> None:
-    """Name the type of a Matroska file with VP8 in it WebM, which is that (RFC 8794, DocType, padded with zeros)."""
-    with matroska.open("r+b") as file:
-        head = file.read(64)
-        if (place := head.find(b"\x42\x82\x88matroska")) >= 0:
-            file.seek(place + 3)
-            file.write(b"webm\0\0\0\0")
+            name_webm(temporary)

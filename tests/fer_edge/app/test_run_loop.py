@@ -214,9 +214,9 @@ def test_a_run_that_is_ended_leaves_everything_whole(
     assert took < 3  # a second, and a machine that has other work
     assert "stopped" in told
     assert any(re.fullmatch(r"[0-9]+ frames, [0-9.]+ per second, [0-9]+ dropped; 1 face", line) for line in told)
-    (film,) = out.iterdir()
-    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.(mp4|webm)", film.name)
-    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    (video,) = out.iterdir()
+    assert re.fullmatch(r"fake-[0-9]{8}-[0-9]{6}\.(mp4|webm)", video.name)
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) >= 5
     content = table.read_text()
     assert content.endswith("\n")
     assert len({line.count(",") for line in content.splitlines()}) == 1

@@ -59,13 +59,13 @@ def test_at_the_end_of_a_video_everything_is_written_and_the_page_stays(
 ) -> None:
     out = tmp_path / "out"
     running = live("-s", video, "--save", out, "--csv", tmp_path / "faces.csv", "--preview", "--preview-port", 0)
-    page, summary, _, wrote, last = running.until_told("stays")
+    page, summary, _, wrote, last = running.wait_for_line("stays")
     address = page.removeprefix("live page: ")
 
     assert re.fullmatch(r"12 frames, [0-9.]+ per second, 0 dropped; 1 face", summary)
-    assert float(summary.split()[2]) < 100  # its own pace, after the choice of a codec has taken a second
+    assert float(summary.split()[2]) < 20  # its own pace
     assert (wrote, last) == (f"wrote 1 file to {out}", STAYS)
-    assert cv2.VideoCapture(str(out / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    assert cv2.VideoCapture(str(next(out.iterdir()))).get(cv2.CAP_PROP_FRAME_COUNT) == 12
     assert len((tmp_path / "faces.csv").read_text().splitlines()) == 13
     assert json.loads(asked(address, "latest.json")[1])["frame"] == 11
     assert asked(address, "healthz") == (503, "the source has ended\n")

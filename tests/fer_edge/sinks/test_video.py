@@ -14,7 +14,8 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.imaging.images import Pixels, read_picture
-from fer_edge.sinks.video import BROWSERS_PLAY, MPEG4, AnnotatedWriter, Codec, choose_codec, new_video
+from fer_edge.sinks.codec import BROWSERS_PLAY, MPEG4, Codec, choose_codec
+from fer_edge.sinks.video import AnnotatedWriter, new_video
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
 from support.videos import file_size_limit
@@ -157,7 +158,6 @@ from pathlib import Path
 from fer_edge.sinks.video import AnnotatedWriter
 from fer_edge.sources import Frame
 from fer_edge.tracking.pipeline import Result
-from support.videos import file_size_limit
 
 saver = AnnotatedWriter(Path({str(tmp_path)!r}))
 for t in (0.0, 1.0, 400.0):
@@ -330,7 +330,7 @@ def test_videos_play_in_a_browser(
 
 def test_slow_machine_falls_back_to_mpeg_4_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"H.264": 0.0, "VP9": 4.0, "VP8": 20.0}
-    monkeypatch.setattr("fer_edge.sinks.video._encoding_fps", lambda codec, _: rates[codec.name])
+    monkeypatch.setattr("fer_edge.sinks.codec._encoding_fps", lambda codec, _: rates[codec.name])
     lines: list[str] = []
     frame_bgr = np.zeros((8, 8, 3), np.uint8)
     assert choose_codec(frame_bgr, 15, lines.append).name == "VP8"

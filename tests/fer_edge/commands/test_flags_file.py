@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fer_edge.commands.flags_file import read_flags_file
 from fer_edge.errors import UsageError
-from fer_edge.options import read_flags_file
 from fer_edge.settings import RunSettings
 
 
