@@ -1,1 +1,1 @@
-"""`fer-edge demo`: the whole loop on drawn faces. It runs the other commands as a user would and imports none."""
+"""`fer-edge demo`: the whole workflow on drawn faces. Runs the other commands like a user, without importing them."""

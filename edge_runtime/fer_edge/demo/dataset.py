@@ -1,4 +1,4 @@
-"""What the demo works on: class folders of drawn faces, and a video of two drawn people."""
+"""The demo's data: class folders of drawn faces, and a video of two drawn people."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ CLIP_SEED = 19
 
 
 def write_faces(folder: Path, per_class: int) -> None:
-    """Draw `per_class` faces of each expression as `folder`/CLASS/NUMBER.png; no two show the same person."""
+    """Draw `per_class` faces of each expression, all of different people, as `folder`/CLASS/NUMBER.png."""
     with progress() as bar:
         task = bar.add_task("drawing faces", total=per_class * len(EXPRESSIONS))
         for row, expression in enumerate(EXPRESSIONS):
@@ -30,22 +30,22 @@ def write_faces(folder: Path, per_class: int) -> None:
 
 
 def write_clip(video: Path, truth: Path, frames: int = CLIP_FRAMES) -> None:
-    """Draw a video, and write what it shows as JSON, one line a frame: {"faces": [{"expression", "box"}]}.
+    """Draw a video, and write its ground truth as JSON, one line per frame: {"faces": [{"expression", "box"}]}.
 
     Raises:
         FerEdgeError: OpenCV cannot write the video.
     """
-    shown = []
+    frames_json = []
     with replacing(video) as temporary, progress() as bar:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, (640, 480))
         if not writer.isOpened():
             raise FerEdgeError(
-                f"cannot write {video}: this OpenCV has no MPEG-4 encoder; pip install opencv-python-headless"
+                f"cannot write {video}: OpenCV has no MPEG-4 encoder; type: pip install opencv-python-headless"
             )
         task = bar.add_task("drawing a video", total=frames)
         for frame_bgr, faces in clip(frames, CLIP_SEED):
             writer.write(frame_bgr)
-            shown.append({"faces": [{"expression": expression, "box": list(box)} for expression, box in faces]})
+            frames_json.append({"faces": [{"expression": expression, "box": list(box)} for expression, box in faces]})
             bar.advance(task)
         writer.release()
-    write_text(truth, "".join(json.dumps(frame) + "\n" for frame in shown))
+    write_text(truth, "".join(json.dumps(frame) + "\n" for frame in frames_json))

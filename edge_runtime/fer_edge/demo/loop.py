@@ -1,4 +1,4 @@
-"""The demo from end to end: draw, run each command, write the report."""
+"""The whole demo: draw faces, run each command, write the report."""
 
 import importlib.util
 import time
@@ -17,18 +17,18 @@ TRAINING_PACKAGES = ("tensorflow", "keras", "pandas", "matplotlib")
 
 
 def demo(settings: DemoSettings) -> dict[str, Any]:
-    """Run the whole loop in `settings.out` and leave a report there.
+    """Run the whole workflow in `settings.out`, and write a report there.
 
     Returns:
-        The report's path, each command with its seconds, and the seconds of everything; ready for JSON.
+        JSON object: the report's path, each command with its seconds, and the total seconds.
 
     Raises:
-        FerEdgeError: Something is missing, or a command failed; its exit code is that of the command.
+        FerEdgeError: A requirement is missing, or a command failed; with the command's exit code.
     """
     check_before(settings)
     start = time.monotonic()
-    console.print(f"Draw {settings.per_class} faces of each expression, and a video", style="bold")
-    console.print("They are drawn, not photos of people.")
+    console.print(f"Drawing {settings.per_class} faces of each expression, and a video", style="bold")
+    console.print("These are drawings, not photos of people.")
     write_faces(settings.out / "drawn", settings.per_class)
     write_clip(settings.out / "clip.mp4", settings.out / "clip_drawn.jsonl")
     ran = [run_step(step) for step in steps(settings)]
@@ -41,7 +41,7 @@ def demo(settings: DemoSettings) -> dict[str, Any]:
 
 
 def check_before(settings: DemoSettings) -> None:
-    """Find out before anything starts whether the demo can run to its end.
+    """Check all requirements before the demo starts.
 
     Raises:
         FerEdgeError: The [train] packages are missing, a photo cannot be read, or the folder is in use.
@@ -52,14 +52,14 @@ def check_before(settings: DemoSettings) -> None:
                 raise ModuleNotFoundError(name=package)
     for photo in settings.photos:
         if not photo.is_file():
-            raise SourceError(f"{photo}: no such picture")
-        read_picture(photo)  # better now than after minutes of training
+            raise SourceError(f"{photo}: no such image")
+        read_picture(photo)  # fail now, not after minutes of training
     if settings.out.exists() and (not settings.out.is_dir() or any(settings.out.iterdir())):
-        raise FerEdgeError(f"{settings.out} is there already; name another folder: --out DIR")
+        raise FerEdgeError(f"{settings.out} already exists; choose another folder: --out DIR")
 
 
 def free_folder(folder: Path) -> Path:
-    """Name `folder`, or the first of folder2, folder3 ... that is free."""
+    """Return `folder`, or the first of folder2, folder3 ... that does not exist."""
     number, free = 1, folder
     while free.exists():
         number += 1

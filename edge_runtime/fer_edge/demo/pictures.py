@@ -1,4 +1,4 @@
-"""Pictures for the report: sheets of faces, frames of the annotated video, and how they get into the page."""
+"""Images for the report: sheets of faces, and frames of the annotated video."""
 
 from pathlib import Path
 from typing import cast
@@ -15,10 +15,10 @@ FACES_SHOWN = 8
 
 
 def face_sheet(folder: Path) -> Pixels:
-    """Lay out the first faces of each class folder, one class a row.
+    """Arrange the first faces of each class folder, one class per row.
 
     Args:
-        folder: Holds a folder for each of `EXPRESSIONS`.
+        folder: Folder with a subfolder for each of `EXPRESSIONS`.
 
     Returns:
         (height, width, 3) uint8 BGR.
@@ -32,10 +32,10 @@ def face_sheet(folder: Path) -> Pixels:
 
 
 def annotated_frames(folder: Path, count: int) -> list[Pixels]:
-    """Take `count` frames of the video or the pictures that `fer-edge run --save` left in `folder`, evenly spread.
+    """Return `count` evenly spaced frames of the video or images that `fer-edge run --save` wrote to `folder`.
 
     Raises:
-        DataError: There is neither.
+        DataError: There are none.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
@@ -43,14 +43,14 @@ def annotated_frames(folder: Path, count: int) -> list[Pixels]:
             return _video_frames(path, count)
     pictures = [path for path in files if is_picture(path)]
     if not pictures:
-        raise DataError(f"{folder}: no annotated video or picture; fer-edge run --save DIR makes one")
+        raise DataError(f"{folder}: no annotated video or image; type: fer-edge run --save DIR")
     return [read_picture(pictures[i]) for i in _spread(len(pictures), count)]
 
 
 def write_readme_picture(out: Path) -> None:
     """Write `out`/picture.png: frames of the annotated video side by side, as in the README (docs/demo.png)."""
     frames = [no_wider_than(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
-    write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4: half the bytes
+    write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4 halve the file size
 
 
 def _video_frames(video: Path, count: int) -> list[Pixels]:
@@ -63,11 +63,11 @@ def _video_frames(video: Path, count: int) -> list[Pixels]:
         frames.append(cast(Pixels, frame_bgr))
     capture.release()
     if not frames:
-        raise DataError(f"{video}: no frame in it")
+        raise DataError(f"{video}: it has no frames; start the demo again: fer-edge demo")
     return [frames[i] for i in _spread(len(frames), count)]
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """Indices of the middle ones of `count` equal parts of `length` items, or of all where there are fewer."""
+    """Return the middle indices of `count` equal parts of `length` items, or all indices if there are fewer."""
     count = min(count, length)
     return [int((part + 0.5) * length / count) for part in range(count)]

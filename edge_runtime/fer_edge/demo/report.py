@@ -1,4 +1,4 @@
-"""`report.html`: what the demo did, in one file with its pictures inside; no script, no network."""
+"""`report.html`: the demo's results in one self-contained file."""
 
 import string
 from collections.abc import Callable, Iterable
@@ -28,12 +28,12 @@ FIGURES = (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy"),
 
 
 def write_report(settings: DemoSettings, ran: list[Ran], seconds: float) -> Path:
-    """Write `report.html` into the demo's folder from the files that the commands left there.
+    """Write `report.html` to the demo's folder, from the files that the commands wrote there.
 
     Args:
-        settings: What the demo was told.
+        settings: Settings of the demo.
         ran: The commands.
-        seconds: How long all of it took, the drawing included.
+        seconds: Total time, including the drawing.
 
     Raises:
         DataError: One of those files is missing or damaged.
@@ -56,7 +56,7 @@ def write_report(settings: DemoSettings, ran: list[Ran], seconds: float) -> Path
 
 
 def duration(seconds: float) -> str:
-    """Say how long something took.
+    """Format a duration.
 
     >>> duration(0.42), duration(42.4), duration(187)
     ('0.4 s', '42 s', '3:07 min')
@@ -72,11 +72,11 @@ def _tiles(settings: DemoSettings, seconds: float) -> str:
     comparison, ms = export["comparison"], benchmark["ms"]
     kilobytes = {recipe: f"{file['bytes'] / 1000:,.0f} KB" for recipe, file in export["files"].items()}
     figures = [
-        (f"{comparison['int8']['accuracy']:.1%}", f"of {comparison['n']} unseen drawings named rightly, int8"),
-        (f"{100 * comparison['drop']:.1f} pt", "accuracy that int8 lost"),
+        (f"{comparison['int8']['accuracy']:.1%}", f"accuracy on {comparison['n']} held-out drawings, int8"),
+        (f"{100 * comparison['drop']:.1f} pt", "accuracy drop of int8"),
         (kilobytes["int8"], f"model, float: {kilobytes['float32']}"),
-        (_ms(ms["classify"]), "to name the faces of one frame, median"),
-        (duration(seconds), "for all of it"),
+        (_ms(ms["classify"]), "to classify the faces of one frame, median"),
+        (duration(seconds), "total time"),
     ]
     return tiles(figures)
 
@@ -96,7 +96,7 @@ def _prepared(settings: DemoSettings) -> str:
     faces = read_json(settings.out / "prepare.json", AGAIN)["faces"]
     rows = [[split, *(f"{n:,}" for n in counts.values())] for split, counts in faces.items()]
     sheet = as_jpeg(face_sheet(settings.out / "drawn"))
-    picture = f"<img src='{sheet}' alt='Drawn faces, one expression a row: {', '.join(EXPRESSIONS)}'>"
+    picture = f"<img src='{sheet}' alt='Drawn faces, one expression per row: {', '.join(EXPRESSIONS)}'>"
     return picture + f"<p class='soft'>Row by row: {', '.join(EXPRESSIONS)}.</p>" + table(["", *EXPRESSIONS], rows)
 
 
@@ -105,7 +105,7 @@ def _trained(settings: DemoSettings) -> str:
     text = (
         f"{config['network']['parameters']:,} parameters. The best of {metrics['epochs']} epochs was "
         f"number {metrics['best_epoch']}, with {metrics['validation']['accuracy']:.1%} of "
-        f"{metrics['validation']['n']} validation faces right."
+        f"{metrics['validation']['n']} validation faces correct."
     )
     return f"<p>{text}</p>{_plot(settings.run / 'history.png', 'Loss and accuracy over the epochs')}"
 
@@ -131,20 +131,20 @@ def _exported(settings: DemoSettings) -> str:
     ]
     passed = "passed" if report["gate"]["passed"] else "failed"
     text = (
-        f"The gate {passed}: accuracy fell by {100 * comparison['drop']:.1f} points, allowed were "
-        f"{100 * report['gate']['max_drop']:g}. Both models give the same answer for {comparison['agreement']:.1%} "
-        f"of {comparison['n']} faces. {report['calibration']['faces']} training faces set the int8 ranges."
+        f"The gate {passed}: accuracy dropped by {100 * comparison['drop']:.1f} points, the limit is "
+        f"{100 * report['gate']['max_drop']:g}. Both models predict the same class for {comparison['agreement']:.1%} "
+        f"of {comparison['n']} faces. Calibrated with {report['calibration']['faces']} training faces."
     )
     return f"<p>{text}</p>{table(['', 'float32', 'int8', 'change'], rows)}"
 
 
 def _self_tested(settings: DemoSettings) -> str:
-    answer = read_json(settings.out / "selftest.json", AGAIN)
+    selftest = read_json(settings.out / "selftest.json", AGAIN)
     rows = [
         [stage["name"], f"{stage['worst']:.4g}", f"{stage['allowed']:.4g}", "passed" if stage["passed"] else "failed"]
-        for stage in answer["stages"]
+        for stage in selftest["stages"]
     ]
-    text = f"{answer['frames']} faces; the largest difference from the workstation, here the same machine:"
+    text = f"{selftest['frames']} faces; the largest difference from the reference output:"
     return f"<p>{text}</p>{table(['stage', 'difference', 'allowed', ''], rows)}"
 
 
@@ -160,7 +160,7 @@ def _benchmarked(settings: DemoSettings) -> str:
     machine = report["machine"]
     text = (
         f"{machine['board'] or machine['cpu']}, {machine['cores']} cores, {report['threads']} thread(s); "
-        f"peak memory {report['memory_mb']:g} MB. Other work on this machine makes the figures larger."
+        f"peak memory {report['memory_mb']:g} MB. Other processes on this machine increase these times."
     )
     return table(["ms per frame", "n", *percentiles], rows) + f"<p class='soft'>{escape(text)}</p>"
 
@@ -168,9 +168,9 @@ def _benchmarked(settings: DemoSettings) -> str:
 def _video(settings: DemoSettings) -> str:
     video = summarise_video(read_lines(settings.out / "clip.jsonl"), read_lines(settings.out / "clip_drawn.jsonl"))
     text = (
-        f"{video.frames} frames show {video.drawn} faces. The bundled detector, made for photos, found {video.found}; "
-        f"of those the model named {video.right} as they were drawn and called {video.uncertain} uncertain. "
-        "Between two expressions a face is neither."
+        f"{video.frames} frames show {video.drawn} faces. The bundled detector, trained on photos, found "
+        f"{video.found}; of these, the model classified {video.right} correctly, and {video.uncertain} as uncertain. "
+        "During a transition between two expressions, a face shows neither."
     )
     return f"<p>{escape(text)}</p>{_frames(annotated_frames(settings.out / 'annotated', 6))}"
 
@@ -179,19 +179,18 @@ def _photo(folder: Path, answers: Path) -> str:
     lines = read_lines(answers)
     faces = [face for line in lines for face in line["faces"]]
     if not faces:
-        return "<p>No face was found in it.</p>"
+        return "<p>No face detected.</p>"
     rows = [[face["label"], f"{face['score']:.0%}"] for face in faces]
     picture = as_jpeg(no_wider_than(annotated_frames(folder, 1)[0], 960))
     return f"<img src='{picture}' alt='The photo with its faces marked'>{table(['expression', 'score'], rows)}"
 
 
 def _drawings_note(settings: DemoSettings) -> str:
-    photos = "" if settings.photos else " Give the demo a photo of your own to see it: --photo FILE."
+    photos = "" if settings.photos else " To see it, give the demo your own photo: --photo FILE."
     return (
-        "The faces are made of curves, and what moves in them follows the Facial Action Coding System: a brow that "
-        "rises, a corner of the mouth that drops. A network that tells them apart has learnt this program's pen, and "
-        "nothing about people: its accuracy says that the tools work, and no more. The model that comes with fer-edge "
-        f"was trained on photos.{photos}"
+        "The faces are made of curves that move by the Facial Action Coding System: a brow that rises, a corner of the "
+        "mouth that drops. A network that classifies them has learnt nothing about people: its accuracy only shows "
+        f"that the tools work. The bundled model was trained on photos.{photos}"
     )
 
 
@@ -216,7 +215,7 @@ def _plot(path: Path, alt: str, kind: str = "") -> str:
     try:
         address = data_address(path.read_bytes(), "image/png")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; start the demo again") from error
+        raise DataError(f"{path}: {error.strerror}; {AGAIN}") from error
     return f"<img class='plot {kind}' src='{address}' alt='{escape(alt)}'>"
 
 
@@ -241,4 +240,4 @@ BODIES: dict[str, Callable[[DemoSettings], str]] = {
     "benchmark": _benchmarked,
     "run": _video,
 }
-"""What each command's section shows below its command line."""
+"""Content of each command's section."""

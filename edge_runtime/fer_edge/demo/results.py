@@ -1,4 +1,4 @@
-"""Reads the files that the commands wrote; every figure of the report comes from one of them."""
+"""Read the files that the commands wrote, for the report."""
 
 import json
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from fer_edge.errors import DataError
 from fer_edge.imaging.crop import Box, overlap
 
 SAME_FACE = 0.4
-"""Overlap from which a found box counts as the drawn face."""
+"""Minimum overlap of a detected box and a drawn face."""
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """How `fer-edge run` did on the drawn video, whose faces are known."""
+    """Results of `fer-edge run` on the drawn video, compared with its ground truth."""
 
     frames: int
     drawn: int
-    """Faces that the video shows, over all frames."""
+    """Faces in the video, over all frames."""
     found: int
     right: int
-    """Found faces with the right expression."""
+    """Detected faces with the correct expression."""
     uncertain: int
-    """Found faces that the model would not name."""
+    """Detected faces labelled uncertain."""
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file with one JSON object a line.
+    """Read a file with one JSON object per line.
 
     Raises:
         DataError: It is missing or damaged.
@@ -35,15 +35,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); start the demo again") from error
+        raise DataError(f"{path}: cannot read it ({error}); start the demo again: fer-edge demo") from error
 
 
 def summarise_video(answers: list[dict[str, Any]], truth: list[dict[str, Any]]) -> VideoSummary:
-    """Compare what `run` said of each frame with what was drawn.
+    """Compare the results of `run` with the ground truth.
 
     Args:
-        answers: Its JSON, one object a frame.
-        truth: What was drawn, one object a frame: its faces with expression and box.
+        answers: Its JSON, one object per frame.
+        truth: Ground truth, one object per frame: its faces with expression and box.
     """
     found = right = uncertain = 0
     for answer, drawn in zip(answers, truth, strict=False):

@@ -1,4 +1,4 @@
-"""The commands of the demo, as a reader would type them, and running one."""
+"""The commands of the demo, and how to run one."""
 
 import shlex
 import subprocess
@@ -16,26 +16,26 @@ from fer_edge.files import replacing
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo may be told."""
+    """Settings of the demo."""
 
     out: Path
-    """Folder for everything it makes."""
+    """Output folder."""
     photos: tuple[Path, ...] = ()
-    """Pictures for the bundled model."""
+    """Images for the bundled model."""
     epochs: int = 10
     per_class: int = 150
-    """Drawn faces of each expression."""
+    """Drawn faces per expression."""
     max_drop: float = 0.02
-    """Accuracy that int8 may lose: with 240 faces to judge on, one is 0.004."""
+    """Allowed drop of accuracy in int8: with 240 test faces, one is 0.004."""
 
     @property
     def run(self) -> Path:
-        """The run folder that `train` makes."""
+        """Run folder of `train`."""
         return self.out / "train" / "drawn"
 
     @property
     def model(self) -> Path:
-        """The int8 model that `export` makes."""
+        """Int8 model of `export`."""
         return self.run / "export" / "model_int8.tflite"
 
 
@@ -48,73 +48,73 @@ class Step:
     why: str
     arguments: tuple[str, ...]
     answer: Path | None = None
-    """File that takes its stdout."""
+    """File for its stdout."""
 
     @property
     def command(self) -> str:
-        """The line that a reader would type."""
+        """The command line to type."""
         line = shlex.join(["fer-edge", *self.arguments])
         return f"{line} > {shlex.quote(str(self.answer))}" if self.answer else line
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A step that ended well."""
+    """A step that succeeded."""
 
     step: Step
     seconds: float
 
 
 def steps(settings: DemoSettings) -> list[Step]:
-    """List the commands in the order in which they run."""
+    """Return the commands in order."""
     out, data, model = settings.out, settings.out / "master_data", settings.model
     return [
         Step(
             "prepare",
-            "Read the pictures and split them",
-            "Finds out how a data set is laid out, crops its faces, and keeps a fifth of them aside for testing.",
+            "Read and split the data set",
+            "Detects the data set's format, crops its faces, and holds out a fifth of them for testing.",
             ("prepare", "--data", f"{out}/drawn", "--out", f"{data}", "--json"),
             out / "prepare.json",
         ),
         Step(
             "train",
             "Train a small network",
-            "A short run: small batches, weights averaged over few steps, no augmentation. Photos need more of it.",
+            "A short run: small batches, weights averaged over few steps, no augmentation. Photos need more.",
             ("train", "--data", f"{data}", "--network", "edge", "--epochs", f"{settings.epochs}", "--batch", "16",
              "--ema", "0.9", "--no-augment", "--project", f"{out}/train", "--name", "drawn"),
         ),
         Step(
             "evaluate",
-            "Judge it on faces it has not seen",
-            "Accuracy alone hides a class that is never found, so there is a recall for each.",
+            "Evaluate it on held-out faces",
+            "Accuracy alone hides a class that is never predicted, so the recall of each class is reported too.",
             ("evaluate", "--model", f"{settings.run}", "--data", f"{data}", "--split", "testing",
              "--project", f"{out}/evaluate", "--name", "drawn", "--json"),
             out / "evaluate.json",
         ),
         Step(
             "export",
-            "Make it an int8 model, and prove what that costs",
-            "Judges the float and the int8 model on the same faces; a drop larger than allowed ends with exit code 3.",
+            "Export it to int8, and measure the loss",
+            "Evaluates the float and the int8 model on the same faces; a drop larger than allowed exits with code 3.",
             ("export", f"{settings.run}", "--max-drop", f"{settings.max_drop}"),
         ),
         Step(
             "selftest",
-            "Repeat the workstation's answers",
-            "The model file carries sixteen drawn faces and the answers to them. Type this on the Pi, too.",
+            "Verify the reference output",
+            "The model file contains sixteen drawn faces and the reference output for them. Run this on the Pi, too.",
             ("selftest", f"{model}", "--json"),
             out / "selftest.json",
         ),
         Step(
             "benchmark",
-            "Measure how long it takes here",
-            "Time for each stage, from the video's frame to the expression, float beside int8.",
+            "Measure the latency on this machine",
+            "Time of each stage, from the video frame to the expression, for float and int8.",
             ("benchmark", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--json"),
             out / "benchmark.json",
         ),
         Step(
             "run",
             "Run it on a video",
-            "Finds the faces in each frame and names their expressions: one line of JSON for each frame.",
+            "Detects the faces in each frame and classifies their expressions: one line of JSON per frame.",
             ("run", "--model", f"{model}", "--source", f"{out}/clip.mp4", "--save", f"{out}/annotated", "--json"),
             out / "clip.jsonl",
         ),
@@ -126,17 +126,17 @@ def _photo_step(settings: DemoSettings, number: int, photo: Path) -> Step:
     return Step(
         f"photo{number}",
         f"Run the bundled model on {photo.name}",
-        "Without --model, the model that comes with fer-edge is used. It was trained on photos of people.",
+        "Without --model, the bundled model is used. It was trained on photos of people.",
         ("run", "--source", f"{photo}", "--save", f"{settings.out}/photo{number}", "--json"),
         settings.out / f"photo{number}.jsonl",
     )
 
 
 def run_step(step: Step) -> Ran:
-    """Run one command; what it tells people goes to the terminal as it comes.
+    """Run one command; its messages go to the terminal.
 
     Raises:
-        FerEdgeError: It ended with another exit code than 0, which becomes the demo's own.
+        FerEdgeError: It failed; with its exit code.
     """
     console.print(f"\n{step.title}", style="bold")
     console.print(step.why)
@@ -147,7 +147,7 @@ def run_step(step: Step) -> Ran:
         code = subprocess.run(command, stdout=stdout, check=False).returncode
         if code:
             error = FerEdgeError(
-                f"fer-edge {step.arguments[0]} ended with exit code {code}; to repeat it: {step.command}"
+                f"fer-edge {step.arguments[0]} failed with exit code {code}; to run it again, type: {step.command}"
             )
             error.exit_code = code
             raise error
@@ -158,9 +158,9 @@ def run_step(step: Step) -> Ran:
 
 @contextmanager
 def _answer_of(step: Step) -> Iterator[int]:
-    """Give a descriptor for the step's stdout: the terminal, or its file, which stays only if the step ends well."""
+    """Yield a descriptor for the step's stdout: the terminal, or its file, which is kept only if the step succeeds."""
     if step.answer is None:
-        yield sys.stderr.fileno()  # the demo's own stdout is for its JSON
+        yield sys.stderr.fileno()  # stdout is for the demo's own JSON
         return
     with replacing(step.answer) as temporary, temporary.open("wb") as stream:
         yield stream.fileno()

@@ -1,1 +1,1 @@
-"""Drawn faces: pictures of nobody, for golden vectors, tests and the demo."""
+"""Drawn faces of no real person, for golden vectors, tests and the demo."""

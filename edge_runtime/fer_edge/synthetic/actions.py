@@ -1,7 +1,7 @@
-"""Which parts of a face move for each expression: loosely after FACS.
+"""Facial movements of each expression, loosely after FACS.
 
-The action units (AU) are those of the Facial Action Coding System; which of them make up which expression follows
-Ekman & Friesen (1978, 1983: EMFACS). Strengths run from 0 (at rest) to 1 (as far as it goes).
+Action units (AU) of the Facial Action Coding System, combined after Ekman & Friesen (1978, 1983: EMFACS).
+Intensities run from 0 (at rest) to 1 (maximum).
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Actions:
-    """How far each part of a face has moved; all zero is a face at rest."""
+    """Intensity of each movement; all zero is a face at rest."""
 
     inner_brow_raise: float = 0.0
     """AU1"""
@@ -20,21 +20,21 @@ class Actions:
     brow_lower: float = 0.0
     """AU4: down and together."""
     upper_lid_raise: float = 0.0
-    """AU5: the white shows above the iris."""
+    """AU5: the white is visible above the iris."""
     cheek_raise: float = 0.0
-    """AU6: the lower lid is pushed up, crow's feet."""
+    """AU6: raised lower lid, crow's feet."""
     lid_tighten: float = 0.0
     """AU7"""
     nose_wrinkle: float = 0.0
     """AU9, with the upper lip's AU10."""
     corner_pull: float = 0.0
-    """AU12: the mouth's corners go up and out."""
+    """AU12: mouth corners up and out."""
     corner_drop: float = 0.0
     """AU15"""
     lower_lip_drop: float = 0.0
-    """AU16: the lower teeth show."""
+    """AU16: the lower teeth are visible."""
     lip_stretch: float = 0.0
-    """AU20: the mouth grows wide and flat."""
+    """AU20: wide, flat mouth."""
     lip_tighten: float = 0.0
     """AU23: thin, pressed lips."""
     jaw_drop: float = 0.0
@@ -65,7 +65,7 @@ ACTIONS = {
 
 
 def varied(actions: Actions, rng: np.random.Generator) -> Actions:
-    """Vary how strongly each action shows; a face at rest is never quite at rest either."""
+    """Vary the intensities randomly, also of a face at rest."""
     strength = rng.uniform(0.75, 1.05)
     values = {}
     for part in fields(actions):
@@ -75,7 +75,7 @@ def varied(actions: Actions, rng: np.random.Generator) -> Actions:
 
 
 def blended(start: Actions, end: Actions, share: float) -> Actions:
-    """Mix two faces: `share` 0 is `start`, 1 is `end`.
+    """Interpolate between two expressions: `share` 0 is `start`, 1 is `end`.
 
     >>> blended(Actions(), Actions(corner_pull=1.0), 0.25).corner_pull
     0.25

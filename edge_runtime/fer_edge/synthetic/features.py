@@ -1,4 +1,4 @@
-"""Eyes, brows, nose and the folds beside it. A `side` is -1 for the half of the face on the picture's left, else 1."""
+"""Eyes, brows, nose and nasolabial folds. A `side` is -1 for the half of the face on the image's left, else 1."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from fer_edge.synthetic.sheet import Points, Sheet, curve, ellipse, moved
 
 
 def draw_eye(sheet: Sheet, person: Person, actions: Actions, side: int) -> None:
-    """Draw one eye: white, iris, light in it, lids, lashes, and the skin around it."""
+    """Draw one eye: white, iris, highlight, lids, lashes, and the surrounding skin."""
     x, half = person.eye_distance, person.eye_width
     squint = 0.5 * actions.lid_tighten + 0.35 * actions.cheek_raise + 0.3 * actions.nose_wrinkle
-    droop = 0.03 * actions.corner_drop * actions.inner_brow_raise  # the outer lid hangs in sadness
+    droop = 0.03 * actions.corner_drop * actions.inner_brow_raise  # the outer lid droops in sadness
     lift = 0.02 * actions.inner_brow_raise
     up = max(0.018, 0.088 * (1 + 0.75 * actions.upper_lid_raise - 0.55 * squint) - droop)
     down = max(0.012, 0.052 * (1 + 0.35 * actions.upper_lid_raise - 0.9 * squint))
@@ -33,7 +33,7 @@ def draw_eye(sheet: Sheet, person: Person, actions: Actions, side: int) -> None:
 def _around_eye(
     sheet: Sheet, person: Person, actions: Actions, side: int, upper: Points, down: float, squint: float
 ) -> None:
-    """Crease above the lid, bag below the eye, crow's feet beside it."""
+    """Draw the crease above the lid, the bag below the eye, and crow's feet."""
     x, half, line = person.eye_distance, person.eye_width, shade(person.skin, 0.6)
     crease = moved(upper[4:-4], 0, -0.045 + 0.02 * squint - 0.01 * actions.brow_lower)
     sheet.stroke(crease, line, (0.006, 0.016, 0.006), opacity=0.75)
@@ -45,10 +45,10 @@ def _around_eye(
 
 
 def draw_brow(sheet: Sheet, person: Person, actions: Actions, side: int) -> None:
-    """Draw one brow, the frown line beside it and the forehead's folds above it."""
+    """Draw one brow, the frown line and the forehead folds."""
     x, y = person.eye_distance, person.brow_height
     lower, raise_in, raise_out = actions.brow_lower, actions.inner_brow_raise, actions.outer_brow_raise
-    frown = 0.14 * lower * (1 - 0.9 * raise_in)  # AU1 and AU4 together pull the inner ends together, not down
+    frown = 0.14 * lower * (1 - 0.9 * raise_in)  # AU1 with AU4 draws the inner ends together, not down
     inner_y = y + 0.02 - 0.15 * raise_in + frown + 0.03 * actions.nose_wrinkle
     middle_y = y - 0.04 - 0.07 * raise_in - 0.10 * raise_out + 0.06 * lower
     outer_y = y + 0.02 - 0.14 * raise_out + 0.03 * raise_in * (1 - raise_out) - 0.01 * lower
@@ -65,7 +65,7 @@ def draw_brow(sheet: Sheet, person: Person, actions: Actions, side: int) -> None
 
 
 def draw_nose(sheet: Sheet, person: Person, actions: Actions) -> None:
-    """Draw the nose: shadow on its far flank, light on its back, nostrils, and the wrinkles of AU9."""
+    """Draw the nose: shadow on the far side, highlight on the bridge, nostrils, and the wrinkles of AU9."""
     width = person.nose_width * (1 + 0.15 * actions.nose_wrinkle)
     tip = person.nose_length - 0.04 * actions.nose_wrinkle
     dark, away = shade(person.skin, 0.6), -1 if person.light > 0 else 1
@@ -84,7 +84,7 @@ def draw_nose(sheet: Sheet, person: Person, actions: Actions) -> None:
 
 
 def draw_cheek_folds(sheet: Sheet, person: Person, actions: Actions, side: int) -> None:
-    """Draw the fold from the nose to the corner of the mouth."""
+    """Draw the nasolabial fold."""
     smirk = actions.one_corner if side == 1 else 0.0
     depth = min(1.0, 0.15 + 0.7 * actions.corner_pull + 0.9 * actions.nose_wrinkle + 0.7 * smirk)
     x = person.mouth_width + 0.09 * actions.corner_pull + 0.06 * smirk
@@ -94,5 +94,5 @@ def draw_cheek_folds(sheet: Sheet, person: Person, actions: Actions, side: int) 
 
 
 def _on(side: int, right_half: Points) -> Points:
-    """Put a shape of the right half of the face on `side`."""
+    """Mirror a shape of the right half of the face to `side`."""
     return np.asarray(right_half * np.array([side, 1]))

@@ -1,4 +1,4 @@
-"""A drawn head, back to front: hair and shoulders behind it, its rounding, its features, hair and glasses before it."""
+"""Draw a head from back to front: hair and shoulders, shading, features, front hair and glasses."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ LONG_HAIR = curve((0, -1.22), (0.8, -0.8), (0.92, 0.1), (0.84, 1), (-0.84, 1), (
 
 
 def draw_person(sheet: Sheet, person: Person, actions: Actions) -> None:
-    """Draw `person` with what `actions` make of the face."""
+    """Draw `person` with the expression `actions`."""
     head = _head(person, actions)
-    _behind(sheet, person)
+    _background_parts(sheet, person)
     sheet.fill(head, person.skin)
-    _rounding(sheet, person, head, actions)
+    _shading(sheet, person, head, actions)
     for side in (-1, 1):
         draw_eye(sheet, person, actions, side)
         draw_brow(sheet, person, actions, side)
@@ -46,8 +46,8 @@ def _head(person: Person, actions: Actions) -> Points:
     return curve((0, -1.1), *right, (0, chin), *left, closed=True)
 
 
-def _behind(sheet: Sheet, person: Person) -> None:
-    """Hair behind the head, shoulders, neck and ears."""
+def _background_parts(sheet: Sheet, person: Person) -> None:
+    """Draw hair behind the head, shoulders, neck and ears."""
     dark = shade(person.hair, 0.8)
     if person.cut == "long":
         sheet.fill(LONG_HAIR, dark)
@@ -62,8 +62,8 @@ def _behind(sheet: Sheet, person: Person) -> None:
             sheet.fill(ellipse(x, 0.12, 0.045, 0.11), shade(person.skin, 0.72), soft=0.02)
 
 
-def _rounding(sheet: Sheet, person: Person, head: Points, actions: Actions) -> None:
-    """Light and shadow that make the head round: far side, forehead, chin, eye sockets, cheeks."""
+def _shading(sheet: Sheet, person: Person, head: Points, actions: Actions) -> None:
+    """Shade the head: far side, forehead, chin, eye sockets, cheeks."""
     away = -1 if person.light > 0 else 1
     dark, light = shade(person.skin, 0.62), shade(person.skin, 1.14)
     far_side = moved(head * (0.5, 1.1), away * 0.62, 0)
@@ -93,7 +93,7 @@ def _facial_hair(sheet: Sheet, person: Person, head: Points, actions: Actions) -
 
 def _hair(sheet: Sheet, person: Person, head: Points) -> None:
     w = person.width + 0.04
-    line = {  # where the hair meets the face, from the right side to the left
+    line = {  # hairline, from right to left
         "short": [(w, -0.1), (w * 0.9, -0.42), (0.5, -0.74), (0, -0.8), (-0.5, -0.74), (-w * 0.9, -0.42), (-w, -0.1)],
         "long": [
             (w * 1.05, 0.5),

@@ -1,4 +1,4 @@
-"""The mouth: two lips around an opening, with teeth and tongue."""
+"""The mouth: lips, opening, teeth and tongue."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ TONGUE: Colour = (80, 76, 168)
 
 
 def draw_mouth(sheet: Sheet, person: Person, actions: Actions) -> None:
-    """Draw the mouth, its corners and the shadow under it; lines run from the left corner (t = -1) to the right."""
+    """Draw the mouth, its corners and the shadow below; lines run from the left corner (t = -1) to the right."""
     t = np.linspace(-1, 1, 25)
     arch = 1 - np.abs(t) ** 2.2
     half, gap = _half_width(person, actions), _gap(actions)
@@ -46,7 +46,7 @@ def _half_width(person: Person, actions: Actions) -> float:
 
 
 def _gap(actions: Actions) -> float:
-    """How far the lips are apart."""
+    """Return the distance of the lips."""
     apart = 0.30 * actions.jaw_drop + 0.07 * actions.corner_pull + 0.07 * actions.lip_stretch
     return max(0.0, apart + 0.05 * actions.nose_wrinkle + 0.09 * actions.lower_lip_drop - 0.03)
 

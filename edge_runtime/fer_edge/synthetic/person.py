@@ -1,4 +1,4 @@
-"""Who a drawn face is: what stays the same while its expression changes."""
+"""The identity of a drawn face, independent of its expression."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,7 +37,7 @@ CUTS: tuple[Cut, ...] = ("short", "long", "parted", "curly", "short", "long", "b
 
 @dataclass(frozen=True)
 class Person:
-    """A made-up person; lengths in face units (`fer_edge.synthetic.sheet`), colours BGR."""
+    """A fictional person; lengths in face units (`fer_edge.synthetic.sheet`), colours BGR."""
 
     skin: Colour
     hair: Colour
@@ -49,17 +49,17 @@ class Person:
     jaw: float
     """Half width of the jaw."""
     eye_distance: float
-    """From the middle of the face to an eye's centre."""
+    """Distance of an eye's centre from the middle of the face."""
     eye_width: float
     """Half width of an eye."""
     brow_weight: float
     """Thickness of a brow."""
     brow_height: float
-    """Where a brow starts; above the eyes, so negative."""
+    """y of a brow's inner end; negative, above the eyes."""
     nose_width: float
     """Half width of the nose."""
     nose_length: float
-    """Where the nose ends."""
+    """y of the nose's tip."""
     mouth_width: float
     """Half width of the mouth."""
     lip: float
@@ -68,11 +68,11 @@ class Person:
     beard: bool
     glasses: bool
     light: float
-    """Where the light stands: -1 left, 1 right."""
+    """Direction of the light: -1 left, 1 right."""
 
 
-def any_person(rng: np.random.Generator) -> Person:
-    """Make up a person."""
+def random_person(rng: np.random.Generator) -> Person:
+    """Return a random person."""
     cut = CUTS[rng.integers(len(CUTS))]
     hairy = cut != "long" and rng.random() < 0.35
     return Person(
@@ -99,7 +99,7 @@ def any_person(rng: np.random.Generator) -> Person:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Make a colour darker (below 1) or lighter."""
+    """Darken (below 1) or lighten a colour."""
     b, g, r = (min(255.0, channel * factor) for channel in colour)
     return b, g, r
 

@@ -1,7 +1,7 @@
-"""Drawn faces: pictures of nobody, for golden vectors, tests and the demo.
+"""Render drawn faces of no real person, for golden vectors, tests and the demo.
 
-They are drawings and look like drawings. A network that tells their expressions apart has learnt nothing about people.
-The same seed gives the same face; `fer_edge.drawn` says what moves and draws it.
+They look like drawings; a network that classifies them has learnt nothing about people. The same seed gives the same
+face.
 """
 
 from collections.abc import Iterator
@@ -16,31 +16,31 @@ from fer_edge.imaging.images import Pixels
 from fer_edge.labels import EXPRESSIONS
 from fer_edge.synthetic.actions import ACTIONS, Actions, blended, varied
 from fer_edge.synthetic.head import draw_person
-from fer_edge.synthetic.person import Person, any_person
+from fer_edge.synthetic.person import Person, random_person
 from fer_edge.synthetic.sheet import Colour, Points, Pose, Sheet
 
 Truth = list[tuple[str, Box]]
-"""Each face of a picture: its expression and its box."""
+"""Ground truth of an image: expression and box of each face."""
 
 OVERSAMPLING = 2
 BACKGROUNDS: tuple[Colour, ...] = ((206, 200, 190), (120, 110, 96), (170, 190, 196), (150, 160, 140), (80, 80, 88))
 FACE_OUTLINE: Points = np.array([(-0.72, -0.82), (0.72, -0.82), (0.72, 1.02), (-0.72, 1.02)])
-"""Corners of a face box in face units: YuNet frames a face from the forehead to the chin."""
+"""Corners of a face box in face units, with YuNet's framing from forehead to chin."""
 
 
 def draw_face(expression: str, seed: int, size: int = 96) -> tuple[Pixels, Box]:
-    """Draw somebody with `expression`, framed as FER+ frames its faces.
+    """Draw a person with `expression`, with the framing of FER+.
 
     Args:
         expression: One of `EXPRESSIONS`.
-        seed: The same seed is the same person, pose, light and noise, whatever the expression.
-        size: Side of the picture in pixels.
+        seed: Determines person, pose, light and noise, independent of the expression.
+        size: Side of the image in pixels.
 
     Returns:
-        (size, size, 3) uint8 BGR, and the face box in it, which may reach over the edge.
+        (size, size, 3) uint8 BGR, and the face box in it, which may extend beyond it.
     """
     rng = np.random.default_rng(seed)
-    person = any_person(rng)
+    person = random_person(rng)
     unit = size * rng.uniform(0.50, 0.56)
     pose = Pose(
         x=size * (0.5 + rng.uniform(-0.03, 0.03)),
@@ -52,21 +52,21 @@ def draw_face(expression: str, seed: int, size: int = 96) -> tuple[Pixels, Box]:
     )
     background = _background(size, size, rng)
     frame = _paint(background, [(person, varied(ACTIONS[expression], rng), pose)])
-    return _photographed(frame, rng), face_box(pose)
+    return _camera_effects(frame, rng), face_box(pose)
 
 
 def golden_frames() -> tuple[Pixels, npt.NDArray[np.float32]]:
     """Draw the sixteen faces of a model file's golden vectors, two of each expression.
 
-    No noise, one background colour and colours in steps of 4: all sixteen take 40 KB in a model file.
+    Without noise, with a plain background and colours in steps of 4: all sixteen take 40 KB in a model file.
 
     Returns:
-        (16, 64, 56, 3) uint8 BGR, and (16, 4) float32 boxes x, y, w, h; some reach over the frame's edge.
+        (16, 64, 56, 3) uint8 BGR, and (16, 4) float32 boxes x, y, w, h; some extend beyond the frame.
     """
     frames, boxes = [], []
     for number, expression in enumerate([*EXPRESSIONS, *EXPRESSIONS]):
         rng = np.random.default_rng(1000 + number)
-        person, size = any_person(rng), rng.uniform(18, 32)
+        person, size = random_person(rng), rng.uniform(18, 32)
         pose = Pose(28 + rng.uniform(-7, 7), 29 + rng.uniform(-7, 7), size, rng.normal(0, 0.1), rng.normal(0, 0.1))
         wall = np.full((64 * OVERSAMPLING, 56 * OVERSAMPLING, 3), BACKGROUNDS[number % len(BACKGROUNDS)], np.float32)
         frames.append(_paint(wall, [(person, varied(ACTIONS[expression], rng), pose)]) & np.uint8(0xFC))
@@ -77,10 +77,10 @@ def golden_frames() -> tuple[Pixels, npt.NDArray[np.float32]]:
 def golden_scene() -> Pixels:
     """Draw the frame of a face detector's golden vectors: four people of different sizes.
 
-    No noise, one background colour and colours in steps of 4, for the file's sake.
+    Without noise, with a plain background and colours in steps of 4, to keep the file small.
 
     Returns:
-        (288, 352, 3) uint8 BGR: a size that no network takes as it is.
+        (288, 352, 3) uint8 BGR: a size that needs scaling for any network.
     """
     rng = np.random.default_rng(2000)
     wall = np.full((288 * OVERSAMPLING, 352 * OVERSAMPLING, 3), BACKGROUNDS[2], np.float32)
@@ -88,7 +88,7 @@ def golden_scene() -> Pixels:
     for x, y, size in ((80, 100, 56), (215, 80, 36), (300, 200, 24), (190, 225, 16)):
         pose = Pose(x, y, size, rng.normal(0, 0.1), rng.normal(0, 0.1))
         expression = EXPRESSIONS[int(rng.integers(len(EXPRESSIONS)))]
-        people.append((any_person(rng), varied(ACTIONS[expression], rng), pose))
+        people.append((random_person(rng), varied(ACTIONS[expression], rng), pose))
     return np.asarray(_paint(wall, people) & np.uint8(0xFC), np.uint8)
 
 
@@ -104,16 +104,16 @@ def clip(
         scale: It is drawn so many times as large, for smooth edges; 1 takes a third of the time of 2.
 
     Yields:
-        (height, width, 3) uint8 BGR, and for each face its expression and box.
+        (height, width, 3) uint8 BGR, and its ground truth.
     """
     width, height = size_wh
     rng = np.random.default_rng(seed)
-    people = [any_person(rng) for _ in range(2)]
+    people = [random_person(rng) for _ in range(2)]
     orders = [rng.permutation(len(EXPRESSIONS)) for _ in people]
     background = _background(width, height, rng, scale)
     for number in range(frames):
         time = number / max(frames, 1)
-        cast_now: list[tuple[Person, Actions, Pose]] = []
+        visible_people: list[tuple[Person, Actions, Pose]] = []
         truth: Truth = []
         for place in range(1 if time < 1 / 3 else 2):
             sway = np.sin(2 * np.pi * (2 * time + 0.4 * place))
@@ -126,22 +126,22 @@ def clip(
                 yaw=0.15 * sway,
                 pitch=0.05 * nod,
             )
-            expression, actions = _acted(orders[place], time)
-            cast_now.append((people[place], actions, pose))
+            expression, actions = _expression_at(orders[place], time)
+            visible_people.append((people[place], actions, pose))
             truth.append((expression, face_box(pose)))
         yield _paint(background.copy(), cast_now, scale), truth
 
 
 def face_box(pose: Pose) -> Box:
-    """Box around a face, forehead to chin, in pixels; upright, however the head is turned."""
+    """Return the upright face box, forehead to chin, in pixels."""
     corners = pose.pixels(FACE_OUTLINE)
     centre = corners.mean(axis=0)
     half_w, half_h = 0.72 * pose.unit, 0.92 * pose.unit
     return Box(*(round(float(v), 2) for v in (centre[0] - half_w, centre[1] - half_h, 2 * half_w, 2 * half_h)))
 
 
-def _acted(order: npt.NDArray[np.int64], time: float) -> tuple[str, Actions]:
-    """Each expression in turn: at first it comes up from the one before, then it stays; half-way the name changes."""
+def _expression_at(order: npt.NDArray[np.int64], time: float) -> tuple[str, Actions]:
+    """Return label and movements at `time`: each expression in turn, blended from the one before at first."""
     position = time * len(order)
     turn = int(position)
     now = EXPRESSIONS[order[turn]]
@@ -178,8 +178,8 @@ def _background(
     return np.clip(np.asarray(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC), np.float32), 0, 255)
 
 
-def _photographed(frame_bgr: Pixels, rng: np.random.Generator) -> Pixels:
-    """Exposure, blur and noise of a cheap camera."""
+def _camera_effects(frame_bgr: Pixels, rng: np.random.Generator) -> Pixels:
+    """Apply exposure, blur and noise of a cheap camera."""
     picture = frame_bgr.astype(np.float32) * rng.uniform(0.75, 1.15) + rng.uniform(-12, 12)
     blur = rng.uniform(0, 0.9) * frame_bgr.shape[0] / 96
     if blur > 0.3:

@@ -1,4 +1,4 @@
-"""A sheet to draw a face on: shapes in face units become soft-edged, slightly turned shapes in pixels.
+"""Draw shapes in face units onto a canvas, with soft edges and the pose of the head.
 
 Face units: (0, 0) between the eyes, y down, the chin at (0, 1); one unit is about half a face's height.
 """
@@ -21,24 +21,24 @@ SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a face stands in a picture and how it is turned."""
+    """Position and rotation of a face in an image."""
 
     x: float
-    """Pixels, of the point between the eyes."""
+    """Pixels of the point between the eyes."""
     y: float
     unit: float
     """Pixels per face unit."""
     roll: float = 0.0
-    """Radians, clockwise as seen."""
+    """Radians, clockwise."""
     yaw: float = 0.0
-    """Radians, towards the picture's right."""
+    """Radians, towards the image's right."""
     pitch: float = 0.0
     """Radians, downwards."""
 
     def pixels(self, points: Points) -> Points:
-        """Place face points in the picture.
+        """Project points in face units to pixels.
 
-        The head counts as an ellipsoid: the nearer a point is to the nose, the further it moves when the head turns.
+        The head is modelled as an ellipsoid: points near the nose move furthest when it turns.
         """
         x, y = points[:, 0], points[:, 1]
         depth = 0.8 * np.sqrt(np.maximum(0.0, 1 - (x / 0.8) ** 2 - ((y - 0.05) / 1.2) ** 2))
@@ -50,7 +50,7 @@ class Pose:
 
 
 class Sheet:
-    """A picture in the making, float32 (height, width, 3) BGR, with the pose of the face that is drawn next."""
+    """A canvas, float32 (height, width, 3) BGR, with the pose of the face being drawn."""
 
     def __init__(self, canvas: npt.NDArray[np.float32], pose: Pose) -> None:
         self.canvas = canvas
@@ -65,8 +65,8 @@ class Sheet:
             shape: Outline in face units.
             colour: BGR.
             opacity: 0 to 1.
-            soft: Width of its blurred edge, in face units.
-            within: Another outline; only what lies inside both is painted.
+            soft: Width of the blurred edge in face units.
+            within: Clipping outline.
         """
         if opacity < 0.02:
             return
@@ -86,12 +86,12 @@ class Sheet:
     def stroke(
         self, path: Points, colour: Colour, widths: float | Sequence[float], *, opacity: float = 1.0, soft: float = 0.0
     ) -> None:
-        """Draw a line along `path`; `widths` (face units) may change from its start to its end."""
+        """Draw a line along `path`; `widths` (face units) may vary from start to end."""
         self.fill(ribbon(path, widths), colour, opacity=opacity, soft=soft)
 
 
 def curve(*points: tuple[float, float], closed: bool = False, steps: int = 8) -> Points:
-    """Run a smooth curve (Catmull-Rom) through `points`, `steps` points from one to the next."""
+    """Return a Catmull-Rom spline through `points`, with `steps` points per segment."""
     knots = np.array(points, np.float64)
     if closed:
         knots = np.concatenate([knots[-1:], knots, knots[:2]])
@@ -105,23 +105,23 @@ def curve(*points: tuple[float, float], closed: bool = False, steps: int = 8) ->
 
 
 def ellipse(x: float, y: float, half_width: float, half_height: float) -> Points:
-    """Outline of an ellipse, 32 points."""
+    """Return the outline of an ellipse, 32 points."""
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
 
 
 def moved(points: Points, x: float, y: float) -> Points:
-    """Shift a shape."""
+    """Translate a shape."""
     return np.asarray(points + np.array([x, y]))
 
 
 def between(one: Points, other: Points) -> Points:
-    """Outline of what lies between two lines that run the same way."""
+    """Return the outline of the area between two lines of the same direction."""
     return np.concatenate([one, other[::-1]])
 
 
 def ribbon(path: Points, widths: float | Sequence[float]) -> Points:
-    """Outline of a line along `path` whose width runs through `widths`."""
+    """Return the outline of a line along `path` with varying `widths`."""
     steps: npt.NDArray[Any] = np.linspace(0, 1, len(path))
     values = np.atleast_1d(np.asarray(widths, np.float64))
     half = np.interp(steps, np.linspace(0, 1, len(values)), values)[:, None] / 2
@@ -131,7 +131,7 @@ def ribbon(path: Points, widths: float | Sequence[float]) -> Points:
 
 
 def _soft_mask(outline: Points, size_wh: npt.NDArray[np.int_], sigma: float) -> npt.NDArray[np.float32]:
-    """Paint a mask with a blurred edge; a wide blur has no detail, so it is made small and enlarged, which is fast."""
+    """Draw a mask with a blurred edge; a wide blur is computed at low resolution, which is fast."""
     if sigma < 0.3:
         return _mask(outline, size_wh)
     shrink = max(1, int(sigma / 2))

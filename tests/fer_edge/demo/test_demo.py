@@ -129,7 +129,7 @@ def test_a_step_runs_fer_edge_and_keeps_its_answer(tmp_path):
 
 def test_a_step_that_fails_ends_the_demo_with_its_exit_code_and_names_the_command(tmp_path):
     step = Step("bad", "Bad", "Cannot work.", ("nonsense",), tmp_path / "answer")
-    with pytest.raises(FerEdgeError, match="exit code 2; to repeat it: fer-edge nonsense") as caught:
+    with pytest.raises(FerEdgeError, match="exit code 2; to run it again, type: fer-edge nonsense") as caught:
         run_step(step)
     assert caught.value.exit_code == 2
     assert not step.answer.exists()
@@ -143,7 +143,7 @@ def test_missing_training_packages_are_told_before_anything_starts(tmp_path, mon
 
 
 def test_a_missing_photo_is_told_before_anything_starts(tmp_path):
-    with pytest.raises(SourceError, match=r"nobody\.jpg: no such picture"):
+    with pytest.raises(SourceError, match=r"nobody\.jpg: no such image"):
         loop.check_before(DemoSettings(tmp_path / "demo", photos=(tmp_path / "nobody.jpg",)))
 
 
@@ -155,7 +155,7 @@ def test_a_photo_that_is_none_is_told_before_anything_starts(tmp_path):
 
 def test_a_folder_in_use_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(FerEdgeError, match="there already"):
+    with pytest.raises(FerEdgeError, match="already exists"):
         loop.check_before(DemoSettings(tmp_path))
 
 
@@ -203,7 +203,7 @@ def test_the_video_is_evaluated_face_by_face():
 
 def test_damaged_answers_are_an_error(tmp_path):
     (tmp_path / "clip.jsonl").write_text("{}\n{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot read it"):
         read_lines(tmp_path / "clip.jsonl")
 
 

@@ -139,7 +139,7 @@ def test_an_error_in_the_background_reaches_who_writes_once() -> None:
 class Unclosable(Kept):
     def close(self) -> None:
         super().close()
-        raise FerEdgeError("no frame of it arrived")
+        raise FerEdgeError("no frame was written")
 
 
 @pytest.mark.parametrize("kind", [Kept, Unclosable])
@@ -210,7 +210,7 @@ def test_every_sink_is_closed_whatever_happens_to_the_others() -> None:
     with pytest.raises(KeyboardInterrupt):
         sinks.close()
     assert (first.closed, last.closed, sinks.failed) == (1, 1, ["--save"])
-    assert told == ["--save: no frame of it arrived"]
+    assert told == ["--save: no frame was written"]
 
 
 def test_a_sink_that_does_not_keep_up_is_told_when_it_begins_and_counted_in_the_end() -> None:
