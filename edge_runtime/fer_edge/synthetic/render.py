@@ -129,7 +129,7 @@ def clip(
             expression, actions = _expression_at(orders[place], time)
             visible_people.append((people[place], actions, pose))
             truth.append((expression, face_box(pose)))
-        yield _paint(background.copy(), cast_now, scale), truth
+        yield _paint(background.copy(), visible_people, scale), truth
 
 
 def face_box(pose: Pose) -> Box:
