@@ -259,7 +259,7 @@ def test_box_far_over_the_edge_is_clipped_to_the_picture(tmp_path: Path) -> None
 def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "data", {"train/happy": 2, "train/sad": 2, "train/sad/deeper": 1, "extra": 1})
     write_pictures(root / "train/happy", ["c.JPG", "folder.jpg/inside.jpg"])
-    for name in ("train/happy/video.gif", "train/happy/.DS_Store", "notes.txt"):
+    for name in ("train/happy/video.mp4", "train/happy/.DS_Store", "notes.txt"):
         (root / name).write_bytes(b"GIF89a")
     for name in ("loose.jpg", "train/loose.jpg"):
         write_picture(root / name, picture(0))
@@ -268,7 +268,7 @@ def test_what_class_folders_hold_besides_pictures_is_listed(tmp_path: Path) -> N
     assert left_out(report) == [
         ("extra/extra0.jpg", "is beside training or testing folders; move it into one of them", "unusable"),
         ("loose.jpg", "is in no class folder", "unusable"),
-        ("train/happy/film.gif", "not a picture by its extension", "unusable"),
+        ("train/happy/video.mp4", "not a picture by its extension", "unusable"),
         ("train/loose.jpg", "is in no class folder", "unusable"),
     ]
 
@@ -310,7 +310,7 @@ def test_animated_gif_is_its_first_picture_or_listed(tmp_path: Path) -> None:
     faces = load_faces(tmp_path / "out", size=24)
     assert len(faces) == report.total == 7 - len(report.skipped_rows)  # OpenCV reads GIF from 4.11 on
     if not report.skipped_rows:
-        assert np.unique(faces.faces[np.char.endswith(faces.names, "z.png")]).tolist() == [200]
+        assert np.unique(faces.faces[np.char.endswith(faces.names, "z.gif")]).tolist() == [200]
 
 
 def test_jpeg_in_cmyk_is_a_face_like_others(tmp_path: Path) -> None:

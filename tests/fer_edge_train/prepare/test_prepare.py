@@ -158,7 +158,7 @@ def test_bad_pictures_are_skipped_counted_and_listed_with_file_and_line(tmp_path
     assert listed == [
         ("data/legend.csv:2", "anger0.jpg: No such file or directory"),
         ("data/legend.csv:3", "anger1.jpg: the file is empty"),
-        ("data/legend.csv:4", "anger2.jpg: not a picture that OpenCV can read"),
+        ("data/legend.csv:4", "anger2.jpg: not an image that OpenCV can read"),
         (
             "data/legend.csv:5",
             "anger3.jpg: the picture is damaged (premature end of data segment); copy it again",
