@@ -167,7 +167,7 @@ def test_nothing_heavy_is_installed(run: Run, package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare --check --data x", "train --data x", "evaluate -m x --data x", "export x", "runs", "demo"]
+    "command", ["prepare --check --data x", "train --data x", "evaluate --data x", "export x", "runs", "demo"]
 )
 def test_commands_of_a_workstation_say_in_one_line_what_to_install(run: Run, command: str) -> None:
     finished = run("fer-edge", *command.split())
