@@ -60,7 +60,7 @@ def test_run_finds_the_labelled_faces(unpacked: Callable[[str], Path], detector:
     finished = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
 
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
-    found = {f"origin/{line['source']}": [Box(*face["box"]) for face in line["faces"]] for line in lines}
+    found = {f"origin/{Path(line['source']).name}": [Box(*face["box"]) for face in line["faces"]] for line in lines}
     rows = read_table(expw, DataSettings(min_box_confidence=0)).rows
     labelled = rows[["picture", "x", "y", "w", "h"]].itertuples(index=False)
     hits = [any(overlap(Box(*box), other) >= 0.4 for other in found[picture]) for picture, *box in labelled]
