@@ -39,8 +39,8 @@ def paced(
     """
     start: float | None = None
     for frame in frames:
-        start = clock() - frame.t if start is None else start
-        wait = start + frame.t - clock()
-        if wait > 0:
+        if start is not None and (wait := start + frame.t - clock()) > 0:
             sleep(wait)
         yield replace(frame, captured=clock())
+        if start is None:  # one-time work on the first frame, such as choosing a codec, makes no other frame late
+            start = clock() - frame.t

@@ -63,7 +63,7 @@ def test_at_the_end_of_a_video_everything_is_written_and_the_page_stays(
     address = page.removeprefix("live page: ")
 
     assert re.fullmatch(r"12 frames, [0-9.]+ per second, 0 dropped; 1 face", summary)
-    assert float(summary.split()[2]) < 20  # its own pace
+    assert float(summary.split()[2]) < 11  # its own pace, or that of a busy machine
     assert (wrote, last) == (f"wrote 1 file to {out}", STAYS)
     assert cv2.VideoCapture(str(next(out.iterdir()))).get(cv2.CAP_PROP_FRAME_COUNT) == 12
     assert len((tmp_path / "faces.csv").read_text().splitlines()) == 13
