@@ -38,9 +38,10 @@ def service(
     from fer_edge.console import console, print_json
     from fer_edge.errors import UsageError
     from fer_edge.service import systemd as services
+    from fer_edge.service.location import unit_location
     from fer_edge.service.unit import unit_text
 
-    location = services.unit_location(user=user, name=name)
+    location = unit_location(user=user, name=name)
     if action == "install":
         plan = services.plan(flags or [], location, get_command(run_app))
         if dry_run:

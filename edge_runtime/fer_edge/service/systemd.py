@@ -4,9 +4,8 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,50 +14,15 @@ from typing import Any
 from fer_edge.device.cameras import steady_names
 from fer_edge.device.machine import limits_memory, memory_mb
 from fer_edge.errors import FerEdgeError, UsageError
-from fer_edge.files import expanded, make_folder, write_text
+from fer_edge.files import make_folder, write_text
+from fer_edge.service.location import NAME, UnitLocation, systemctl
 from fer_edge.service.unit import Unit, environment_text, read_flags, unit_text
 from fer_edge.sources.address import masked
 
-NAME = "fer-edge"
 MEMORY_MB = 1024
 """Memory limit of a service, or half the machine's memory: twice what photos of 64 million pixels need."""
 STEPS_SINCE = 254
 """First systemd version with growing restart delays."""
-
-Systemctl = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-
-
-@dataclass(frozen=True)
-class UnitLocation:
-    """Where units are installed: for the machine or for this user."""
-
-    folder: Path
-    """Folder of the unit."""
-    for_user: bool
-    """Whether it is a user service (`systemctl --user`)."""
-    systemctl: Systemctl
-    name: str = NAME
-    """Of the service, one for each camera."""
-
-    @property
-    def unit(self) -> Path:
-        """The unit."""
-        return self.folder / f"{self.name}.service"
-
-    @property
-    def secrets(self) -> Path:
-        """What may be read by its owner only."""
-        return self.folder / f"{self.name}.env"
-
-    @property
-    def flag(self) -> str:
-        """What systemctl and journalctl want to be told."""
-        return " --user" if self.for_user else ""
-
-    @property
-    def flags(self) -> str:
-        """What `fer-edge service` wants to be told."""
-        return self.flag + (f" --name {self.name}" if self.name != NAME else "")
 
 
 @dataclass(frozen=True)
@@ -68,23 +32,6 @@ class Report:
     lines: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
     passed: bool = True
-
-
-def unit_location(*, user: bool, name: str = NAME) -> UnitLocation:
-    """Find out where the units of this user, or of the machine, are.
-
-    Raises:
-        UsageError: `name` is none of a unit, or this user has no home folder.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name) or name.startswith("."):
-        raise UsageError(f"--name {name}: a service's name has letters, digits, - _ and . only, such as fer-edge-door")
-    if not user:
-        return UnitLocation(Path("/etc/systemd/system"), False, lambda words: _systemctl(words), name)
-    home = expanded(Path("~"))
-    if not (given := os.environ.get("XDG_CONFIG_HOME")) and home == Path("~"):
-        raise UsageError("--user: this user has no home folder; type: export HOME=/home/NAME")
-    folder = Path(given or home / ".config") / "systemd/user"
-    return UnitLocation(folder, True, lambda words: _systemctl(["--user", *words]), name)
 
 
 def plan(flags: Sequence[str], location: UnitLocation, command: Any) -> Unit:
@@ -216,7 +163,7 @@ def pauses_can_grow() -> bool:
     """Return whether systemd supports growing restart delays."""
     if not shutil.which("systemctl"):
         return False
-    words = _systemctl(["--version"]).stdout.split()
+    words = systemctl(["--version"]).stdout.split()
     return len(words) > 1 and words[1].isdigit() and int(words[1]) >= STEPS_SINCE
 
 
@@ -296,10 +243,6 @@ def _run_systemctl(location: UnitLocation, *words: str) -> str:
             message += "; log in as this user (ssh, not su), or type: export XDG_RUNTIME_DIR=/run/user/$(id -u)"
         raise FerEdgeError(f"systemctl{location.flag} {' '.join(words)}: {message}")
     return finished.stdout
-
-
-def _systemctl(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["systemctl", *words], capture_output=True, text=True, errors="replace")
 
 
 def _has_group(name: str) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.service import systemd
-from fer_edge.service.systemd import UnitLocation, install, remove, status
+from fer_edge.service.location import UnitLocation
+from fer_edge.service.systemd import install, remove, status
 from fer_edge.service.unit import Given, Unit, unit_text
 from support.command import RUN, FerEdge
 
