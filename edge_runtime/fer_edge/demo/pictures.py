@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.imaging.images import Pixels, is_picture, no_wider_than, read_picture, write_picture
+from fer_edge.imaging.images import VIDEO_SUFFIXES, Pixels, is_picture, no_wider_than, read_picture, write_picture
 from fer_edge.labels import EXPRESSIONS
 
-VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 FACES_SHOWN = 8
 
 
@@ -39,7 +38,7 @@ def annotated_frames(folder: Path, count: int) -> list[Pixels]:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
-        if path.suffix.lower() in VIDEOS:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
             return _video_frames(path, count)
     pictures = [path for path in files if is_picture(path)]
     if not pictures:

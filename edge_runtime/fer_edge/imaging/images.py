@@ -22,6 +22,9 @@ JPEG, END = b"\xff\xd8", b"\xff\xd9"
 """First and last bytes of a JPEG file."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 SUFFIXES |= {".jp2", ".avif", ".gif"}
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
+VIDEO_SUFFIXES |= {".h264", ".h265", ".hevc", ".264", ".265", ".ts", ".m2ts", ".mts", ".mjpeg", ".mjpg", ".flv", ".dv"}
+"""Files with other names are videos where OpenCV opens them."""
 GREY_ONLY = frozenset({".pgm"})
 """Suffixes of formats without colour."""
 

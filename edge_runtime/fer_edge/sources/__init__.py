@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.files import expanded
-from fer_edge.imaging.images import holds_picture, is_heic, is_picture
+from fer_edge.imaging.images import VIDEO_SUFFIXES, holds_picture, is_heic, is_picture
 from fer_edge.settings import View
 from fer_edge.sources import capture, picam, playback, stdin, synthetic
 from fer_edge.sources.address import checked, is_address, masked
@@ -100,7 +100,7 @@ def _kind(path: Path) -> str:
     """What a file that is no picture is, for people."""
     if path.is_dir():
         return "subfolder"
-    if path.suffix.lower() in capture.VIDEO_SUFFIXES:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         return "video"
     return "HEIC image" if path.is_file() and is_heic(path) else "other file"
 
@@ -114,7 +114,7 @@ def _file(path: Path, view: View, log: Log) -> Source:
             f"{path}: a HEIC image, which OpenCV does not read; convert it: {command} (sudo apt-get install "
             "libheif-examples)"
         )
-    if path.suffix.lower() in capture.VIDEO_SUFFIXES or capture.opens(path):
+    if path.suffix.lower() in VIDEO_SUFFIXES or capture.opens(path):
         _require_supported("a video file", view, "loop", "realtime")
         return _with_playback(Source(str(path), False, lambda: capture.video(path, view, log)), view)
     hint = "; pass a model as --model" if path.suffix in (".keras", ".tflite", ".h5") else ""
@@ -123,7 +123,7 @@ def _file(path: Path, view: View, log: Log) -> Source:
 
 def _is_picture(path: Path) -> bool:
     """Whether a file is a picture, by its content, or, so that a damaged one is reported, by its name."""
-    if not path.is_file() or path.suffix.lower() in capture.VIDEO_SUFFIXES:  # MJPEG begins like a picture
+    if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:  # MJPEG begins like a picture
         return False
     return is_picture(path) or holds_picture(path)
 

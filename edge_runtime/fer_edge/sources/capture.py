@@ -19,9 +19,6 @@ from fer_edge.sources.address import checked, masked, why_silent
 from fer_edge.sources.frame import Frame, Log, believable_fps, turned
 from fer_edge.sources.web import downloaded
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".3gp"})
-VIDEO_SUFFIXES |= {".h264", ".h265", ".hevc", ".264", ".265", ".ts", ".m2ts", ".mts", ".mjpeg", ".mjpg", ".flv", ".dv"}
-"""Files with other names are videos where OpenCV opens them."""
 CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
 """Probing every OpenCV backend takes longer, and some open things that are not cameras."""
 SMALL = 640 * 480

@@ -12,9 +12,10 @@ from urllib.request import Request, urlopen
 
 from fer_edge.errors import SourceError
 from fer_edge.imaging.images import SUFFIXES as PICTURES
+from fer_edge.imaging.images import VIDEO_SUFFIXES
 from fer_edge.sources.address import PROBE_S, checked, masked, why_silent
 
-VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts", ".mpg", ".flv", ".ogv", ".3gp", ".wmv"})
+VIDEOS = VIDEO_SUFFIXES - {".mjpeg", ".mjpg"}  # cameras name their streams so
 PLAYLISTS = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
 """Content types of HLS (RFC 8216)."""
 LARGEST = 1 << 26

@@ -10,7 +10,7 @@ import pytest
 
 from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.service import systemd
-from fer_edge.service.location import UnitLocation
+from fer_edge.service.location import UnitLocation, unit_location
 from fer_edge.service.systemd import install, remove, status
 from fer_edge.service.unit import Given, Unit, unit_text
 from support.command import RUN, FerEdge
@@ -270,3 +270,20 @@ def test_folders_that_are_made_belong_to_who_writes_into_them(tmp_path: Path, mo
     install(replace(PLAIN, user="root", given=Given((), {}, (), (folder,))), UnitLocation(tmp_path, False, Systemd()))
 
     assert sorted(given) == [tmp_path / "old/new", folder]
+
+
+def test_each_camera_may_have_a_service_of_its_own() -> None:
+    door = unit_location(user=False, name="fer-edge-door")
+    assert (door.unit, door.secrets) == (
+        Path("/etc/systemd/system/fer-edge-door.service"),
+        Path("/etc/systemd/system/fer-edge-door.env"),
+    )
+    assert door.flags == " --name fer-edge-door"
+    assert unit_location(user=False).flags == ""
+
+
+def test_user_without_a_home_folder_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", lambda path: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(UsageError, match="this user has no home folder; type: export HOME="):
+        unit_location(user=True)

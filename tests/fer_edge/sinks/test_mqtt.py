@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fer_edge.sinks.mqtt import MqttSink
 from fer_edge.sinks.mqtt_broker import Broker
@@ -128,3 +129,18 @@ def test_pictures_have_a_summary_each_but_no_faces_to_follow(mqtt: Sinks) -> Non
     sink._connected.clear()
 
     assert said == 3 * [f"{TOPIC}/state"]
+
+
+def test_end_of_another_run_with_the_same_topic_does_not_leave_it_offline(
+    joined: Callable[..., Any], mqtt: Sinks, mosquitto: Mosquitto
+) -> None:
+    listener, _, _ = joined()
+    other, _ = mqtt(mosquitto.broker)
+    assert other._connected.wait(10)
+    listener.forget()
+    other.close()
+    listener.until(f"{TOPIC}/availability", "offline")
+    listener.until(f"{TOPIC}/availability", "online")
+    listener.forget()
+    time.sleep(0.5)
+    assert listener.heard == []  # the two do not answer each other for ever
