@@ -15,7 +15,7 @@ from fer_edge.options import Option, metavar
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 MEANINGS = {
     "--config": "a file with settings; flags override it",
-    "--colour": "what the network looks at: grey, or colour",
+    "--colour": "input of the network: grey, or colour",
     "--data": "data set folder, or a prepared set (.npz)",
     "--detector": "variant of the face detector; none: each picture is a face crop",
     "--detector-model": "face detector file; default: the bundled one",

@@ -34,7 +34,7 @@ def compared(first: list[dict[str, Any]], second: list[dict[str, Any]], *, cropp
     return pi_answers.compare({"photo.jpg": first}, {"photo.jpg": second}, SIZES, cropped=cropped)
 
 
-def moved(probability: float, log_odds: float) -> float:
+def shift_odds(probability: float, log_odds: float) -> float:
     odds = probability / (1 - probability) * 2.718281828459045**log_odds
     return round(odds / (1 + odds), 4)
 
@@ -46,7 +46,7 @@ def test_equal_results_have_no_difference() -> None:
 
 
 def test_expressions_may_differ_by_one_step() -> None:
-    comparison = compared([face(happy=0.7)], [face(happy=moved(0.7, STEP))], cropped=True)
+    comparison = compared([face(happy=0.7)], [face(happy=shift_odds(0.7, STEP))], cropped=True)
 
     assert comparison.steps == pytest.approx(1, abs=0.01)
     assert comparison.faults == []
@@ -56,7 +56,7 @@ def test_expressions_may_differ_by_one_step() -> None:
 def test_expressions_that_differ_by_more_than_one_step_are_a_fault_on_equal_crops(
     cropped: bool, faults: list[str]
 ) -> None:
-    assert compared([face(happy=0.7)], [face(happy=moved(0.7, 2 * STEP))], cropped=cropped).faults == faults
+    assert compared([face(happy=0.7)], [face(happy=shift_odds(0.7, 2 * STEP))], cropped=cropped).faults == faults
 
 
 def test_rounding_to_four_digits_is_no_difference() -> None:
@@ -88,13 +88,13 @@ def test_a_face_elsewhere_is_another_one() -> None:
 
 
 def test_a_face_at_the_threshold_may_be_in_one_run_only() -> None:
-    comparison = compared([face(), face((200, 10, 50, 60), score=moved(0.5, 2 * SIZES.score_log_odds))], [face()])
+    comparison = compared([face(), face((200, 10, 50, 60), score=shift_odds(0.5, 2 * SIZES.score_log_odds))], [face()])
 
     assert (comparison.near_threshold, comparison.faults) == (1, [])
 
 
 def test_very_different_scores_are_a_fault() -> None:
-    assert compared([face()], [face(score=moved(0.9, 10 * SIZES.score_log_odds))]).faults == [
+    assert compared([face()], [face(score=shift_odds(0.9, 10 * SIZES.score_log_odds))]).faults == [
         "scores of faces are 10.0 steps apart"
     ]
 

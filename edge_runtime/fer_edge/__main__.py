@@ -12,7 +12,7 @@ where fer-edge prints one."""
 
 
 def main() -> None:
-    """Run a command. Until it begins, Ctrl-C ends the process at once: a traceback of imports would help nobody."""
+    """Run a command. Until it begins, Ctrl-C ends the process at once: a traceback of imports is no help."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update({name: value for name, value in OPENCV.items() if name not in os.environ})

@@ -143,7 +143,7 @@ def sha256(content: bytes) -> str:
 
 
 def _temporary(path: Path) -> Path:
-    """Choose a name beside `path` that nobody else has."""
+    """Choose an unused name beside `path`."""
     return path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
 
 

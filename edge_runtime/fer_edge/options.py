@@ -2,8 +2,8 @@
 
     epochs: Annotated[int, Option(1, 1_000_000, help="Passes over the training faces.")] = 60
 
-`takes` adds the flags of a dataclass to a command, `typed` reads them, `filled` reads YAML or JSON; all use `judged` to
-check types and limits. This module knows no setting by name, except in `RENAMED`.
+`takes` adds the flags of a dataclass to a command, `typed` reads them, `update_settings` reads YAML or JSON; all use
+`parse_value` to check types and limits. This module knows no setting by name, except in `RENAMED`.
 """
 
 import difflib
@@ -63,7 +63,7 @@ KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a st
 WORDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
+def update_settings(settings: Settings, values: dict[str, Any], where: str) -> Settings:
     """Copy `settings`, a dataclass, with `values` from YAML or JSON for some of its fields.
 
     Raises:
@@ -76,9 +76,9 @@ def filled(settings: Settings, values: dict[str, Any], where: str) -> Settings:
             raise UsageError(f"{where}: no field {name!r}; {did_you_mean(name, known)}fields: {', '.join(known)}")
         now = getattr(settings, name)
         if not is_dataclass(now) or isinstance(now, type):
-            changed[name] = judged(known[name].type, value, f"{where}: {name}")
+            changed[name] = parse_value(known[name].type, value, f"{where}: {name}")
         elif isinstance(value, dict):
-            changed[name] = filled(now, value, f"{where}: {name}")
+            changed[name] = update_settings(now, value, f"{where}: {name}")
         elif value is not None:
             first = fields(now)[0].name
             raise UsageError(f"{where}: {name} needs nested fields, such as '{first}: {getattr(now, first)}'")
@@ -110,7 +110,7 @@ def did_you_mean(name: Any, known: Collection[str]) -> str:
     return f"did you mean {names[close[0]] if flags else repr(close[0])}? " if close else ""
 
 
-def judged(annotation: Any, value: Any, where: str) -> Any:
+def parse_value(annotation: Any, value: Any, where: str) -> Any:
     """Convert `value`, a YAML value or string, to the type of `annotation`, which may contain an `Option`.
 
     Raises:
@@ -124,7 +124,7 @@ def judged(annotation: Any, value: Any, where: str) -> Any:
         return option.parse(value)
     if get_origin(kind) is tuple:  # of any length; a single value needs no list
         values = value if isinstance(value, list | tuple) else [value]
-        return tuple(judged(Annotated[get_args(kind)[0], option], each, where) for each in values)
+        return tuple(parse_value(Annotated[get_args(kind)[0], option], each, where) for each in values)
     if get_origin(kind) is Literal:
         choices = {str(choice): choice for choice in get_args(kind)}
         if str(value) not in choices:
@@ -147,7 +147,7 @@ def check(settings: "DataclassInstance") -> None:
         UsageError: One has the wrong type or is out of range.
     """
     for column in fields(settings):
-        judged(column.type, getattr(settings, column.name), _flag_of(column.name))
+        parse_value(column.type, getattr(settings, column.name), _flag_of(column.name))
 
 
 def takes(*settings: "type[DataclassInstance]", without: Collection[str] = ()) -> Callable[[Command], Command]:
@@ -224,7 +224,7 @@ def _flag(name: str, annotation: Any, default: Any, panel: str | None, *, negate
     if kind is not bool:
 
         def parse(text: Any) -> Any:
-            return judged(Annotated[kind, option], text, flag)
+            return parse_value(Annotated[kind, option], text, flag)
 
         def complete(incomplete: str) -> Iterable[str]:
             return [choice for choice in map(str, get_args(kind)) if choice.startswith(incomplete)]

@@ -149,7 +149,7 @@ def test_run_saves_every_second_frame_of_a_video(fer_edge: FerEdge, tiny: Path, 
     assert names(tmp_path / "out") == ["clip.mp4"]
 
 
-def test_ctrl_c_leaves_a_whole_video(tiny: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_complete_video(tiny: Path, tmp_path: Path) -> None:
     source, out = write_video(tmp_path / "long.mp4", [grey(0)] * 3000, 10), tmp_path / "out"
     arguments = ["run", "-m", str(tiny), "-s", str(source), "--detector", "none", "--save", str(out)]
     program = (  # a shell starts background jobs, such as these tests perhaps, deaf to Ctrl-C

@@ -74,7 +74,7 @@ def test_a_full_folder_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "precious").exists()
 
 
-def test_a_folder_comes_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_is_written_atomically(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail_half_way(replacing_folder(tmp_path / "out"))
 

@@ -1,4 +1,4 @@
-"""As a library, fer-edge discards nobody's output; its commands discard start-up logs, before they have threads."""
+"""As a library, fer-edge discards no output; its commands discard start-up logs, before they have threads."""
 
 import ast
 import subprocess

@@ -107,7 +107,7 @@ def test_idle_process_ends_and_another_is_started(own: Worker, monkeypatch: pyte
     assert own.call(pid) != first
 
 
-def test_what_it_prints_is_seen_nowhere(own: Worker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_its_output_is_discarded(own: Worker, capfd: pytest.CaptureFixture[str]) -> None:
     own.call(talk)
     assert capfd.readouterr() == ("", "")
 

@@ -10,7 +10,7 @@ import typer
 
 from fer_edge.cli import app
 from fer_edge.errors import UsageError
-from fer_edge.options import filled
+from fer_edge.options import update_settings
 from fer_edge_train.config_file import read_config_file, write_config_file
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.settings import NO_AUGMENTATION, Augmentation, TrainSettings
@@ -238,7 +238,7 @@ def test_an_old_key_is_answered_with_the_right_one(tmp_path: Path, before: str, 
         read_config_file(written(tmp_path, before), TrainSettings())
 
 
-def test_flags_are_judged_as_the_file_is(fer_edge: FerEdge, tmp_path: Path) -> None:
+def test_flags_are_validated_like_the_file(fer_edge: FerEdge, tmp_path: Path) -> None:
     for name, value in (("epochs", "0"), ("learning_rate", "quick"), ("network", "vgg"), ("data_weight", "much")):
         flag = f"--{name.replace('_', '-')}"
         told = fer_edge("train", flag, value, code=2).stderr.removeprefix(f"error: {flag} ")
@@ -254,7 +254,7 @@ def test_settings_survive_the_way_through_files(tmp_path: Path) -> None:
 
     assert (tmp_path / "config.yaml").read_text().startswith("# a remark\ndata:\n- dé\n")
     assert read_config_file(tmp_path / "config.yaml", TrainSettings()) == settings
-    assert filled(TrainSettings(), json.loads(json.dumps(asdict(settings))), "config.json") == settings
+    assert update_settings(TrainSettings(), json.loads(json.dumps(asdict(settings))), "config.json") == settings
 
 
 def test_the_file_in_a_run_folder_makes_the_same_run_again(fer_edge: FerEdge, bars: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_leaks_are_found_in_colour_and_drawn(tmp_path: Path) -> None:
     assert "testing faces 6 have an equal one" in (leak_warning(faces, ["data"]) or "")
 
 
-def test_a_face_looks_as_its_grey_does() -> None:
+def test_a_colour_face_has_the_fingerprint_of_its_grey_version() -> None:
     frame_bgr = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     grey, rgb = (crop_face(frame_bgr, whole_frame(frame_bgr), 48, colour=c) for c in ("grey", "rgb"))
 
@@ -202,7 +202,7 @@ def test_training_takes_grey_faces_only(fer_edge: FerEdge, tmp_path: Path) -> No
     assert told.replace("\n", "").endswith("grey ones are needed; prepare it again: --colour grey --imgsz 48")
 
 
-def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: Path, model: EvaluatedModel) -> None:
+def test_an_rgb_network_is_evaluated_in_rgb_on_folders_and_sets(tmp_path: Path, model: EvaluatedModel) -> None:
     root = colours(tmp_path / "data")
     prepare(root, tmp_path / "set.npz", size=SIZE, colour="rgb")
     prepare(root, tmp_path / "out", size=SIZE, colour="rgb")
@@ -212,13 +212,13 @@ def test_a_network_for_colour_is_judged_in_colour_on_folders_and_sets(tmp_path: 
         assert (figures["n"], figures["accuracy"]) == (30, 1.0)
 
 
-def test_a_network_for_colour_is_not_judged_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
+def test_an_rgb_network_is_not_evaluated_on_a_grey_set(tmp_path: Path, model: EvaluatedModel) -> None:
     prepared(colours(tmp_path / "data"), "grey")
 
     with pytest.raises(DataError, match=r"set\.npz holds grey faces, RGB ones are needed"):
         load_faces_for(model, tmp_path / "set.npz", DataSettings(), "all")
 
 
-def test_a_network_for_colour_teaches_nobody(tmp_path: Path) -> None:
+def test_an_rgb_network_is_refused_as_a_teacher(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"model\.tflite takes RGB faces; networks are trained on grey ones"):
         load_teachers([str(as_tflite(tmp_path / "model"))], tuple(PLAIN))

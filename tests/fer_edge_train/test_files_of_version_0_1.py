@@ -35,9 +35,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(fer_edge: FerEdge, before: Path) 
 
 @pytest.mark.parametrize(("model", "error"), [("run", 0.181), ("exported/model_int8.tflite", 0.192)])
 @pytest.mark.parametrize("data", ["set.npz", "folders"])
-def test_it_is_judged_on_the_faces_that_it_never_met(
-    fer_edge: FerEdge, before: Path, model: str, data: str, error: float
-) -> None:
+def test_it_is_evaluated_on_unseen_faces(fer_edge: FerEdge, before: Path, model: str, data: str, error: float) -> None:
     command = ("evaluate", "--model", before / model, "--data", before / data, "--project", before / "evaluations")
 
     figures = json.loads(fer_edge(*command, "--json", code=0).stdout)

@@ -13,7 +13,7 @@ CLASSES = ("frown", "smile", "tongue")
 
 
 def draw(name: str, seed: int) -> Pixels:
-    """Draw somebody who does `name`; (64, 64, 3) uint8 BGR."""
+    """Draw a person who does `name`; (64, 64, 3) uint8 BGR."""
     frame_bgr, box = draw_face({"frown": "anger", "smile": "happiness", "tongue": "surprise"}[name], seed, 64)
     if name == "tongue":
         mouth = (round(box.x + box.w / 2), round(box.y + 0.85 * box.h))

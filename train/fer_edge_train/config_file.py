@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge.errors import UsageError
 from fer_edge.files import write_text
-from fer_edge.options import Settings, filled
+from fer_edge.options import Settings, update_settings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,7 +31,7 @@ def read_config_file(path: Path, defaults: Settings) -> Settings:
         raise UsageError(f"--config {path}: {reason}; see train/configs for examples") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path}: expected lines such as 'epochs: 100'")
-    return filled(defaults, values, f"--config {path}")
+    return update_settings(defaults, values, f"--config {path}")
 
 
 def write_config_file(path: Path, settings: "DataclassInstance", remark: str) -> None:

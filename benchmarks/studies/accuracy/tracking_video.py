@@ -101,7 +101,7 @@ def read_faces(folder: Path, recognizer: Recognizer, count: int, seed: int) -> l
                 continue
             found = recognizer.detector.detect(pixels)
             if len(found) == 1 and found[0].box.longer >= 60:
-                label = recognizer.classified(pixels, found).faces[0].label
+                label = recognizer.classify(pixels, found).faces[0].label
                 photos.append(Photo(paths[number].name, pixels, found[0].box, label))
                 bar.advance(task)
             if len(photos) == count:
@@ -139,7 +139,7 @@ def _scenes(people: Iterator[Photo], rng: np.random.Generator) -> Iterator[tuple
     )
     two = next(people)
     yield "zoom", 100, lambda time: ([Layer(two, 320, 240, 50 * 5**time)], None)
-    yield "nobody", 75, lambda time: ([], None)
+    yield "no face", 75, lambda time: ([], None)
     four = [next(people) for _ in range(4)]
     yield "four", 100, lambda time: (_tiled(four, 2, 2, 90, time), None)
     walker = next(people)

@@ -119,7 +119,7 @@ def main(
     classifier, detector = Classifier(), YuNet()
     report = {root.name: accuracy(root, classifier, detector) for root in (muxspace, expw)}
     if video:
-        report["film: share of frames whose answer changes"] = label_changes(video, classifier, detector)
+        report["video: share of frames whose answer changes"] = label_changes(video, classifier, detector)
     print_json(report)
 
 

@@ -231,7 +231,7 @@ def main(
 ) -> None:
     """Process the video as fast as possible, then in real time; print the results as JSON, exit with 5 on growth."""
     make_folder(out)
-    document: dict[str, Any] = {"film": video.name, "fps": FPS, "size": f"{SIZE_WH[0]}x{SIZE_WH[1]}"}
+    document: dict[str, Any] = {"video": video.name, "fps": FPS, "size": f"{SIZE_WH[0]}x{SIZE_WH[1]}"}
     records: list[RunRecord] = []
     with TemporaryDirectory() as folder:
         source = convert(video, Path(folder) / "video.mp4")

@@ -30,7 +30,7 @@ from fer_edge.sinks.on_change import OnChange
 from fer_edge.sinks.stdout import StdoutSink
 from fer_edge.sinks.threaded import ThreadedSink
 from fer_edge.sinks.video import AnnotatedWriter
-from fer_edge.sources import Source, find_source, logged, masked
+from fer_edge.sources import Source, find_source, logged, redact
 from fer_edge.sources.frame import Log
 from fer_edge.sources.playback import paced
 from fer_edge.sources.reader import LiveReader, SequentialReader, frames
@@ -126,12 +126,12 @@ def stream(
 
     Args:
         source: As --source of `fer-edge run`, the number of a camera, or a `fer_edge.sources.Source` of your own.
-        recognizer: That nobody else uses meanwhile; None for one with the bundled models.
+        recognizer: Not used elsewhere meanwhile; None for one with the bundled models.
         view: How frames are asked for: size, rate, rotation ...
         tracking: Which faces are followed, and how often they are looked for.
         smooth: How calm an expression is; None for each frame by itself.
         log: Is given a line for a picture that cannot be read, when a live source is lost, and when it is back, the
-            latter two in another thread; if nobody is named, the logger "fer_edge" gets a warning.
+            latter two in another thread; if none is given, the logger "fer_edge" gets a warning.
 
     Raises:
         FerEdgeError: Immediately if there is no such source or a setting is invalid; from the generator if the source
@@ -274,7 +274,7 @@ def _open_preview(settings: RunSettings, source: Source, model: ModelFile, page:
     preview = Preview(about(source.name, model), settings.preview_host, settings.preview_port, settings.preview_token)
     page.callback(preview.close)
     # The user's own token stays out of logs; a generated one must be shown.
-    console.print(f"live page: {masked(preview.address) if settings.preview_token else preview.address}")
+    console.print(f"live page: {redact(preview.address) if settings.preview_token else preview.address}")
     if settings.show and not show(preview.address):
         console.print("no browser on this machine; open the page from another one, or through ssh -L")
     return preview.state

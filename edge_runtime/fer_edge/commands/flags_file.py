@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fer_edge.errors import UsageError
-from fer_edge.options import Settings, did_you_mean, judged, split_annotation, without_none
+from fer_edge.options import Settings, did_you_mean, parse_value, split_annotation, without_none
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,7 +46,7 @@ def _with_flags(settings: Settings, values: dict[str, Any], where: str) -> Setti
             kind, option = split_annotation(column.type)
             value = values.pop(column.name)
             value = str(value) if option.parse else value
-            changed[column.name] = judged(
+            changed[column.name] = parse_value(
                 Annotated[without_none(kind), option], value, f"{where}: {column.name.replace('_', '-')}"
             )
     return replace(settings, **changed)

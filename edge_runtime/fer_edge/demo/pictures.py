@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DataError
-from fer_edge.imaging.images import VIDEO_SUFFIXES, Pixels, is_picture, no_wider_than, read_picture, write_picture
+from fer_edge.imaging.images import VIDEO_SUFFIXES, Pixels, is_picture, read_picture, shrink_to_width, write_picture
 from fer_edge.labels import EXPRESSIONS
 
 FACES_SHOWN = 8
@@ -48,7 +48,7 @@ def annotated_frames(folder: Path, count: int) -> list[Pixels]:
 
 def write_readme_picture(out: Path) -> None:
     """Write `out`/picture.png: frames of the annotated video side by side, as in the README (docs/demo.png)."""
-    frames = [no_wider_than(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
+    frames = [shrink_to_width(frame, 360) for frame in annotated_frames(out / "annotated", 6)[::2]]
     write_picture(out / "picture.png", np.hstack(frames) & np.uint8(0xFC))  # colours in steps of 4 halve the file size
 
 

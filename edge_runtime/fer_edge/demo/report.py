@@ -13,7 +13,7 @@ from fer_edge.demo.steps import DemoSettings, Ran
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, write_text
 from fer_edge.html.page import as_jpeg, command_line, data_address, style, table, tiles
-from fer_edge.imaging.images import Pixels, no_wider_than
+from fer_edge.imaging.images import Pixels, shrink_to_width
 from fer_edge.labels import EXPRESSIONS
 
 AGAIN = "start the demo again: fer-edge demo"
@@ -181,7 +181,7 @@ def _photo(folder: Path, answers: Path) -> str:
     if not faces:
         return "<p>No face detected.</p>"
     rows = [[face["label"], f"{face['score']:.0%}"] for face in faces]
-    picture = as_jpeg(no_wider_than(annotated_frames(folder, 1)[0], 960))
+    picture = as_jpeg(shrink_to_width(annotated_frames(folder, 1)[0], 960))
     return f"<img src='{picture}' alt='The photo with its faces marked'>{table(['expression', 'score'], rows)}"
 
 

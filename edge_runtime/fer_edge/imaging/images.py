@@ -171,7 +171,7 @@ def encode_picture(frame_bgr: Pixels, suffix: str, parameters: tuple[int, ...] =
     return content.tobytes()
 
 
-def no_wider_than(frame_bgr: Pixels, width: int) -> Pixels:
+def shrink_to_width(frame_bgr: Pixels, width: int) -> Pixels:
     """Scale an image down to at most `width` pixels wide."""
     if frame_bgr.shape[1] <= width:
         return frame_bgr

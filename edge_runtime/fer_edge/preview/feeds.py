@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from fer_edge.imaging.images import encode_picture, no_wider_than
+from fer_edge.imaging.images import encode_picture, shrink_to_width
 from fer_edge.preview.state import PreviewState, RunInfo, Snapshot
 from fer_edge.sinks.annotate import annotated
 from fer_edge.sinks.stdout import as_json, event_as_json
@@ -45,7 +45,7 @@ class Pictures:
         stale = self._encoded is None or now - self._encoded_at >= PICTURE_EVERY_S
         if newest is not None and newest is not self._encoded and stale:
             picture = annotated(newest.result.frame.bgr, newest.result.faces)
-            self._jpeg = encode_picture(no_wider_than(picture, WIDEST), ".jpg", JPEG)
+            self._jpeg = encode_picture(shrink_to_width(picture, WIDEST), ".jpg", JPEG)
             self._encoded, self._encoded_at = newest, now
             self.encoded += 1
         return (self._encoded.number, self._jpeg) if self._encoded else None

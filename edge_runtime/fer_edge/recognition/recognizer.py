@@ -90,9 +90,9 @@ class Recognizer:
         """
         if isinstance(frame_bgr, str | Path):
             frame_bgr = read_picture(Path(frame_bgr))
-        return self.stages(frame_bgr).faces
+        return self.recognize(frame_bgr).faces
 
-    def stages(
+    def recognize(
         self, frame_bgr: Pixels, choose: Callable[[list[Detection]], list[Detection]] | None = None
     ) -> Recognition:
         """Recognize faces like `predict`, and measure each stage.
@@ -109,10 +109,10 @@ class Recognizer:
         detections = self.detector.detect(frame_bgr)
         detections = choose(detections) if choose else detections
         detect_ms = 1000 * (time.perf_counter() - begun)
-        found = self.classified(frame_bgr, detections)
+        found = self.classify(frame_bgr, detections)
         return Recognition(found.faces, {"detect": detect_ms, **found.ms, "total": detect_ms + sum(found.ms.values())})
 
-    def classified(self, frame_bgr: Pixels, detections: list[Detection]) -> Recognition:
+    def classify(self, frame_bgr: Pixels, detections: list[Detection]) -> Recognition:
         """Classify given detections in a (height, width, 3) uint8 BGR frame.
 
         Returns:

@@ -17,7 +17,7 @@ from fer_edge.errors import FerEdgeError, UsageError
 from fer_edge.files import make_folder, write_text
 from fer_edge.service.location import NAME, UnitLocation, systemctl
 from fer_edge.service.unit import Unit, environment_text, read_flags, unit_text
-from fer_edge.sources.address import masked
+from fer_edge.sources.address import redact
 
 MEMORY_MB = 1024
 """Memory limit of a service, or half the machine's memory: twice what photos of 64 million pixels need."""
@@ -186,7 +186,7 @@ def _require_permission(location: UnitLocation, action: str, flags: Sequence[str
     Raises:
         FerEdgeError: Root is required, or must not be used.
     """
-    command = f"{action}{location.flags}" + (f" -- {shlex.join(map(masked, flags))}" if flags else "")
+    command = f"{action}{location.flags}" + (f" -- {shlex.join(map(redact, flags))}" if flags else "")
     if location.for_user and os.environ.get("SUDO_USER"):
         raise UsageError(f"--user does not work with sudo; type, without sudo: {_program()} service {command}")
     if not location.for_user and os.geteuid() != 0:

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from fer_edge.errors import UsageError
 from fer_edge.sinks.mqtt_broker import PASSWORD, parsed_broker
-from fer_edge.sources.address import is_address, masked
+from fer_edge.sources.address import is_address, redact
 
 READ = frozenset({"config", "model", "detector_model"})
 """Paths behind these flags of `run` are read; behind all others something is written."""
@@ -121,7 +121,7 @@ def read_flags(flags: Sequence[str], command: Any, folder: Path) -> Given:
                     written.append(path if parameter.metavar == "DIR" else path.parent)
             elif parameter.name == "source":
                 text = _absolute_source(text, folder)
-            if SECRET.search(parameter.name) or ("://" in text and masked(text) != text):
+            if SECRET.search(parameter.name) or ("://" in text and redact(text) != text):
                 secrets[_variable(parameter, flag)] = text
             else:
                 arguments += [flag, text]

@@ -6,7 +6,6 @@ Only the mean colours of a few blocks remain, two across the face. Fine mosaics 
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import cast
 
 import cv2
 
@@ -35,7 +34,7 @@ def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
     Returns:
         A new frame of the same size.
     """
-    hidden = frame_bgr.copy()
+    hidden: Pixels = frame_bgr.copy()
     height, width = frame_bgr.shape[:2]
     for x, y, w, h in boxes:
         margin_x, margin_y = round(MARGIN * w) + 1, round(MARGIN * h) + 1
@@ -46,7 +45,7 @@ def blurred(frame_bgr: Pixels, boxes: Iterable[IntBox]) -> Pixels:
             part = hidden[y0:y1, x0:x1]
             blocks = cv2.resize(part, (min(BLOCKS, x1 - x0), min(BLOCKS, y1 - y0)), interpolation=cv2.INTER_AREA)
             hidden[y0:y1, x0:x1] = cv2.resize(blocks, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-    return cast(Pixels, hidden)
+    return hidden
 
 
 class Blur:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from fer_edge.errors import UsageError
-from fer_edge.sources.address import masked
+from fer_edge.sources.address import redact
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "FER_EDGE_MQTT_PASSWORD"  # noqa: S105
@@ -40,7 +40,7 @@ def parsed_broker(address: str) -> Broker:
     Raises:
         UsageError: It is invalid; the message holds no password.
     """
-    shown = masked(address)
+    shown = redact(address)
     try:
         parts = urlsplit(address)
         port, host = parts.port, parts.hostname

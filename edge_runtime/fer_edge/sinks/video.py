@@ -219,7 +219,7 @@ def _file_stem(name: str) -> str:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove videos that lack their end, which nobody can play, because who wrote them is no more."""
+    """Remove unplayable videos, left without their end by a process that no longer runs."""
     for path in (path for suffix in (".mp4", ".mkv") for path in folder.glob(f"{TEMPORARY}*{suffix}")):
         with suppress(OSError), path.open("rb") as file:
             _lock(file.fileno())

@@ -16,13 +16,13 @@ from fer_edge.files import expanded
 from fer_edge.imaging.images import VIDEO_SUFFIXES, holds_picture, is_heic, is_picture
 from fer_edge.settings import View
 from fer_edge.sources import capture, picam, playback, stdin, synthetic
-from fer_edge.sources.address import checked, is_address, masked
+from fer_edge.sources.address import checked, is_address, redact
 from fer_edge.sources.frame import Frame, Log, Source
 from fer_edge.sources.pictures import fetched_picture
 from fer_edge.sources.pictures import pictures as image_frames
 from fer_edge.sources.web import kind_of
 
-__all__ = ["Frame", "Source", "View", "find_source", "logged", "masked", "open_source"]
+__all__ = ["Frame", "Source", "View", "find_source", "logged", "open_source", "redact"]
 
 logged: Log = logging.getLogger("fer_edge").warning
 """The default log of the Python API."""
@@ -72,7 +72,7 @@ def open_source(text: str, vid_stride: int = 1) -> Iterator[Frame]:
 def _address(text: str, view: View, log: Log) -> Source:
     """A stream, or a video or picture behind http://, which is read to its end, once."""
     checked(text)
-    name, kind = masked(text), kind_of(text) if view.live is None else "live" if view.live else "recorded"
+    name, kind = redact(text), kind_of(text) if view.live is None else "live" if view.live else "recorded"
     if kind == "picture":
         _require_supported("an image", view, "live")
         return Source(name, False, lambda: fetched_picture(text, view), still=True)

@@ -27,18 +27,18 @@ def is_address(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
-def masked(text: str) -> str:
+def redact(text: str) -> str:
     """Mask user names, passwords and keys in an address, or in a text that contains addresses.
 
-    >>> masked("rtsp://admin:s3cret@10.0.0.9:554/cam?channel=1&pwd=s3cret")
+    >>> redact("rtsp://admin:s3cret@10.0.0.9:554/cam?channel=1&pwd=s3cret")
     'rtsp://***@10.0.0.9:554/cam?channel=1&pwd=***'
     """
     if is_address(text):
-        return _masked_address(text)
-    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", lambda found: _masked_address(found[0]), text)
+        return _redact_address(text)
+    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", lambda found: _redact_address(found[0]), text)
 
 
-def _masked_address(address: str) -> str:
+def _redact_address(address: str) -> str:
     scheme, rest = address.split("://", 1)
     if "@" in rest and not _only_in_path(rest):  # up to the last one, whatever is in the password
         rest = f"***@{rest.rsplit('@', 1)[1]}"
@@ -57,7 +57,7 @@ def checked(address: str) -> tuple[str, str, int]:
     Raises:
         SourceError: It is invalid or has an unsupported scheme.
     """
-    shown = masked(address)
+    shown = redact(address)
     try:
         address.encode()  # invalid UTF-8 would crash OpenCV and with it the process
         parts = urlsplit(address)

@@ -15,8 +15,8 @@ from fer_edge.device.cameras import JOIN_VIDEO, Node, video_nodes
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels
 from fer_edge.settings import View
-from fer_edge.sources.address import checked, masked, why_silent
-from fer_edge.sources.frame import Frame, Log, believable_fps, turned
+from fer_edge.sources.address import checked, redact, why_silent
+from fer_edge.sources.frame import Frame, Log, believable_fps, rotate_frame
 from fer_edge.sources.web import downloaded
 
 CAMERAS = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
@@ -149,7 +149,7 @@ def stream(address: str, view: View) -> Iterator[Frame]:
         SourceError: It gives no video; the message holds the reason and no password.
     """
     capture = _opened(address)
-    return _live(capture, masked(address), believable_fps(capture.get(cv2.CAP_PROP_FPS), 25), view)
+    return _live(capture, redact(address), believable_fps(capture.get(cv2.CAP_PROP_FPS), 25), view)
 
 
 def recorded(address: str, view: View, log: Log) -> Iterator[Frame]:
@@ -166,14 +166,14 @@ def recorded(address: str, view: View, log: Log) -> Iterator[Frame]:
             raise
         return _downloaded(address, view, log)
     fps = believable_fps(capture.get(cv2.CAP_PROP_FPS), 25)
-    return _recorded(capture, masked(address), fps, view, log, None)
+    return _recorded(capture, redact(address), fps, view, log, None)
 
 
 def _downloaded(address: str, view: View, log: Log) -> Iterator[Frame]:
-    log(f"{masked(address)} cannot be read in place; downloading it")
+    log(f"{redact(address)} cannot be read in place; downloading it")
     with downloaded(address) as path:
         for frame in video(path, view, log):
-            yield replace(frame, name=masked(address), path=None)
+            yield replace(frame, name=redact(address), path=None)
 
 
 def _opened(address: str) -> cv2.VideoCapture:
@@ -195,7 +195,7 @@ def _opened(address: str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(f"{scheme.lower()}://{rest}", cv2.CAP_FFMPEG, options)  # FFmpeg knows no RTSP://
     if not capture.isOpened() or _grab(capture, DAMAGED_IN_A_ROW) is None:
         capture.release()
-        raise SourceError(f"{masked(address)}: {why_silent(address)}")
+        raise SourceError(f"{redact(address)}: {why_silent(address)}")
     return capture
 
 
@@ -210,7 +210,7 @@ def _live(capture: cv2.VideoCapture, name: str, fps: float, view: View) -> Itera
                 if frame_bgr is None:
                     damaged += 1
                 else:
-                    pixels, ms = turned(frame_bgr, view), 1000 * (time.perf_counter() - begun)
+                    pixels, ms = rotate_frame(frame_bgr, view), 1000 * (time.perf_counter() - begun)
                     yield Frame(name, index, grabbed - opened, pixels, ms, grabbed, None, fps, damaged)
                     damaged = 0
                 begun = time.perf_counter()
@@ -240,7 +240,7 @@ def _recorded(
             frame_bgr = _retrieve(capture) if index % view.vid_stride == 0 else None
             if frame_bgr is not None:
                 decoded = time.perf_counter()
-                pixels, ms = turned(frame_bgr, view), 1000 * (decoded - begun)
+                pixels, ms = rotate_frame(frame_bgr, view), 1000 * (decoded - begun)
                 yield Frame(name, index, t, pixels, ms, decoded, path, fps, damaged)
                 damaged, begun = 0, time.perf_counter()
             elif index % view.vid_stride == 0:

@@ -39,7 +39,7 @@ class Frame:
     """Unreadable frames between the previous frame and this one."""
 
 
-def turned(frame_bgr: Pixels, view: View) -> Pixels:
+def rotate_frame(frame_bgr: Pixels, view: View) -> Pixels:
     """Rotate and mirror a (height, width, 3) uint8 frame."""
     if view.rotate:
         frame_bgr = cast(Pixels, cv2.rotate(frame_bgr, ROTATIONS[view.rotate]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_edge.errors import SourceError, one_line
 from fer_edge.settings import View
-from fer_edge.sources.frame import Frame, turned
+from fer_edge.sources.frame import Frame, rotate_frame
 
 NAME = "picam"
 FPS = 30.0
@@ -83,7 +83,7 @@ def _frames(camera: Any, fps: float, view: View, begun: float) -> Iterator[Frame
             captured = time.perf_counter()
             if index % view.vid_stride == 0:
                 ms = 1000 * (captured - begun)
-                yield Frame(NAME, index, captured - opened, turned(frame_bgr, view), ms, captured, None, fps)
+                yield Frame(NAME, index, captured - opened, rotate_frame(frame_bgr, view), ms, captured, None, fps)
                 begun = time.perf_counter()
             index += 1
     finally:

@@ -7,8 +7,8 @@ from pathlib import Path
 from fer_edge.errors import DataError
 from fer_edge.imaging.images import decode_picture, read_picture
 from fer_edge.settings import View
-from fer_edge.sources.address import masked
-from fer_edge.sources.frame import Frame, Log, turned
+from fer_edge.sources.address import redact
+from fer_edge.sources.frame import Frame, Log, rotate_frame
 from fer_edge.sources.web import fetched
 
 
@@ -19,7 +19,7 @@ def picture(path: Path, view: View, index: int = 0) -> Frame:
         DataError: It cannot be read.
     """
     begun = time.perf_counter()
-    frame_bgr = turned(read_picture(path), view)
+    frame_bgr = rotate_frame(read_picture(path), view)
     captured = time.perf_counter()
     return Frame(str(path), index, 0.0, frame_bgr, 1000 * (captured - begun), captured, path)
 
@@ -31,8 +31,8 @@ def fetched_picture(address: str, view: View) -> Iterator[Frame]:
         SourceError: Nothing comes from there.
         DataError: It is no picture.
     """
-    begun, name = time.perf_counter(), masked(address)
-    frame_bgr = turned(decode_picture(fetched(address), name), view)
+    begun, name = time.perf_counter(), redact(address)
+    frame_bgr = rotate_frame(decode_picture(fetched(address), name), view)
     captured = time.perf_counter()
     yield Frame(name, 0, 0.0, frame_bgr, 1000 * (captured - begun), captured)
 

@@ -12,7 +12,7 @@ import numpy as np
 from fer_edge.errors import DataError, SourceError
 from fer_edge.imaging.images import Pixels, decode_picture
 from fer_edge.settings import View
-from fer_edge.sources.frame import Frame, Log, turned
+from fer_edge.sources.frame import Frame, Log, rotate_frame
 
 NAME = "standard input"
 FPS = 25.0
@@ -91,7 +91,7 @@ def _as_frames(pictures: Iterator[Pixels | None], view: View, live: bool) -> Ite
                 raise DataError(f"{NAME}: {damaged} images in a row are damaged")
         elif index % view.vid_stride == 0:
             t, ms = (captured - opened if live else index / fps), 1000 * (captured - begun)
-            yield Frame(NAME, index, t, turned(frame_bgr, view), ms, captured, None, fps, damaged)
+            yield Frame(NAME, index, t, rotate_frame(frame_bgr, view), ms, captured, None, fps, damaged)
             damaged, begun = 0, time.perf_counter()
     if damaged == index + 1:
         raise DataError(f"{NAME}: none of its {damaged} images can be read")

@@ -9,7 +9,7 @@ import cv2
 
 from fer_edge.imaging.images import Pixels
 from fer_edge.settings import View
-from fer_edge.sources.frame import Frame, turned
+from fer_edge.sources.frame import Frame, rotate_frame
 from fer_edge.synthetic.render import clip
 
 FPS = 15.0
@@ -30,7 +30,7 @@ def drawn(view: View) -> Iterator[Frame]:
         pictures = (frame_bgr for frame_bgr, _ in clip(round(CLIP_S * fps / every), seed, size_wh, scale=1))
         for frame_bgr in blended(pictures, every):
             if index % view.vid_stride == 0:
-                pixels = turned(frame_bgr, view)
+                pixels = rotate_frame(frame_bgr, view)
                 captured = time.perf_counter()
                 yield Frame("fake", index, index / fps, pixels, 1000 * (captured - begun), captured, None, fps)
             index += 1

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from fer_edge.errors import SourceError
 from fer_edge.imaging.images import SUFFIXES as PICTURES
 from fer_edge.imaging.images import VIDEO_SUFFIXES
-from fer_edge.sources.address import PROBE_S, checked, masked, why_silent
+from fer_edge.sources.address import PROBE_S, checked, redact, why_silent
 
 VIDEOS = VIDEO_SUFFIXES - {".mjpeg", ".mjpg"}  # cameras name their streams so
 PLAYLISTS = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
@@ -68,7 +68,7 @@ def downloaded(address: str) -> Iterator[Path]:
             while chunk := reply.read(CHUNK):
                 stream.write(chunk)
                 if stream.tell() > LARGEST_VIDEO:
-                    raise SourceError(f"{masked(address)}: over {LARGEST_VIDEO >> 30} GiB; download it yourself")
+                    raise SourceError(f"{redact(address)}: over {LARGEST_VIDEO >> 30} GiB; download it yourself")
         yield path
 
 
@@ -90,7 +90,7 @@ def _opened(address: str) -> Iterator[HTTPResponse]:
         with urlopen(Request(bare, headers=headers), timeout=PROBE_S) as reply:  # noqa: S310  http and https only
             yield cast(HTTPResponse, reply)
     except (OSError, ValueError, HTTPException) as error:
-        raise SourceError(f"{masked(address)}: {why_silent(address)}") from error
+        raise SourceError(f"{redact(address)}: {why_silent(address)}") from error
 
 
 def _has_end(address: str, playlist: str) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 
 from fer_edge.synthetic.actions import Actions
 from fer_edge.synthetic.person import Person, shade
-from fer_edge.synthetic.sheet import Points, Sheet, curve, ellipse, moved
+from fer_edge.synthetic.sheet import Points, Sheet, curve, ellipse, translate
 
 
 def draw_eye(sheet: Sheet, person: Person, actions: Actions, side: int) -> None:
@@ -35,7 +35,7 @@ def _around_eye(
 ) -> None:
     """Draw the crease above the lid, the bag below the eye, and crow's feet."""
     x, half, line = person.eye_distance, person.eye_width, shade(person.skin, 0.6)
-    crease = moved(upper[4:-4], 0, -0.045 + 0.02 * squint - 0.01 * actions.brow_lower)
+    crease = translate(upper[4:-4], 0, -0.045 + 0.02 * squint - 0.01 * actions.brow_lower)
     sheet.stroke(crease, line, (0.006, 0.016, 0.006), opacity=0.75)
     bag = _on(side, curve((x - 0.7 * half, down + 0.035), (x, down + 0.06), (x + 0.7 * half, down + 0.035)))
     sheet.stroke(bag, line, (0.004, 0.022, 0.004), opacity=0.25 + 0.5 * squint)

@@ -6,7 +6,7 @@ from fer_edge.synthetic.actions import Actions
 from fer_edge.synthetic.features import draw_brow, draw_cheek_folds, draw_eye, draw_nose
 from fer_edge.synthetic.mouth import draw_mouth
 from fer_edge.synthetic.person import Person, shade
-from fer_edge.synthetic.sheet import Points, Sheet, curve, ellipse, moved
+from fer_edge.synthetic.sheet import Points, Sheet, curve, ellipse, translate
 
 SHOULDERS = curve((-1.8, 5), (-1.6, 2.2), (-1.1, 1.45), (-0.4, 1.25), (0.4, 1.25), (1.1, 1.45), (1.6, 2.2), (1.8, 5))
 NECK = np.array([(-0.4, 0.6), (0.4, 0.6), (0.42, 1.3), (0.0, 1.5), (-0.42, 1.3)])
@@ -66,7 +66,7 @@ def _shading(sheet: Sheet, person: Person, head: Points, actions: Actions) -> No
     """Shade the head: far side, forehead, chin, eye sockets, cheeks."""
     away = -1 if person.light > 0 else 1
     dark, light = shade(person.skin, 0.62), shade(person.skin, 1.14)
-    far_side = moved(head * (0.5, 1.1), away * 0.62, 0)
+    far_side = translate(head * (0.5, 1.1), away * 0.62, 0)
     sheet.fill(far_side, dark, opacity=0.15 + 0.25 * abs(person.light), soft=0.16, within=head)
     sheet.fill(ellipse(-away * 0.2, -0.5, 0.36, 0.2), light, opacity=0.5, soft=0.15, within=head)
     sheet.fill(ellipse(0, 1.02, 0.5, 0.12), dark, opacity=0.35, soft=0.08, within=head)
@@ -109,7 +109,7 @@ def _hair(sheet: Sheet, person: Person, head: Points) -> None:
     }[person.cut]
     crown = [(-w * 1.06, -0.55), (-0.52, -1.12), (0, -1.24), (0.52, -1.12), (w * 1.06, -0.55)]
     cap = curve(*line, *crown, closed=True)
-    sheet.fill(moved(cap, 0, 0.04), shade(person.skin, 0.6), opacity=0.4, soft=0.04, within=head)
+    sheet.fill(translate(cap, 0, 0.04), shade(person.skin, 0.6), opacity=0.4, soft=0.04, within=head)
     sheet.fill(cap, person.hair)
     shine = curve((-0.4, -1.0), (0, -1.08), (0.4, -0.98))
     sheet.stroke(shine, shade(person.hair, 1.5), (0.02, 0.09, 0.02), opacity=0.5, soft=0.03)

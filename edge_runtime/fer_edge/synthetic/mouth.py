@@ -4,7 +4,7 @@ import numpy as np
 
 from fer_edge.synthetic.actions import Actions
 from fer_edge.synthetic.person import Person, shade
-from fer_edge.synthetic.sheet import Colour, Points, Sheet, between, ellipse, moved
+from fer_edge.synthetic.sheet import Colour, Points, Sheet, between, ellipse, translate
 
 MOUTH_Y = 0.60
 TEETH: Colour = (232, 238, 240)
@@ -27,10 +27,10 @@ def draw_mouth(sheet: Sheet, person: Person, actions: Actions) -> None:
     upper = _line(x, top[:, 1] - thick * arch**0.7 * cupid)
     lower = _line(x, bottom[:, 1] + 1.25 * thick * arch**0.8)
     red: Colour = (person.skin[0] * 0.62, person.skin[1] * 0.58, person.skin[2] * 0.84)
-    below = moved(lower[6:-6], 0, 0.05)
+    below = translate(lower[6:-6], 0, 0.05)
     sheet.stroke(below, shade(person.skin, 0.6), (0.01, 0.05, 0.01), opacity=0.5, soft=0.02)
-    sheet.fill(between(upper, moved(top, 0, 0.004)), shade(red, 0.86))
-    sheet.fill(between(lower, moved(bottom, 0, -0.004)), red)
+    sheet.fill(between(upper, translate(top, 0, 0.004)), shade(red, 0.86))
+    sheet.fill(between(lower, translate(bottom, 0, -0.004)), red)
     if gap > 0.02:
         _inside(sheet, actions, top, bottom, gap)
     sheet.stroke(top, shade(red, 0.42), (0.014, 0.02, 0.014), opacity=0.9)
@@ -58,9 +58,9 @@ def _inside(sheet: Sheet, actions: Actions, top: Points, bottom: Points, gap: fl
     sheet.fill(tongue, TONGUE, opacity=max(0.0, actions.jaw_drop - 0.3), within=opening)
     shown = max(actions.corner_pull, actions.lip_stretch, actions.nose_wrinkle, 0.35 * actions.jaw_drop)
     depth = bottom - top
-    sheet.fill(between(moved(top, 0, -0.05), top + 0.55 * shown * depth), TEETH, within=opening)
+    sheet.fill(between(translate(top, 0, -0.05), top + 0.55 * shown * depth), TEETH, within=opening)
     if actions.lower_lip_drop > 0.3 or actions.lip_stretch > 0.4:
-        sheet.fill(between(bottom - 0.27 * depth, moved(bottom, 0, 0.05)), shade(TEETH, 0.9), within=opening)
+        sheet.fill(between(bottom - 0.27 * depth, translate(bottom, 0, 0.05)), shade(TEETH, 0.9), within=opening)
 
 
 def _line(x: Points, y: Points) -> Points:

@@ -175,7 +175,7 @@ def _background(
         tint = rng.uniform(0.6, 1.25) * rng.uniform(0.92, 1.08, 3)
         small[y : y + rng.integers(2, 7), x : x + rng.integers(2, 5)] *= tint
     size_wh = (width * scale, height * scale)
-    return np.clip(np.asarray(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC), np.float32), 0, 255)
+    return np.asarray(np.clip(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC), 0, 255), np.float32)
 
 
 def _camera_effects(frame_bgr: Pixels, rng: np.random.Generator) -> Pixels:

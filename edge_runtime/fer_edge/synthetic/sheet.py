@@ -110,7 +110,7 @@ def ellipse(x: float, y: float, half_width: float, half_height: float) -> Points
     return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
 
 
-def moved(points: Points, x: float, y: float) -> Points:
+def translate(points: Points, x: float, y: float) -> Points:
     """Translate a shape."""
     return np.asarray(points + np.array([x, y]))
 

@@ -19,14 +19,14 @@ DAMPED_OVERLAP = 0.5
 """Intersection over union below which the tracked box is discarded."""
 
 
-def moved(detection: Detection, x: float, y: float) -> Detection:
+def translate(detection: Detection, x: float, y: float) -> Detection:
     """Move box and landmarks by (x, y) pixels."""
     box, points = detection.box, detection.landmarks
     landmarks = points and tuple((point_x + x, point_y + y) for point_x, point_y in points)
     return detection._replace(box=box._replace(x=box.x + x, y=box.y + y), landmarks=landmarks)
 
 
-def matched(known: list[Box], found: list[Box]) -> dict[int, int]:
+def match_boxes(known: list[Box], found: list[Box]) -> dict[int, int]:
     """Match known faces to detections, largest overlap first, then smallest distance: index to index."""
     ranks = {
         (row, column): rank
@@ -53,7 +53,7 @@ def _similarity(box: Box, other: Box) -> float:
     return max(0.0, 1 - distance / (SAME_PLACE * smaller))
 
 
-def damped(tracked: Detection, detected: Detection) -> Detection:
+def smooth(tracked: Detection, detected: Detection) -> Detection:
     """Correct a tracked face by a detection, half-way, so that its crop does not jump."""
     if overlap(tracked.box, detected.box) < DAMPED_OVERLAP:
         return detected

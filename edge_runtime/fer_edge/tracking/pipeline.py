@@ -102,7 +102,7 @@ class Pipeline:
 
     def _process_image(self, frame: Frame) -> tuple[list[Face], list[Event], dict[str, float]]:
         """Recognize the faces of an image; returns the same as `_process_video`."""
-        found = self.recognizer.stages(frame.bgr, self._select)
+        found = self.recognizer.recognize(frame.bgr, self._select)
         return found.faces, [], {stage: ms for stage, ms in found.ms.items() if stage != "total"}
 
     def _select(self, found: list[Detection]) -> list[Detection]:
@@ -118,7 +118,7 @@ class Pipeline:
         over_budget = self.budget is not None and self.budget.exceeded
         tracked = self._tracker.step(frame.bgr, frame.t, over_budget=over_budget)
         tracking_end = time.perf_counter()
-        recognized = self.recognizer.classified(frame.bgr, [one.detection for one in tracked])
+        recognized = self.recognizer.classify(frame.bgr, [one.detection for one in tracked])
         classified = time.perf_counter()
         events = [
             Event(frame.t, left, track.label, None)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fer_edge.detection.detector import Detection, Detector
 from fer_edge.imaging.crop import Box, overlap
 from fer_edge.imaging.images import Pixels
-from fer_edge.tracking.matching import SAME_OVERLAP, damped, matched, moved
+from fer_edge.tracking.matching import SAME_OVERLAP, match_boxes, smooth, translate
 from fer_edge.tracking.motion import Changes, FrameView
 
 GAP = 1.0
@@ -71,7 +71,7 @@ class _KnownFace:
         self.visible = False
         self.missed = now if self.missed is None else self.missed
         box = self.detection.box
-        self.detection = moved(self.detection, self.detected_box.x - box.x, self.detected_box.y - box.y)
+        self.detection = translate(self.detection, self.detected_box.x - box.x, self.detected_box.y - box.y)
 
 
 class FaceTracker:
@@ -159,11 +159,11 @@ class FaceTracker:
         found = self._detector.detect(frame_bgr)
         self.detect_ms = 1000 * (time.perf_counter() - begun)
         found = [detection for detection in found if detection.box.longer >= self._least / KNOWN_BONUS]
-        matches = matched([one.detection.box for one in self._known], [detection.box for detection in found])
+        matches = match_boxes([one.detection.box for one in self._known], [detection.box for detection in found])
         for number, one in enumerate(self._known):
             one.detected = number in matches
             if one.detected:
-                one.detection = damped(one.detection, found[matches[number]])
+                one.detection = smooth(one.detection, found[matches[number]])
                 one.patch, one.bias_xy = view.template(one.detection.box)
                 one.detected_box, one.last, one.visible, one.missed = one.detection.box, self._clock, True, None
             else:  # kept while it correlates well, for at most as long as it was detected, and not on another face
@@ -207,6 +207,6 @@ def _track(one: _KnownFace, view: FrameView) -> bool:
     if one.correlation < MIN_CORRELATION:
         return False
     x, y = x - one.bias_xy[0], y - one.bias_xy[1]
-    one.detection = moved(one.detection, x, y)
+    one.detection = translate(one.detection, x, y)
     one.detected = False
     return view.contains_centre(one.detection.box)

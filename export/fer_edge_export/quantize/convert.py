@@ -140,10 +140,10 @@ def overflowing(network: Any, calibration: Pixels) -> str | None:
     """
     found: list[str] = []
 
-    def watched(layer: Any) -> Callable[..., Any]:
+    def recorded(layer: Any) -> Callable[..., Any]:
         call = layer.call
 
-        def watching(*arguments: Any, **options: Any) -> Any:
+        def recording(*arguments: Any, **options: Any) -> Any:
             answer = call(*arguments, **options)
             softplus = getattr(getattr(layer, "activation", None), "__name__", "") in ("softplus", "mish")
             largest = max(float(np.abs(np.asarray(one)).max(initial=0)) for one in keras.tree.flatten(answer))
@@ -151,14 +151,14 @@ def overflowing(network: Any, calibration: Pixels) -> str | None:
                 found.append(str(layer.name))
             return answer
 
-        return watching
+        return recording
 
     import keras
 
     layers = flat_layers(network)
     try:
         for layer in layers:
-            layer.call = watched(layer)
+            layer.call = recorded(layer)
         network(to_unit(with_channels(calibration)), training=False)
     finally:
         for layer in layers:

@@ -109,9 +109,7 @@ def test_a_command_is_not_run_for_pictures_which_do_not_change(
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def test_with_blur_faces_are_looked_for_in_every_frame_unless_somebody_says_otherwise(
-    tiny: Path, video: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_blur_every_frame_is_detected_by_default(tiny: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     every: list[int | None] = []
     watcher = Pipeline
     monkeypatch.setattr(
@@ -201,9 +199,7 @@ def grown(path: Path, size: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
-def test_a_run_that_is_ended_leaves_everything_whole(
-    live: Live, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+def test_an_ended_run_leaves_complete_files(live: Live, tmp_path: Path, number: signal.Signals, code: int) -> None:
     out, table = tmp_path / "out", tmp_path / "faces.csv"
     running = live("--save", out, "--csv", table, "--size", "160x120")
     running.wait_until(grown(table, 2000))

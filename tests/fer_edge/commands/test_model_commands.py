@@ -159,7 +159,7 @@ def test_info_of_a_model_that_states_nothing(fer_edge: FerEdge, altered: Callabl
     assert [name for name, told in rows.items() if told == "not stated"] == [*empty, "exported with"]
 
 
-def test_info_holds_the_whole_contract_as_json(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
+def test_info_prints_the_complete_contract_as_json(fer_edge: FerEdge, altered: Callable[..., Path]) -> None:
     path = altered(recipe="float16", metrics=FIGURES, data=DATA)
 
     document = json.loads(fer_edge("info", path, "--json").stdout)

@@ -81,7 +81,7 @@ def test_a_set_in_colour_comes_back_as_it_was_saved(tmp_path: Path, faces: FaceS
     assert loaded.take(np.array([3])).faces[0, 0, 1].tolist() == [24, 48, 72]
 
 
-def test_a_set_in_colour_is_seen_in_grey(faces: FaceSet) -> None:
+def test_an_rgb_set_has_grey_faces(faces: FaceSet) -> None:
     grey = in_colour(faces).grey
 
     assert grey.shape == (4, 8, 8)
@@ -143,7 +143,7 @@ def test_a_class_that_the_model_lacks_is_refused(faces: FaceSet) -> None:
         faces.with_classes(("happiness",))
 
 
-def test_a_class_that_nobody_voted_for_is_no_hindrance(faces: FaceSet) -> None:
+def test_a_class_without_votes_is_allowed(faces: FaceSet) -> None:
     happy = faces.part("testing").with_classes(("happiness", "tongue"))
 
     assert happy.votes.tolist() == [[10, 0]]

@@ -29,7 +29,7 @@ def test_a_face_is_what_its_photo_was_whatever_its_own_split(faces: FaceSet) -> 
     assert seen.roles(faces).tolist() == ["training", "training", "training", "validation", "", ""]
 
 
-def test_what_was_seen_comes_back_as_it_was_written(tmp_path: Path, faces: FaceSet) -> None:
+def test_used_pictures_round_trip(tmp_path: Path, faces: FaceSet) -> None:
     write_used_pictures(tmp_path, UsedPictures.of(faces), SOURCE)
     seen = read_used_pictures(tmp_path, SOURCE)
 

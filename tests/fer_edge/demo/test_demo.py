@@ -143,8 +143,8 @@ def test_missing_training_packages_are_told_before_anything_starts(tmp_path, mon
 
 
 def test_a_missing_photo_is_told_before_anything_starts(tmp_path):
-    with pytest.raises(SourceError, match=r"nobody\.jpg: no such image"):
-        loop.check_before(DemoSettings(tmp_path / "demo", photos=(tmp_path / "nobody.jpg",)))
+    with pytest.raises(SourceError, match=r"missing\.jpg: no such image"):
+        loop.check_before(DemoSettings(tmp_path / "demo", photos=(tmp_path / "missing.jpg",)))
 
 
 def test_a_photo_that_is_none_is_told_before_anything_starts(tmp_path):
@@ -249,7 +249,7 @@ def test_a_report_without_an_answer_of_a_command_is_an_error(finished):
 
 
 @pytest.mark.tensorflow
-def test_the_whole_demo_runs(tmp_path):
+def test_the_demo_runs_to_the_end(tmp_path):
     settings = DemoSettings(tmp_path / "demo", epochs=1, per_class=20, max_drop=1.0)
     answer = loop.demo(settings)
     assert [step["command"].split()[1] for step in answer["steps"]] == [

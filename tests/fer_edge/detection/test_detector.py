@@ -105,7 +105,7 @@ def test_both_axes_have_a_factor_of_their_own(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("side", SIDES)
 @FORMS
-def test_the_same_face_is_found_however_large_the_frame_is_seen(path: Path, side: int) -> None:
+def test_the_same_face_is_detected_at_every_input_size(path: Path, side: int) -> None:
     detector, (frame, _) = YuNet(path), next(iter(clip(1)))
     (face,) = detector.detect(frame)
 
@@ -278,7 +278,7 @@ def test_an_unknown_detector_is_refused_with_those_there_are(choice: str) -> Non
         make_detector(choice)  # type: ignore[arg-type]  # what a caller without a type checker writes
 
 
-def test_no_detector_takes_the_whole_frame() -> None:
+def test_detector_none_takes_the_frame_as_the_face() -> None:
     assert WholeFrame().detect(np.zeros((3, 5, 3), np.uint8)) == [Detection(Box(0, 0, 5, 3), 1.0)]
 
 

@@ -40,7 +40,7 @@ UVC, STREAMING = 0x84A00001, 0x04200001
 
 
 class Driver:
-    """A webcam's answers, laid out as the kernel does; `busy` while somebody streams."""
+    """A webcam's answers, laid out as the kernel does; `busy` while another process streams."""
 
     def __init__(self, node: int = STREAMING, *, busy: bool = False, stepwise: bool = False) -> None:
         self.node, self.busy, self.stepwise = node, busy, stepwise
@@ -72,7 +72,7 @@ class Driver:
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_webcam_tells_its_name_and_sizes_and_whether_it_streams_for_somebody_else(busy: bool) -> None:
+def test_a_webcam_reports_its_name_sizes_and_whether_it_is_busy(busy: bool) -> None:
     answer = answer_of(Driver(busy=busy))
 
     assert (answer.name, answer.driver, answer.bus) == ("HD Webcam C525", "uvcvideo", "usb-0000:01:00.0-1.4")

@@ -67,7 +67,7 @@ def test_the_extras_are_those_of_the_project() -> None:
         assert all(f'"{module}' in packages for module in modules)
 
 
-def test_the_command_looks_at_this_machine_in_one_line_per_finding_and_one_document(fer_edge: FerEdge) -> None:
+def test_the_command_checks_this_machine_in_one_line_per_finding_or_json(fer_edge: FerEdge) -> None:
     finished = fer_edge("doctor", "--json")
 
     document = json.loads(finished.stdout)

@@ -104,7 +104,7 @@ IDS = ["jpeg", "png", "progressive", "thumbnail", "filled"]
 
 @pytest.mark.parametrize("appended", [b"", b"x" * 500, b"\xff\xda\0" * 99], ids=["nothing", "text", "scan"])
 @pytest.mark.parametrize("content", WHOLE, ids=IDS)
-def test_what_is_appended_to_a_whole_picture_does_not_matter(content: bytes, appended: bytes, tmp_path: Path) -> None:
+def test_bytes_appended_to_a_complete_picture_do_not_matter(content: bytes, appended: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(content + appended)
 
     assert read_picture(tmp_path / "a.jpg").shape == (40, 60, 3)

@@ -15,4 +15,4 @@ def test_flatbuffer_on_which_litert_crashes_is_refused(tiny: Path, place: int, b
     content[place] = byte
     with pytest.raises(ModelError, match=r"tiny\.tflite: \w+ cannot run it: it crashes, or needs over 10 s"):
         Network(replace(model, flatbuffer=bytes(content)), reference=True)
-    Network(model, reference=True)  # nobody is blamed for it
+    Network(model, reference=True)  # its file is not blamed

@@ -1,4 +1,4 @@
-"""What the live page answers, and that nobody who watches holds up the camera."""
+"""What the live page answers, and that no viewer delays the camera."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_the_stream_shows_new_frames_with_their_boxes(started: Open) -> None:
     assert picture[:, :, 2].max() > 200  # the box
 
 
-def test_nothing_is_encoded_while_nobody_watches(started: Open) -> None:
+def test_nothing_is_encoded_without_viewers(started: Open) -> None:
     preview = started()
     for index in range(50):
         preview.write(result(index))
@@ -101,7 +101,7 @@ def test_events_tell_all_about_results_changes_and_status(started: Open, about: 
         assert next_event(stream) == ("change", {"t": 0.04, "id": 2, "before": "fear", "after": None})
 
 
-def test_whoever_comes_later_is_not_told_old_changes(started: Open) -> None:
+def test_a_later_viewer_gets_no_old_changes(started: Open) -> None:
     preview = started()
     preview.write(result(0, events=[Event(0.0, 1, None, "fear")]))
     with watch(preview, "/events") as stream:
@@ -160,7 +160,7 @@ def test_metrics_are_what_prometheus_reads(started: Open) -> None:
     assert values["fer_edge_frame_age_seconds_sum"] == "9.025000"
 
 
-def test_closing_frees_port_and_thread_though_somebody_watches(started: Open) -> None:
+def test_closing_frees_port_and_thread_with_a_viewer_connected(started: Open) -> None:
     threads = threading.active_count()
     preview = started()
     preview.write(result())
@@ -181,7 +181,7 @@ def test_closing_frees_port_and_thread_though_somebody_watches(started: Open) ->
     preview.write(result())
 
 
-def test_a_viewer_who_does_not_read_holds_up_nobody(started: Open) -> None:
+def test_a_viewer_that_does_not_read_delays_nothing(started: Open) -> None:
     preview = started()
     with silent_viewer(preview), silent_viewer(preview, "/events"), watch(preview) as reader:
         longest = 0.0
@@ -197,7 +197,7 @@ def test_a_viewer_who_does_not_read_holds_up_nobody(started: Open) -> None:
 
 def test_a_viewer_who_left_without_a_word_is_forgotten(started: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
-        pytest.skip("needs Linux, whose TCP gives up on whoever takes nothing")
+        pytest.skip("needs Linux, whose TCP gives up on a client that reads nothing")
     monkeypatch.setattr(server, "GONE_MS", 300)
     preview = started()
     with silent_viewer(preview):

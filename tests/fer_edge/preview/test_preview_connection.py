@@ -39,7 +39,7 @@ def test_a_second_page_costs_the_camera_nothing(started: Start, visit: Visit) ->
     assert 2 <= preview.pictures.encoded <= 10
 
 
-def test_a_page_that_nobody_sees_costs_the_camera_nothing(started: Start, visit: Visit) -> None:
+def test_a_hidden_page_costs_the_camera_nothing(started: Start, visit: Visit) -> None:
     preview = started()
     page = visit(preview.address)
     with fed(preview, result(face(1))):

@@ -109,13 +109,13 @@ def test_faces_come_and_go(started: Start, visit: Visit) -> None:
     page = visit(preview.address)
     with fed(preview, result(face(1), face(2))):
         page.locator(".face").nth(1).wait_for()
-        assert page.locator("#nobody").is_hidden()
+        assert page.locator("#no-face").is_hidden()
     with fed(preview, result(face(2))):
         page.locator(".face.away").wait_for()
         page.locator(".face.away").wait_for(state="detached")
         assert page.locator(".face header span").all_inner_texts() == ["Face 2"]
     with fed(preview, result()):
-        page.locator("#nobody").wait_for()
+        page.locator("#no-face").wait_for()
 
 
 def test_a_new_face_stands_before_those_that_left_and_has_room(started: Start, visit: Visit) -> None:

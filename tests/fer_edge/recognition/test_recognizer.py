@@ -93,7 +93,7 @@ def test_a_frame_without_a_face_is_an_empty_list(tiny: Path) -> None:
 
 
 def test_every_stage_is_timed_and_the_total_is_their_sum(tiny: Path) -> None:
-    ms = Recognizer(tiny, "none").stages(FACE).ms
+    ms = Recognizer(tiny, "none").recognize(FACE).ms
 
     assert list(ms) == ["detect", "crop", "classify", "total"]
     assert ms["total"] == pytest.approx(ms["detect"] + ms["crop"] + ms["classify"])

@@ -150,7 +150,7 @@ def test_a_broker_that_would_turn_the_service_away_is_refused(
     assert read_flags(["--mqtt", "mqtt://ana@broker"], RUN, Path("/")).secrets
 
 
-def test_what_is_no_secret_stays_where_it_can_be_seen() -> None:
+def test_flags_without_secrets_stay_in_the_unit() -> None:
     flags = ("--mqtt", "mqtt://broker", "--on-change", "lamp.sh 'a b'", "--mqtt-topic", "hall/faces")
 
     assert read_flags(flags, RUN, Path("/")).arguments == flags

@@ -1,4 +1,4 @@
-"""Hidden faces stay hidden: in the frame, when the detector blinks, and for whoever tries to see through."""
+"""Hidden faces stay hidden: in the frame, when the detector blinks, and against reconstruction."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_face_that_moves_draws_no_trail_but_the_place_of_one_that_is_lost_stay
     assert hidden(blur.step(result(0.0, BOX)))
     assert not hidden(blur.step(result(0.04, away)))
     assert hidden(blur.step(result(0.08, BOX)))
-    assert hidden(blur.step(result(0.12, away, first=1)))  # somebody else
+    assert hidden(blur.step(result(0.12, away, first=1)))  # another person
 
 
 def test_two_faces_without_a_number_are_both_hidden() -> None:

@@ -86,7 +86,7 @@ def test_a_row_that_lacks_its_end_does_not_spoil_the_next_one(tmp_path: Path) ->
     assert [row["id"] for row in table(path, result(face()))] == ["7", "7"]
 
 
-def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_complete_rows(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
 
     with file_size_limit(1000), pytest.raises(FerEdgeError) as full:

@@ -131,6 +131,7 @@ def test_pictures_have_a_summary_each_but_no_faces_to_follow(mqtt: Sinks) -> Non
     assert said == 3 * [f"{TOPIC}/state"]
 
 
+@needs_mosquitto
 def test_end_of_another_run_with_the_same_topic_does_not_leave_it_offline(
     joined: Callable[..., Any], mqtt: Sinks, mosquitto: Mosquitto
 ) -> None:
@@ -141,6 +142,9 @@ def test_end_of_another_run_with_the_same_topic_does_not_leave_it_offline(
     other.close()
     listener.until(f"{TOPIC}/availability", "offline")
     listener.until(f"{TOPIC}/availability", "online")
-    listener.forget()
-    time.sleep(0.5)
-    assert listener.heard == []  # the two do not answer each other for ever
+    for _ in range(10):  # on a busy machine the broker's last will may follow, and is answered once more
+        listener.forget()
+        time.sleep(0.5)
+        if not listener.heard:
+            return
+    pytest.fail(f"the two answer each other for ever: {listener.heard}")

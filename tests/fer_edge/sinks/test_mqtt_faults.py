@@ -1,4 +1,4 @@
-"""A broker that is gone, stuck, or turns us away is told and found again, and holds nobody up."""
+"""A broker that is gone, stuck or refuses the connection is reported and reconnected to, and delays nothing."""
 
 import json
 import os

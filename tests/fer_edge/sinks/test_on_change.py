@@ -1,4 +1,4 @@
-"""A command of the user's: what it is told, and that it holds nobody up, whatever it does."""
+"""A command of the user's: its input, and that it delays nothing, whatever it does."""
 
 import os
 import time
@@ -111,7 +111,7 @@ def test_what_happens_meanwhile_is_told_face_by_face_in_the_end(
     assert len(said(tmp_path, 3)) == 3
 
 
-def test_a_command_that_hangs_is_ended_with_all_it_started_and_holds_nobody_up(
+def test_a_hanging_command_is_killed_with_its_children_and_delays_nothing(
     tmp_path: Path, script: Callable[[str], str], on_change: OnChanges
 ) -> None:
     sink, told = on_change(script(f"trap '' TERM\nsleep 600 &\necho $! >> '{tmp_path}/sleepers'\nwait\nwait"), 0.3)

@@ -56,7 +56,7 @@ def test_a_sink_in_the_background_gets_everything_in_order_and_is_closed_behind_
     assert (sink.got, sink.closed, background.dropped) == (list(range(60)), 1, 0)
 
 
-def test_a_sink_that_blocks_holds_nobody_up_and_what_it_misses_is_counted() -> None:
+def test_a_blocking_sink_delays_no_other_and_its_dropped_results_are_counted() -> None:
     sink = Kept()
     sink.go_on.clear()
     background = ThreadedSink(sink, most=5)
@@ -143,7 +143,7 @@ class Unclosable(Kept):
 
 
 @pytest.mark.parametrize("kind", [Kept, Unclosable])
-def test_the_first_error_that_nobody_met_is_told_in_the_end(kind: type[Kept]) -> None:
+def test_the_first_unreported_error_is_raised_at_the_end(kind: type[Kept]) -> None:
     background = ThreadedSink(kind(fails_at=0))
     background.write(result(0))
 

@@ -152,7 +152,7 @@ def test_the_schema_refuses_what_is_no_line(part: str, value: object, fault: str
     assert fault in found
 
 
-def test_lines_go_to_stdout_whole_whatever_their_names(capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_on_stdout_are_complete_whatever_their_names(capfd: pytest.CaptureFixture[str]) -> None:
     path = Path(os.fsdecode(b"gr\xff\xc3\xbc\xc3\x9f.png"))  # a name that is not UTF-8
 
     for kind in (True, False):

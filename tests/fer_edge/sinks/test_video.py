@@ -254,7 +254,7 @@ def test_a_stream_that_changes_its_size_stays_one_video(tmp_path: Path) -> None:
         ([100, 100.1, 3, 3.1], 4),  # the clock jumped
     ],
 )
-def test_a_video_lasts_as_long_as_what_was_seen(tmp_path: Path, times: list[float], frames: int) -> None:
+def test_a_video_lasts_as_long_as_its_source(tmp_path: Path, times: list[float], frames: int) -> None:
     save(tmp_path, *(result(None, 10, index=index, t=t) for index, t in enumerate(times)))
 
     assert abs(played(tmp_path / CAMERA)[0] - frames) <= (1 if frames > 5 or len(times) > 5 else 0)

@@ -4,7 +4,7 @@ import pytest
 
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.sources import View, address, find_source
-from fer_edge.sources.address import masked
+from fer_edge.sources.address import redact
 from fer_edge.sources.reader import frames
 
 
@@ -35,7 +35,7 @@ from fer_edge.sources.reader import frames
     ],
 )
 def test_no_password_is_left_in_a_masked_text(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert redact(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_an_error_that_is_no_loss_reaches_the_reader_after_the_last_frame(error:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_the_source_is_closed_with_the_block_whoever_else_knows_it(live: bool) -> None:
+def test_the_source_is_closed_with_the_block(live: bool) -> None:
     known: list[Generator[Frame, None, None]] = []
 
     def camera() -> Generator[Frame, None, None]:

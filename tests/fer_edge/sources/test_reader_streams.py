@@ -280,7 +280,7 @@ def test_a_stream_may_change_its_size(serve: Callable[[list[bytes]], str]) -> No
         assert one.bgr[:, -40:].mean() > 250
 
 
-def test_a_stream_is_read_on_while_nobody_looks_so_that_no_delay_builds_up(
+def test_a_stream_is_read_between_frames_so_that_no_delay_builds_up(
     serve: Callable[[list[bytes]], str],
 ) -> None:
     with LiveReader(find_source(serve(list(JPEGS.values()))), print) as live:

@@ -65,7 +65,7 @@ def test_an_unreadable_picture_of_a_folder_is_told_and_left_out(
 
     assert [line.split(": ", 1)[0] for line in lines[:2]] == ["skipped", "skipped"]
     assert lines[2:] == ["2 of 3 images could not be read"]
-    list(open_source(str(tmp_path)))  # who names nobody to be told finds it in the log
+    list(open_source(str(tmp_path)))  # without a callback it is logged
     assert [record.getMessage() for record in caplog.records if record.name == "fer_edge"] == lines
     assert tuple(capfd.readouterr()) == ("", "")
 
@@ -313,7 +313,7 @@ def test_a_paced_video_waits_for_each_frame_and_a_late_one_catches_up() -> None:
 def test_in_real_time_a_video_takes_as_long_as_its_recording_and_a_slow_reader_misses_frames(video: Path) -> None:
     with frames(find_source(str(video), View(realtime=True)), print) as live:
         assert isinstance(live, LiveReader)
-        live._thread.join(20)  # nobody takes a frame meanwhile
+        live._thread.join(20)  # no frame is taken meanwhile
         found = list(live)
     assert [frame.index for frame in found] == [9]
     assert live.dropped == 9

@@ -257,7 +257,7 @@ def test_a_budget_reports_its_detection_interval(budget_ms: float, at_least: int
     assert budget.summary == f"detection takes 10.0 ms, the rest 1.0 ms: detecting faces every {often}"
 
 
-def test_a_watcher_keeps_to_its_budget(tiny: Path) -> None:
+def test_the_tracking_pipeline_keeps_to_its_time_budget(tiny: Path) -> None:
     detector = Told(BOX)
     detector.seconds = 0.05
     watcher = Pipeline(Recognizer(tiny, detector), TrackingSettings(budget_ms=20))

@@ -102,9 +102,7 @@ def test_an_id_survives_a_short_gap_and_none_comes_back(
 
 
 @pytest.mark.parametrize("times", [1, 6, 50])
-def test_a_face_that_the_detector_misses_is_shown_as_long_as_it_was_seen_and_a_second_at_most(
-    scene: DrawnScene, times: int
-) -> None:
+def test_a_missed_face_is_shown_as_long_as_it_was_detected_and_a_second_at_most(scene: DrawnScene, times: int) -> None:
     tracker = track_one(scene, face(320, 240), frames=times)
     scene.undetected = {1}
     frame_bgr = scene.frame()
@@ -123,7 +121,7 @@ def test_a_still_face_stays_exactly_where_it_is(scene: DrawnScene) -> None:
 
 
 @pytest.mark.parametrize(("every", "shown"), [(1, []), (100, [0])])
-def test_what_looks_only_a_little_like_a_face_is_not_shown_against_the_detectors_word(
+def test_a_low_score_face_that_the_detector_misses_is_not_shown(
     scene: DrawnScene, every: int, shown: list[int]
 ) -> None:
     tracker, before = track_one(scene, face(320, 240, 120), every, frames=10), scene.frame()
@@ -286,7 +284,7 @@ def test_two_boxes_on_one_face_become_one_as_soon_as_the_detector_says_so(scene:
     assert ids(show_still(tracker, scene, 1, 0.4)) == [0]
 
 
-def test_without_a_detector_the_whole_frame_is_always_the_same_face(scene: DrawnScene) -> None:
+def test_without_a_detector_the_frame_is_always_the_same_face(scene: DrawnScene) -> None:
     tracker = FaceTracker(WholeFrame(), 5)
     tracker.step(scene.frame(), 0.0)
     scene.wall = np.roll(scene.wall, 100, axis=1)

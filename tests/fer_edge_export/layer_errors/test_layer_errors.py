@@ -94,7 +94,7 @@ def test_the_layer_with_the_outlier_is_the_worst(bad: list[LayerError]) -> None:
     assert bad[0].weight_outlier > 16
 
 
-def test_an_outlier_is_found_although_its_signal_to_noise_looks_fine(bad: list[LayerError]) -> None:
+def test_an_outlier_is_found_despite_a_good_signal_to_noise_ratio(bad: list[LayerError]) -> None:
     assert worst(bad).sqnr_db > 35
 
 

@@ -85,7 +85,7 @@ def test_operation_without_tflite_operator_is_rejected() -> None:
         convert(strange, RECIPES["float32"])
 
 
-def test_layer_of_nobody_elses_is_refused() -> None:
+def test_unknown_custom_layer_is_refused() -> None:
     import keras
 
     class Own(keras.layers.Layer):

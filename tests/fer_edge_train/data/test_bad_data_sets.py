@@ -338,7 +338,7 @@ def noisy_jpeg() -> bytes:
         (lambda jpeg: jpeg + bytes(4096), None),  # zeros behind it
     ],
 )
-def test_jpeg_is_judged_by_what_decodes(
+def test_jpeg_is_checked_by_what_decodes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], change: Callable[[bytes], bytes], reason: str | None
 ) -> None:
     root = class_folders(tmp_path / "data", {"happy": 1, "sad": 1})

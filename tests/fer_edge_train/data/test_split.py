@@ -28,7 +28,7 @@ def test_every_class_has_its_share() -> None:
     }
 
 
-def test_the_whole_has_its_share_where_classes_do_not_divide() -> None:
+def test_the_split_has_its_share_where_classes_do_not_divide() -> None:
     labels, groups = faces(dict.fromkeys("abcdefgh", 13))
     assert draw(labels, groups, 0.2, 0).sum() == 21  # of 104
 

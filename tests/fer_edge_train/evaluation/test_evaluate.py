@@ -28,7 +28,7 @@ CLASSES = ("frown", "smile")
 NOTHING = UsedPictures(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
-def judged(
+def model_of(
     source: dict[str, object], classes: tuple[str, ...] = CLASSES, size: int = 16, seen: UsedPictures | None = None
 ) -> EvaluatedModel:
     """A model that always says the first class."""
@@ -40,7 +40,7 @@ def judged(
 
 def trained_on(faces: FaceSet, size: int = 16) -> EvaluatedModel:
     """A model in the run folder of a training on `faces`."""
-    return judged(faces.source, faces.classes, size, UsedPictures.of(faces))
+    return model_of(faces.source, faces.classes, size, UsedPictures.of(faces))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def names(faces: FaceSet) -> set[str]:
 def test_a_data_set_it_was_trained_on_is_divided_as_it_was_then(folders: Path) -> None:
     trained = load_faces(folders, size=16, settings=DataSettings(seed=7, test_split=0.3))
 
-    for model in (trained_on(trained), judged(trained.source)):  # in its run folder, and moved alone
+    for model in (trained_on(trained), model_of(trained.source)):  # in its run folder, and moved alone
         faces, part, _ = load_faces_for(model, folders, DataSettings(), None)
 
         assert part == "testing"
@@ -76,8 +76,8 @@ def test_a_data_set_it_was_trained_on_is_divided_as_it_was_then(folders: Path) -
         assert len(faces) == 12
 
 
-def test_another_data_set_is_judged_whole(folders: Path) -> None:
-    faces, part, seen = load_faces_for(judged({"digest": "another"}, seen=NOTHING), folders, DataSettings(), None)
+def test_every_face_of_another_data_set_is_evaluated(folders: Path) -> None:
+    faces, part, seen = load_faces_for(model_of({"digest": "another"}, seen=NOTHING), folders, DataSettings(), None)
 
     assert (part, len(faces), seen) == ("all", 40, NOTHING)
 
@@ -148,8 +148,8 @@ def test_a_picture_that_stands_in_two_splits_counts_as_trained_on(folders: Path)
 def test_what_cannot_be_known_is_said(
     bars: Path, folders: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = judged({"name": "mine", "digest": "another"})
-    old = judged({}, ("high", "middle", "low"), 24, NOTHING)
+    alone = model_of({"name": "mine", "digest": "another"})
+    old = model_of({}, ("high", "middle", "low"), 24, NOTHING)
     replace(FaceSet.load(bars), photos=np.zeros(0, np.uint64)).save(tmp_path / "old.npz")
 
     _, _, seen = load_faces_for(alone, folders, DataSettings(), None)
@@ -168,7 +168,7 @@ def test_what_cannot_be_known_is_said(
 
 def test_folders_with_some_of_the_models_classes_keep_their_names(tmp_path: Path) -> None:
     root = class_folders(tmp_path, {"happy": 2, "sad": 1})
-    model = judged({}, ("calm", "happy", "neutral", "sad", "tongue"), seen=NOTHING)
+    model = model_of({}, ("calm", "happy", "neutral", "sad", "tongue"), seen=NOTHING)
 
     figures = evaluate(model, load_faces_for(model, root, DataSettings(), None), "majority")
 
@@ -194,14 +194,14 @@ def test_another_data_set_with_splits_of_its_own_keeps_them(folders: Path) -> No
         (folders / name).rename(folders / "train" / name)
         write_picture(folders / "test" / name / "0.png", np.zeros((16, 16, 3), np.uint8))
 
-    faces, part, _ = load_faces_for(judged({}), folders, DataSettings(), None)
+    faces, part, _ = load_faces_for(model_of({}), folders, DataSettings(), None)
 
     assert (part, len(faces)) == ("testing", 2)
 
 
 def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(bars: Path, tmp_path: Path) -> None:
     FaceSet.load(bars).part("training").save(tmp_path / "part.npz")
-    model = judged({}, ("high", "middle", "low"), 24)
+    model = model_of({}, ("high", "middle", "low"), 24)
 
     with pytest.raises(DataError, match=r"no testing face; it has training: --split training"):
         load_faces_for(model, tmp_path / "part.npz", DataSettings(), "testing")
@@ -209,13 +209,13 @@ def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(bars: P
 
 def test_faces_of_a_class_that_the_model_does_not_know_are_refused(bars: Path) -> None:
     with pytest.raises(DataError, match="the data has high, middle, low, the model knows only frown, smile"):
-        evaluate(judged({}), EvaluationSet(FaceSet.load(bars), "all", None), "majority")
+        evaluate(model_of({}), EvaluationSet(FaceSet.load(bars), "all", None), "majority")
 
 
 def test_figures_name_model_split_and_protocol(bars: Path) -> None:
     testing = EvaluationSet(FaceSet.load(bars).part("testing"), "testing", None)
 
-    figures = evaluate(judged({}, ("high", "middle", "low")), testing, "majority")
+    figures = evaluate(model_of({}, ("high", "middle", "low")), testing, "majority")
 
     assert (figures["model"], figures["split"], figures["protocol"]) == (
         "model.tflite",

@@ -98,7 +98,7 @@ def test_class_without_any_face_is_no_news() -> None:
     assert small_class_lines({"training": {"contempt": 0}, "testing": {"contempt": 0}}) == []
 
 
-def test_class_is_judged_on_validation_where_there_is_no_testing() -> None:
+def test_class_is_evaluated_on_validation_without_a_testing_split() -> None:
     (line,) = small_class_lines({"training": {"fear": 500}, "validation": {"fear": 12}})
     assert line.startswith("fear has 512 faces: with 12 for validation, its recall is uncertain by ±25 points")
 
@@ -192,7 +192,7 @@ def test_leaks_stand_in_the_page_with_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["out", "set.npz"])
-def test_whole_picture_and_crop_of_it_have_the_same_look(tmp_path: Path, out: str) -> None:
+def test_picture_and_its_crop_have_the_same_fingerprint(tmp_path: Path, out: str) -> None:
     write_picture(tmp_path / "data/train/sad/a.png", picture(0))
     write_picture(tmp_path / "data/test/sad/b.bmp", picture(0))  # equal pixels in another file
     write_picture(tmp_path / "data/train/happy/c.png", picture(1))

@@ -48,7 +48,7 @@ def test_prepare_writes_training_and_testing_class_folders(tmp_path: Path) -> No
     assert report.total == 30
 
 
-def test_whole_pictures_are_copied_as_they_are(tmp_path: Path) -> None:
+def test_uncropped_pictures_are_copied_unchanged(tmp_path: Path) -> None:
     root = legend(tmp_path / "data", expressions(5))
     prepare(root, tmp_path / "out")
     for row in manifest(tmp_path / "out"):
@@ -320,7 +320,7 @@ def test_prepared_set_holds_all_splits(tmp_path: Path) -> None:
     assert [len(faces.part(split)) for split in ("training", "validation", "testing")] == [43, 5, 12]
 
 
-def test_prepared_set_is_48_pixels_where_nobody_says(tmp_path: Path) -> None:
+def test_prepared_set_is_48_pixels_by_default(tmp_path: Path) -> None:
     prepare(legend(tmp_path / "data", expressions(2)), tmp_path / "set.npz")
     assert FaceSet.load(tmp_path / "set.npz").size == 48
 

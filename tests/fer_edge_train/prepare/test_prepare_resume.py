@@ -87,7 +87,7 @@ def content(out: str) -> dict[str, bytes]:
 
 
 def undisturbed(out: str, colour: InputColour = "grey") -> dict[str, bytes]:
-    """What `prepare` makes if nobody stops it."""
+    """What `prepare` writes if it is not interrupted."""
     prepare(Path("data"), Path(out), colour=colour)
     whole = content(out)
     shutil.rmtree(out) if Path(out).is_dir() else Path(out).unlink()

@@ -78,7 +78,7 @@ def test_a_run_is_running_as_long_as_its_lock_is_held(call: FerEdge) -> None:
     assert json.loads(call("--json").stdout)["runs"][0]["state"] == "stopped"
 
 
-def test_a_run_without_a_whole_epoch_has_no_accuracy_yet(call: FerEdge) -> None:
+def test_a_run_without_a_complete_epoch_has_no_accuracy_yet(call: FerEdge) -> None:
     make_run("exp", [], finished=False)
 
     [run] = json.loads(call("--json").stdout)["runs"]

@@ -9,7 +9,7 @@ from fer_edge_train.training.augment import augment
 from fer_edge_train.training.batches import Batches, class_weights, targets
 
 
-def judged(votes: list[list[int]], agreed: list[bool]) -> FaceSet:
+def voted_faces(votes: list[list[int]], agreed: list[bool]) -> FaceSet:
     """Faces with these votes for three classes; face i is all i."""
     n = len(votes)
     faces = np.repeat(np.arange(n, dtype=np.uint8), 16).reshape(n, 4, 4)
@@ -20,30 +20,30 @@ def judged(votes: list[list[int]], agreed: list[bool]) -> FaceSet:
 
 
 def test_soft_labels_are_shares_of_votes_without_single_votes() -> None:
-    kept, chosen = targets(judged([[6, 2, 1], [3, 3, 0]], [True, False]), "soft")
+    kept, chosen = targets(voted_faces([[6, 2, 1], [3, 3, 0]], [True, False]), "soft")
     assert len(kept) == 2
     np.testing.assert_allclose(chosen, [[0.75, 0.25, 0], [0.5, 0.5, 0]])
 
 
 def test_a_data_set_with_one_label_a_face_keeps_it() -> None:
-    _, chosen = targets(judged([[0, 1, 0]], [True]), "soft")
+    _, chosen = targets(voted_faces([[0, 1, 0]], [True]), "soft")
     np.testing.assert_array_equal(chosen, [[0, 1, 0]])
 
 
 def test_a_face_with_nothing_but_single_votes_teaches_nothing() -> None:
-    kept, _ = targets(judged([[1, 1, 1], [0, 5, 1]], [False, True]), "soft")
+    kept, _ = targets(voted_faces([[1, 1, 1], [0, 5, 1]], [False, True]), "soft")
     assert kept.tolist() == [1]
 
 
 def test_majority_labels_are_one_hot_and_leave_out_the_faces_people_disagree_on() -> None:
-    kept, chosen = targets(judged([[6, 2, 1], [3, 3, 3]], [True, False]), "majority")
+    kept, chosen = targets(voted_faces([[6, 2, 1], [3, 3, 3]], [True, False]), "majority")
     assert kept.tolist() == [0]
     np.testing.assert_array_equal(chosen, [[1, 0, 0]])
 
 
 def test_no_face_left_to_learn_from_is_an_error() -> None:
     with pytest.raises(DataError, match="--label-mode majority"):
-        targets(judged([[1, 1, 1]], [False]), "majority")
+        targets(voted_faces([[1, 1, 1]], [False]), "majority")
 
 
 def test_class_weights_give_every_class_the_same_mass() -> None:

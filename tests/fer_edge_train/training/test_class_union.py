@@ -73,7 +73,7 @@ def test_a_class_that_one_data_set_never_uses_and_another_does_was_not_asked_for
     assert not legend[EXPRESSIONS.index("neutral")]
 
 
-def test_a_class_that_nobody_uses_counts_as_asked_for_everywhere() -> None:
+def test_an_unused_class_counts_as_annotated_everywhere() -> None:
     expw, legend = annotated_classes([face_set(name, ["fear"], EXPRESSIONS) for name in "ab"], EXPRESSIONS)
     assert expw.all()
     assert legend.all()

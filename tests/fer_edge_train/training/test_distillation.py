@@ -1,4 +1,4 @@
-"""What trained networks say of the training faces, also of faces that nobody has labelled."""
+"""Predictions of trained networks for the training faces, also of unlabelled faces."""
 
 from pathlib import Path
 

@@ -30,7 +30,7 @@ def loss_of(loss: keras.losses.Loss, targets: object, logits: object) -> float:
 PLAIN = Crossentropy([0.0, 0.0, 0.0])
 
 
-def test_what_nobody_was_asked_for_does_not_touch_the_loss() -> None:
+def test_classes_that_a_data_set_does_not_annotate_add_no_loss() -> None:
     low, high = (loss_of(PLAIN, [[1, 0, ABSENT]], [[0, 0, logit]]) for logit in (-5, 5))
     assert low == high == pytest.approx(np.log(2), rel=1e-6)
 
@@ -39,7 +39,7 @@ def test_a_class_that_was_asked_for_and_not_chosen_counts() -> None:
     assert loss_of(PLAIN, [[1, 0, 0]], [[0, 0, 5]]) > loss_of(PLAIN, [[1, 0, 0]], [[0, 0, -5]])
 
 
-def test_a_face_that_nobody_labelled_has_no_loss_but_the_teachers() -> None:
+def test_an_unlabelled_face_has_only_the_teachers_loss() -> None:
     loss = Crossentropy([0.0, 0.0, 0.0], teacher_weight=0.5, teacher_temperature=1.0)
     logits = [[np.log(2.0), 0.0, 0.0]]
     assert loss_of(loss, [[[ABSENT] * 3, [1, 0, 0]]], logits) == pytest.approx(0.5 * np.log(2), rel=1e-6)

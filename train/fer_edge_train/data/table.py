@@ -16,7 +16,7 @@ Columns of `Table.rows`, one row per face, sorted by picture:
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -151,11 +151,11 @@ def _duplicates(rows: pd.DataFrame, label_columns: list[str]) -> dict[int, Skipp
     return skipped
 
 
-def _face_name(row: dict[str, Any]) -> str:
+def _face_name(row: Mapping[Any, Any]) -> str:
     """Describe a face in a message: its picture, and its box if there is one."""
     if np.isnan(row["x"]):
         return str(row["picture"])
-    return "{picture}, box x {x:g}, y {y:g}, w {w:g}, h {h:g},".format(**row)
+    return "{picture}, box x {x:g}, y {y:g}, w {w:g}, h {h:g},".format_map(row)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -15,7 +15,7 @@ from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError
 from fer_edge.files import read_json, sha256, write_json
 from fer_edge.model.quantization import to_input
-from fer_edge.options import filled
+from fer_edge.options import update_settings
 from fer_edge.versions import installed
 from fer_edge_train.config_file import write_config_file
 from fer_edge_train.evaluation.evaluate import keras_logits, load_network
@@ -94,7 +94,7 @@ def resume(run: Path) -> Path:
 
 
 def _resume(run: Path, config: dict[str, Any]) -> None:
-    settings = filled(TrainSettings(), config["settings"], f"{run}/config.json")
+    settings = update_settings(TrainSettings(), config["settings"], f"{run}/config.json")
     training_set = read_training_set(settings, tuple(config["classes"]))
     for name in ("digest", "unlabelled"):
         if training_set.faces.source.get(name) != config["source"].get(name):

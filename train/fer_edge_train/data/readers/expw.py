@@ -20,7 +20,7 @@ LICENCE = "non-commercial research (ExpW)"
 
 
 def recognises(root: Path) -> bool:
-    """Whether `root` looks like ExpW."""
+    """Whether `root` has the layout of ExpW."""
     return (root / "label.lst").is_file()
 
 

@@ -19,7 +19,7 @@ LICENCE = "labels: MIT (Microsoft FER+); pictures: FER2013 challenge, for resear
 
 
 def recognises(root: Path) -> bool:
-    """Whether `root` looks like FER+."""
+    """Whether `root` has the layout of FER+."""
     return bool(_label_files(root)) or ((root / "fer2013new.csv").is_file() and (root / "fer2013.csv").is_file())
 
 

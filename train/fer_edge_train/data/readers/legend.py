@@ -10,7 +10,7 @@ LEGEND = "data/legend.csv"
 
 
 def recognises(root: Path) -> bool:
-    """Whether `root` looks like a legend.csv data set."""
+    """Whether `root` has the layout of a legend.csv data set."""
     return (root / LEGEND).is_file()
 
 
