@@ -1,7 +1,10 @@
 """Output: messages on stderr, one JSON document on stdout."""
 
 import json
+import shlex
 import sys
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +24,16 @@ def print_json(document: Any, *, indent: int | None = 1) -> None:
     """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def command_line() -> str:
+    """Return the command of this process as typed, to repeat it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def date_now() -> str:
+    """Return the local time with its offset, ISO 8601, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def progress() -> Progress:

@@ -37,7 +37,7 @@ def export_command(
 
     Third-party: fer-edge export theirs.keras --data faces.npz --labels angry,fear,happy,neutral,sad --pixels 0..255
     """
-    from fer_edge.console import console, print_json
+    from fer_edge.console import command_line, console, print_json
 
     settings = typed(ExportSettings(), ctx)
     if (int8 or auto) and settings.recipe != "int8":
@@ -55,7 +55,7 @@ def export_command(
         from fer_edge_export.export import export
         from fer_edge_export.report.text import as_table
         from fer_edge_export.results import as_json
-    folder, report = export(run, settings, out)
+    folder, report = export(run, settings, out, command_line())
     console.print(as_table(report))
     model = folder / report.files[report.recipe].name
     console.print(f"wrote {folder}; try it: fer-edge selftest {shlex.quote(str(model))}")

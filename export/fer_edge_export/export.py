@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.console import console
+from fer_edge.console import console, date_now
 from fer_edge.data.faceset import FaceSet
-from fer_edge.data.metrics import fit_temperature
+from fer_edge.data.metrics import baseline, fit_temperature
 from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError, ModelError
 from fer_edge.files import sha256, write_bytes, write_json, write_text
@@ -16,6 +16,7 @@ from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, default_threshold, write_model
 from fer_edge.versions import installed
 from fer_edge_export.accuracy.evaluation_faces import LEAST_FITTING, evaluation_faces, fitting_faces
+from fer_edge_export.accuracy.gate import can_learn, remedies
 from fer_edge_export.foreign import adapt_network, chance_warning
 from fer_edge_export.inputs import Inputs, read_inputs
 from fer_edge_export.layer_errors.advice import advice, verdict
@@ -29,20 +30,23 @@ from fer_edge_export.quantize.ladder import RecipeResult, evaluate_recipes
 from fer_edge_export.recipes import RECIPES
 from fer_edge_export.report.html import as_page
 from fer_edge_export.report.text import as_markdown
-from fer_edge_export.results import ExportReport, HeldOut, LayerError, WrittenFile, as_json
+from fer_edge_export.results import Baseline, ExportReport, HeldOut, LayerError, Origin, WrittenFile, as_json
 from fer_edge_export.settings import PACKAGES, ExportSettings
 
 OVERFLOW_FACES = 64
 """Faces on which every layer is looked at before anything is converted."""
 
 
-def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tuple[Path, ExportReport]:
+def export(
+    run: Path, settings: ExportSettings, out: Path | None = None, command: str | None = None
+) -> tuple[Path, ExportReport]:
     """Export `run` and write both models, labels.txt and the report, whether or not the gate passes.
 
     Args:
         run: A run folder, or a `.keras` file (outside a run folder, `settings.data` is needed).
         settings: Settings of the export.
         out: Folder for the files; by default `export` in the run folder.
+        command: As typed, for the report.
 
     Returns:
         The folder and the report; `fer_edge_export.accuracy.gate.check` raises an error if the gate failed.
@@ -72,7 +76,8 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
     exported = ExportedNetwork(network, float32, training, validation, evaluation, temperature)
     results = evaluate_recipes(exported, settings)
     heldout = HeldOut(split, settings.protocol if evaluation.voted else "one label per face")
-    report = _report(run, inputs, exported, heldout, results)
+    data = str(settings.data or inputs.heldout.source.get("name", run))
+    report = _report(run, inputs, exported, heldout, results, Origin(date_now(), data, command))
     folder = out or inputs.folder
     flatbuffers = {"float32": float32, report.recipe: results[-1].flatbuffer}
     report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
@@ -82,7 +87,12 @@ def export(run: Path, settings: ExportSettings, out: Path | None = None) -> tupl
 
 
 def _report(
-    run: Path, inputs: Inputs, exported: ExportedNetwork, heldout: HeldOut, results: list[RecipeResult]
+    run: Path,
+    inputs: Inputs,
+    exported: ExportedNetwork,
+    heldout: HeldOut,
+    results: list[RecipeResult],
+    origin: Origin,
 ) -> ExportReport:
     """Build the report; its `files` are empty until they are written."""
     last = results[-1]
@@ -90,16 +100,20 @@ def _report(
     if inputs.foreign:
         gate = replace(gate, findings=(*chance_warning(last.comparison.float32), *inputs.findings, *gate.findings))
     errors, advised = _layer_report(exported, last)
+    suggestions = remedies(last.calibration, advised, can_learn(last.attempt.recipe, last.comparison))
     return ExportReport(
         run=str(run),
         weights=inputs.network.name,
         network=facts(exported.network, inputs.name or exported.network.name),
         recipe=last.attempt.recipe,
+        origin=origin,
         heldout=heldout,
+        baseline=Baseline(*baseline({name: row.n for name, row in last.comparison.per_class.items()})),
         calibration=last.calibration,
         temperature=exported.temperature,
         uncertain_below=default_threshold(len(exported.heldout.classes)),
         gate=gate,
+        remedies=() if gate.passed else tuple(suggestions),
         comparison=last.comparison,
         disagreements=last.disagreements,
         ladder=tuple(result.as_row() for result in results),

@@ -23,6 +23,26 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """Always predicting the largest class of the evaluation faces."""
+
+    label: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a report comes from."""
+
+    date: str
+    """ISO 8601, local time."""
+    data: str
+    """Data set of the evaluation faces."""
+    command: str | None
+    """As typed; None from Python."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One calibration tried."""
 
@@ -247,15 +267,19 @@ class ExportReport:
     network: NetworkFacts
     recipe: str
     """Recipe of the exported model, besides float32."""
+    origin: Origin
     heldout: HeldOut
+    baseline: Baseline
     calibration: CalibrationReport | None
     """None if the recipe needs none."""
     temperature: float
     uncertain_below: float
     gate: GateResult
+    remedies: tuple[str, ...]
+    """What to try, most promising first; empty if the gate passed."""
     comparison: Comparison
     disagreements: tuple[Disagreement, ...]
-    """Largest first."""
+    """Changed predictions first, then by divergence."""
     ladder: tuple[LadderRow, ...]
     """All attempts, the exported one last."""
     layers: tuple[LayerError, ...]

@@ -47,8 +47,8 @@ def test_the_comparison_is_printed_on_stderr(exported: Exported) -> None:
     assert "testing faces, protocol: one label per face, n=30" in result.stderr
     assert "recall standing" in result.stderr
     output = " ".join(result.stderr.split())
-    assert "int8 drop 0.0000 (95 % interval -0.0612 to 0.0612; passed; allowed 0.01), agreement 100.0%" in output
-    assert "30 faces are too few to show a drop within 0.01" in output
+    assert "a drop of 0.00 points, 1 allowed: passed. Baseline, always flat: 33.33%." in output
+    assert "30 faces are too few to show a drop within 1 point" in output
 
 
 def test_both_models_have_the_complete_contract(exported: Exported) -> None:

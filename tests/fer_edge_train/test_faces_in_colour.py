@@ -208,7 +208,7 @@ def test_an_rgb_network_is_evaluated_in_rgb_on_folders_and_sets(tmp_path: Path, 
     prepare(root, tmp_path / "out", size=SIZE, colour="rgb")
 
     for data in (root, tmp_path / "set.npz", tmp_path / "out"):
-        figures = evaluate(model, load_faces_for(model, data, DataSettings(), "all"), "all")
+        _, figures = evaluate(model, load_faces_for(model, data, DataSettings(), "all"), "all")
         assert (figures["n"], figures["accuracy"]) == (30, 1.0)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fer_edge.console import print_json
+from fer_edge.console import command_line, date_now, print_json
 from fer_edge.errors import ModelError, UsageError, needs
 from fer_edge.native_logs import quiet
 from fer_edge.options import JsonOption, takes, typed, was_typed
@@ -178,13 +178,15 @@ def evaluate(
     with needs("train"), quiet():
         from fer_edge.recognition.classifier import BUNDLED
         from fer_edge_train.evaluation import evaluate as evaluation
+        from fer_edge_train.evaluation import report
 
         loaded = evaluation.load_model(model or BUNDLED)
         importlib.import_module("keras").ops.zeros(1)  # finds the devices
     with evaluation.evaluation_folder(project, name) as folder:
         chosen = evaluation.load_faces_for(loaded, data, typed(DataSettings(), ctx), split)
-        figures = {"data": str(data), **evaluation.evaluate(loaded, chosen, protocol)}
-        evaluation.write_evaluation(folder, figures)
-    evaluation.show(figures, folder)
+        faces, figures = evaluation.evaluate(loaded, chosen, protocol)
+        figures = {"data": str(data), "date": date_now(), "command": command_line(), **figures}
+        report.write_evaluation(folder, figures, faces)
+    report.show(figures, folder)
     if json:
         print_json(figures)

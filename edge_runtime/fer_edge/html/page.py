@@ -6,9 +6,14 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from fer_edge.imaging.images import Pixels, encode_picture
+import cv2
+import numpy as np
+
+from fer_edge.imaging.images import Pixels, bgr_of, encode_picture
 
 TEMPLATE = Path(__file__).with_name("page.html")
+FACE_SIDE = 112
+"""Side of a face in a grid, in pixels."""
 
 
 def style() -> str:
@@ -39,7 +44,8 @@ def report_page(title: str, subtitle: str, figures: str, sections: Iterable[str]
 
 def section(title: str, content: str, kind: str = "") -> str:
     """Return a section; `content` is HTML, `kind` a class of page.css such as note."""
-    return f"<section class='{kind}'><h2>{escape(title)}</h2>{content}</section>"
+    anchor = title.split(" ")[0].lower()
+    return f"<section class='{kind}' id='{escape(anchor)}'><h2>{escape(title)}</h2>{content}</section>"
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -59,9 +65,28 @@ def command_line(command: str) -> str:
     return f"<pre>{' '.join(f'<span>{escape(word)}</span>' for word in command.split(' '))}</pre>"
 
 
-def tiles(figures: Iterable[tuple[str, str]]) -> str:
-    """Return tiles of a value and its label."""
-    return "".join(f"<div class='tile'><b>{escape(b)}</b><span>{escape(text)}</span></div>" for b, text in figures)
+def tiles(figures: Iterable[tuple[str, ...]]) -> str:
+    """Return tiles of a value, its label and, optionally, a class of page.css: passed or failed."""
+    return "".join(
+        f"<div class='tile {''.join(kind)}'><b>{escape(value)}</b><span>{escape(label)}</span></div>"
+        for value, label, *kind in figures
+    )
+
+
+def face_grid(faces: Iterable[tuple[Pixels, Iterable[str]]]) -> str:
+    """Return a grid of faces, (side, side) uint8 grey or (side, side, 3) uint8 RGB, each with lines below it."""
+    figures = []
+    for face, lines in faces:
+        drawn = cv2.resize(bgr_of(face), (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_LINEAR)
+        caption = "<br>".join(escape(line) for line in lines)
+        image = f"<img src='{as_jpeg(np.asarray(drawn, np.uint8))}' alt=''>"
+        figures.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+    return f"<div class='faces'>{''.join(figures)}</div>"
+
+
+def details(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a list of names and values, such as date and data set."""
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs) + "</dl>"
 
 
 def data_address(content: bytes, kind: str) -> str:

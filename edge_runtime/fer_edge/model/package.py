@@ -39,6 +39,7 @@ LARGEST_GOLDEN = 1e6
 """Upper limit of the numbers in golden vectors, small enough that nothing computed from them overflows."""
 
 REMEDY = "make one: fer-edge export RUN"
+REMEDY_OTHERS = f"{REMEDY}, or of a network of others: fer-edge export FILE.keras --data SET.npz"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -103,7 +104,7 @@ def read_packed(path: Path) -> Packed:
     except zipfile.BadZipFile as error:
         if zipfile.is_zipfile(io.BytesIO(content)):
             raise damaged(path, error) from error
-        raise ModelError(f"{path}: no fer-edge contract, or truncated; {REMEDY}") from error
+        raise ModelError(f"{path}: no fer-edge contract, or truncated; {REMEDY_OTHERS}") from error
     except DAMAGE as error:
         raise damaged(path, error) from error
 
@@ -199,10 +200,10 @@ def _abbreviate(value: Any) -> str:
 def _parse(path: Path, content: bytes) -> Packed:
     with zipfile.ZipFile(io.BytesIO(content)) as tail:
         if "metadata.json" not in tail.namelist():
-            raise ModelError(f"{path}: no fer-edge contract; {REMEDY}")
+            raise ModelError(f"{path}: no fer-edge contract; {REMEDY_OTHERS}")
         document = _read_json(_member(path, tail, "metadata.json", MAX_METADATA))
         if document.get("format") != FORMAT:
-            raise ModelError(f"{path}: no fer-edge contract; {REMEDY}")
+            raise ModelError(f"{path}: no fer-edge contract; {REMEDY_OTHERS}")
         version = integer(document, "version", 1, 1_000_000)
         if version != VERSION:
             raise ModelError(

@@ -133,7 +133,7 @@ def divergences(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64])
 def disagreements(
     float_logits: Logits, logits: Logits, faces: FaceSet, temperature: float, count: int = SHOWN
 ) -> tuple[Disagreement, ...]:
-    """Find the faces with the largest divergence between both models.
+    """Find the faces on which both models disagree most: changed predictions first, then the largest divergence.
 
     Args:
         float_logits: (n, classes) of the float32 model.
@@ -158,5 +158,5 @@ def disagreements(
             quantised=prediction(after[row]),
             kl_divergence=round(float(found[row]), 4),
         )
-        for row in np.argsort(-found, kind="stable")[:count]
+        for row in np.lexsort((-found, before.argmax(axis=1) == after.argmax(axis=1)))[:count]
     )

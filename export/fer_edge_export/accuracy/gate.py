@@ -49,16 +49,17 @@ def evaluate_gate(comparison: Comparison, recipe: str, rule: Rule, max_drop: flo
     before, after = comparison.float32.accuracy, comparison.quantised.accuracy
     failures: list[str] = []
     findings: list[str] = []
-    change = f"lost {drop:.4f} accuracy" if drop > 0 else "lost no accuracy"
-    lost = f"{recipe} {change} ({before:.4f} -> {after:.4f}, n={comparison.n})"
+    allowed = f"allowed: {points(max_drop)}"
+    change = f"lost {100 * drop:.2f} points of accuracy" if drop > 0 else "lost no accuracy"
+    lost = f"{recipe} {change} ({before:.2%} -> {after:.2%}, n={comparison.n})"
     if not passes(drop, max_drop):
-        failures.append(f"{lost}; allowed: {max_drop:g}")
+        failures.append(f"{lost}; {allowed}")
     elif not passes(bound, max_drop):
-        possible = f"{lost}, and may lose up to {bound:.4f} (95 % interval); allowed: {max_drop:g}"
+        possible = f"{lost}, and may lose up to {100 * bound:.2f} (95 % interval); {allowed}"
         (failures if rule == "bound" else findings).append(possible)
     for name, row in comparison.per_class.items():
         if collapses(row):
-            failures.append(f"{name} collapsed: recall {row.float32:.4f} -> {row.quantised:.4f}, n={row.n}")
+            failures.append(f"{name} collapsed: recall {row.float32:.2%} -> {row.quantised:.2%}, n={row.n}")
     if not failures and 1 - comparison.agreement > max(DISAGREEMENT, max_drop):
         failures.append(
             f"{recipe} and float32 agree on only {comparison.agreement:.1%} of the faces; the equal accuracy is chance"
@@ -67,8 +68,8 @@ def evaluate_gate(comparison: Comparison, recipe: str, rule: Rule, max_drop: flo
         least = matched_change(0, 0, comparison.n)
         spread = least.high if least else 1.0
         findings.append(
-            f"{comparison.n} faces are too few to show a drop within {max_drop:g}: without any changed prediction, it "
-            f"may still be {spread:.4f}; {enough:,} are enough"
+            f"{comparison.n} faces are too few to show a drop within {points(max_drop)}: without any changed "
+            f"prediction, it may still be {100 * spread:.2f}; {enough:,} are enough"
         )
     return GateResult(rule, max_drop, not failures, tuple(failures), tuple(findings))
 
@@ -98,22 +99,34 @@ def check(report: ExportReport, folder: Path) -> None:
     """
     if report.gate.passed:
         return
-    can_learn = report.recipe == "int8" and report.comparison.drop > LEARN
-    suggestions = remedies(report.calibration, report.advice, can_learn)
-    raise GateError(f"{'; '.join(report.gate.failures)}. The files are in {folder}. Try: {'; '.join(suggestions)}")
+    raise GateError(f"{'; '.join(report.gate.failures)}. The files are in {folder}. Try: {'; '.join(report.remedies)}")
 
 
-def remedies(calibration: CalibrationReport | None, advice: Sequence[str], can_learn: bool = False) -> list[str]:
+def points(share: float) -> str:
+    """Format a difference of shares.
+
+    >>> points(0.01), points(0.002)
+    ('1 point', '0.2 points')
+    """
+    return f"{100 * share:g} point{'s' * (round(100 * share, 6) != 1)}"
+
+
+def can_learn(recipe: str, comparison: Comparison) -> bool:
+    """Whether fine-tuning is worth a try."""
+    return recipe == "int8" and comparison.drop > LEARN
+
+
+def remedies(calibration: CalibrationReport | None, advice: Sequence[str], fine_tune: bool = False) -> list[str]:
     """Suggestions after a failed gate, most promising first.
 
     Args:
         calibration: None if the recipe needs none.
         advice: Advice from the layer errors.
-        can_learn: Whether to suggest fine-tuning; not with bad calibration faces.
+        fine_tune: Whether to suggest fine-tuning; not with bad calibration faces.
     """
     lines = [line.rstrip(".") for line in [*(calibration.doubts[:1] if calibration else ()), *advice[:1]]]
     if calibration and not calibration.doubts:
-        if can_learn and not calibration.learning:
+        if fine_tune and not calibration.learning:
             lines.append("quantisation-aware training: --qat-epochs 5")
         if calibration.faces < MANY_CALIBRATION_FACES:
             more = "--calib-samples 500, or a larger --data SET.npz"

@@ -86,7 +86,10 @@ def _attempts(
     the calibration faces. With --auto it is the second attempt.
     """
     second_model: tuple[CandidateModel, FaceSet, Calibration] | None = None
-    for attempt in LADDER if settings.recipe is None else (Attempt(settings.recipe),):
+    attempts = LADDER if settings.recipe is None else (Attempt(settings.recipe),)
+    for number, attempt in enumerate(attempts, start=1):
+        if len(attempts) > 1:
+            console.print(f"attempt {number} of up to {len(attempts)}: {attempt}")
         recipe = RECIPES[attempt.recipe]
         if attempt.other_faces:
             if second_model:

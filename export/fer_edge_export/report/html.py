@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 from html import escape
 
-import cv2
-
 from fer_edge import __version__
 from fer_edge.data.faceset import FaceSet
-from fer_edge.html.page import as_jpeg, bullets, command_line, data_address, report_page, section, table, tiles
-from fer_edge.imaging.images import bgr_of
+from fer_edge.html.glossary import glossary
+from fer_edge.html.page import (
+    bullets,
+    command_line,
+    data_address,
+    details,
+    face_grid,
+    report_page,
+    section,
+    table,
+    tiles,
+)
 from fer_edge_export.layer_errors.plot import draw_layers
 from fer_edge_export.report.text import (
     calibration_lines,
@@ -16,13 +24,18 @@ from fer_edge_export.report.text import (
     headline,
     ladder_rows,
     network_line,
+    origin,
+    statistics,
     verdict,
     versions,
 )
 from fer_edge_export.results import CalibrationReport, Disagreement, ExportReport
 
-SIDE = 88
-"""Displayed size of a face, in pixels."""
+TERMS = (
+    "accuracy", "points", "95 % interval", "baseline", "balanced accuracy", "recall", "macro-F1", "calibration error",
+    "temperature", "McNemar p", "KL divergence",
+)  # fmt: skip
+"""Terms of this page that the glossary explains."""
 
 
 def as_page(report: ExportReport, evaluation: FaceSet) -> bytes:
@@ -35,18 +48,23 @@ def as_page(report: ExportReport, evaluation: FaceSet) -> bytes:
     gate, recipe, comparison, calibration = report.gate, report.recipe, report.comparison, report.calibration
     warnings = [*gate.failures, *gate.findings, *(calibration.doubts if calibration else ())]
     sections = [
+        section("Try", bullets(report.remedies), "note") if report.remedies else "",
         section("Warnings", bullets(warnings), "note") if warnings else "",
         section("Accuracy", _comparison(report)),
         section("Layer errors", _layers(report)) if report.layers else "",
-        section("Attempts", table(*ladder_rows(report))) if len(report.ladder) > 1 else "",
+        section("Attempts", _attempts(report)) if len(report.ladder) > 1 else "",
         section("Calibration", _calibration(calibration)) if calibration else "",
         section(f"Largest disagreements of {recipe} and float32", _faces(report.disagreements, evaluation, recipe)),
+        section("Origin", details(origin(report))),
         section("Files", _files(report)),
+        section("Terms", glossary(TERMS)),
     ]
     key_figures = [
-        ("passed" if gate.passed else "FAILED", "accuracy gate"),
-        (f"{100 * comparison.drop:.2f}", f"points accuracy drop, {100 * gate.max_drop:g} allowed"),
-        (f"{comparison.agreement:.1%}", "agreement with float32"),
+        ("passed", "accuracy gate", "passed") if gate.passed else ("FAILED", "accuracy gate", "failed"),
+        (f"{comparison.quantised.accuracy:.2%}", f"accuracy in {recipe}"),
+        (f"{comparison.float32.accuracy:.2%}", "accuracy in float32"),
+        (f"{100 * comparison.drop:.2f}", f"points lost, {100 * gate.max_drop:g} allowed"),
+        (f"{report.baseline.accuracy:.2%}", f"baseline: always {report.baseline.label}"),
         (f"{report.files[recipe].bytes / 1000:,.0f} KB", f"{recipe} model"),
         (f"{report.files['float32'].bytes / 1000:,.0f} KB", "float32 model"),
     ]
@@ -61,8 +79,15 @@ def as_page(report: ExportReport, evaluation: FaceSet) -> bytes:
 
 def _comparison(report: ExportReport) -> str:
     head, rows = comparison_rows(report)
-    note = "Intervals of changes are for matched pairs (Agresti and Min 2005): both models got the same faces."
-    return f"<p>{escape(verdict(report))}.</p>{table(head, rows)}<p class='soft'>{note}</p>"
+    note = f"{statistics(report)}. Intervals of changes are for matched pairs (Agresti and Min 2005)."
+    return (
+        f"<p>{escape(verdict(report))}</p>{table(head, rows)}"
+        f"<p class='soft'>{escape(note)} <a href='#terms'>What these terms mean</a></p>"
+    )
+
+
+def _attempts(report: ExportReport) -> str:
+    return "<p>Recipes tried in turn until one passes; the last one was exported.</p>" + table(*ladder_rows(report))
 
 
 def _layers(report: ExportReport) -> str:
@@ -84,16 +109,19 @@ def _calibration(calibration: CalibrationReport) -> str:
 
 
 def _faces(rows: Sequence[Disagreement], evaluation: FaceSet, recipe: str) -> str:
-    images = []
-    for row in rows:
-        face = cv2.resize(evaluation.faces[row.row], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-        predictions = (("float32", row.float32), (recipe, row.quantised))
-        lines = [f"{name}: {prediction.label} {prediction.score:.0%}" for name, prediction in predictions]
-        caption = "<br>".join(escape(line) for line in (row.picture, f"label: {row.truth}", *lines))
-        address = as_jpeg(bgr_of(face.astype("uint8")))
-        images.append(f"<img src='{address}' alt='{escape(row.truth)}'><div>{caption}</div>")
-    order = "By the divergence of their probabilities, largest first. Faces of your data: share this file with care."
-    return f"<p class='soft'>{order}</p><div class='faces'>{''.join(images)}</div>"
+    changed = sum(row.float32.label != row.quantised.label for row in rows)
+    order = (
+        f"{changed} of these {len(rows)} predictions changed, and stand first; then by KL divergence, largest first. "
+        "Faces of your data: share this file with care."
+    )
+    grid = face_grid((evaluation.faces[row.row], _caption(row, recipe)) for row in rows)
+    return f"<p class='soft'>{order}</p>{grid}"
+
+
+def _caption(row: Disagreement, recipe: str) -> list[str]:
+    predictions = (("float32", row.float32), (recipe, row.quantised))
+    lines = [f"{name}: {prediction.label} {prediction.score:.0%}" for name, prediction in predictions]
+    return [f"label: {row.truth}", *lines, row.picture]
 
 
 def _files(report: ExportReport) -> str:

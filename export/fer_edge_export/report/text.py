@@ -8,7 +8,7 @@ from fer_edge_export.results import CalibrationReport, ExportReport, Figures
 def as_table(report: ExportReport) -> Table:
     """Format the report as a table for the terminal."""
     layers = [report.worst_layer] if report.worst_layer else []
-    caption = "\n".join([verdict(report), *report.gate.findings, *layers, *report.advice])
+    caption = "\n".join([verdict(report), statistics(report), *report.gate.findings, *layers, *report.advice])
     table = Table(title=headline(report), title_justify="left", caption=caption, caption_justify="left")
     head, rows = comparison_rows(report)
     for name in head:
@@ -24,11 +24,16 @@ def as_markdown(report: ExportReport) -> str:
     lines = [
         f"# Export of {report.network.name}",
         "",
-        f"{headline(report)}. {verdict(report)}",
+        f"{headline(report)}.",
+        "",
+        f"{verdict(report)} {statistics(report)}",
+        "",
+        *(f"- {name}: {value}" for name, value in origin(report)),
         "",
         *_markdown_table(*comparison_rows(report)),
         "",
         *(f"- **{failure}**" for failure in report.gate.failures),
+        *(f"- try: {remedy}" for remedy in report.remedies),
         *(f"- {finding}" for finding in report.gate.findings),
         *(f"- {line}" for line in [report.worst_layer, *report.advice] if line),
         *(["", *_markdown_table(*ladder_rows(report)), ""] if len(report.ladder) > 1 else []),
@@ -63,15 +68,30 @@ def versions(report: ExportReport) -> str:
     return ", ".join(f"{package} {number}" for package, number in report.made_with.items())
 
 
+def origin(report: ExportReport) -> list[tuple[str, str]]:
+    """Names and values that say where the report comes from."""
+    made = report.origin
+    pairs = [("Date", made.date), ("Data set", made.data), ("Run", report.run), ("Command", made.command or "")]
+    return [(name, value) for name, value in pairs if value]
+
+
 def verdict(report: ExportReport) -> str:
-    """Accuracy drop, gate and agreement, in one line."""
-    comparison, gate = report.comparison, report.gate
-    passed = "passed" if gate.passed else "FAILED"
-    low, high = comparison.drop_interval
+    """Accuracy of both models and of the baseline, drop and gate, in plain words."""
+    comparison, gate, baseline = report.comparison, report.gate, report.baseline
     return (
-        f"{report.recipe} drop {comparison.drop:.4f} (95 % interval {low:.4f} to {high:.4f}; {passed}; allowed "
-        f"{gate.max_drop:g}), agreement {comparison.agreement:.1%}, {comparison.lost} lost and "
-        f"{comparison.gained} gained (McNemar p {comparison.mcnemar_p:.2g}), "
+        f"Accuracy {comparison.quantised.accuracy:.2%} in {report.recipe}, {comparison.float32.accuracy:.2%} in "
+        f"float32: a drop of {100 * comparison.drop:.2f} points, {100 * gate.max_drop:g} allowed: "
+        f"{'passed' if gate.passed else 'FAILED'}. Baseline, always {baseline.label}: {baseline.accuracy:.2%}."
+    )
+
+
+def statistics(report: ExportReport) -> str:
+    """How certain the verdict is, in one line."""
+    comparison = report.comparison
+    low, high = (100 * end for end in comparison.drop_interval)
+    return (
+        f"95 % interval of the drop {low:.2f} to {high:.2f} points, same prediction for {comparison.agreement:.1%}, "
+        f"{comparison.lost} lost and {comparison.gained} gained (McNemar p {comparison.mcnemar_p:.2g}), "
         f"mean KL divergence {comparison.kl_divergence:.2g}"
     )
 
@@ -80,10 +100,10 @@ def ladder_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the attempts, in order."""
     rows = []
     for row in report.ladder:
-        metrics = [f"{row.accuracy:.4f}", f"{row.drop:.4f}", f"{row.drop_interval[1]:.4f}"]
+        metrics = [f"{row.accuracy:.2%}", f"{100 * row.drop:.2f}", f"{100 * row.drop_interval[1]:.2f}"]
         outcome = "passed" if row.passed else "; ".join(row.failures)
         rows.append([row.tried, f"{row.bytes:,}", *metrics, f"{row.agreement:.1%}", outcome])
-    return ["attempt", "bytes", "accuracy", "drop", "at most", "agreement", "gate"], rows
+    return ["attempt", "bytes", "accuracy", "drop, points", "at most", "same prediction", "gate"], rows
 
 
 def calibration_lines(calibration: CalibrationReport | None) -> list[str]:
@@ -98,8 +118,8 @@ def calibration_lines(calibration: CalibrationReport | None) -> list[str]:
         lines.append(f"Selected by the mean KL divergence from float32 on {choice.n:,} {choice.split} faces: {tried}")
     if other := calibration.other_faces:
         lines.append(
-            f"Calibrated with {other.faces} other training faces instead: accuracy {other.accuracy:.4f}, agreement "
-            f"{other.same_answer:.1%}"
+            f"Calibrated with {other.faces} other training faces instead: accuracy {other.accuracy:.2%}, "
+            f"same prediction for {other.same_answer:.1%}"
         )
     if learning := calibration.learning:
         curve = learning.kl_divergence
@@ -120,13 +140,13 @@ def comparison_rows(report: ExportReport) -> tuple[list[str], list[list[str]]]:
     quantised = _metrics(comparison.quantised)
     for name, before in _metrics(comparison.float32).items():
         after = quantised[name]
-        interval = f"{low:+.4f} to {high:+.4f}" if name == "accuracy" else ""
-        rows.append([name, str(comparison.n), _number(before), _number(after), _number(after - before, "+"), interval])
+        interval = f"{100 * low:+.2f} to {100 * high:+.2f}" if name == "accuracy" else ""
+        rows.append([name, str(comparison.n), _percent(before), _percent(after), _points(after - before), interval])
     for name, row in comparison.per_class.items():
-        interval = "{:+.3f} to {:+.3f}".format(*row.interval) if row.interval else "-"
-        numbers = _number(row.float32), _number(row.quantised), _number(row.change, "+")
+        interval = "{:+.1f} to {:+.1f}".format(*(100 * end for end in row.interval)) if row.interval else "-"
+        numbers = _percent(row.float32), _percent(row.quantised), _points(row.change)
         rows.append([f"recall {name}", str(row.n), *numbers, interval])
-    return ["", "n", "float32", report.recipe, "change", "95 % interval"], rows
+    return ["", "faces", "float32", report.recipe, "change, points", "95 % interval"], rows
 
 
 def _metrics(figures: Figures) -> dict[str, float]:
@@ -139,5 +159,9 @@ def _metrics(figures: Figures) -> dict[str, float]:
     }
 
 
-def _number(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _points(change: float | None) -> str:
+    return "-" if change is None else f"{100 * change:+.2f}"

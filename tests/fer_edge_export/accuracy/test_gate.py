@@ -7,8 +7,9 @@ import pytest
 
 from fer_edge.errors import GateError
 from fer_edge_export.accuracy.compare import compare, matched_change
-from fer_edge_export.accuracy.gate import Rule, check, collapses, evaluate_gate, passes, remedies
+from fer_edge_export.accuracy.gate import Rule, can_learn, check, collapses, evaluate_gate, passes, remedies
 from fer_edge_export.results import (
+    Baseline,
     CalibrationReport,
     ClassChange,
     Comparison,
@@ -16,6 +17,7 @@ from fer_edge_export.results import (
     HeldOut,
     Learning,
     NetworkFacts,
+    Origin,
     as_json,
 )
 
@@ -109,8 +111,8 @@ def test_point_checks_the_measured_drop_and_reports_the_bound() -> None:
 
     assert (point.passed, point.failures) == (True, ())
     [finding] = point.findings
-    line = "int8 lost 0.0080 accuracy (0.9960 -> 0.9880, n=1000), and may lose up to 0.0160 (95 % interval); "
-    assert finding == line + "allowed: 0.01"
+    line = "int8 lost 0.80 points of accuracy (99.60% -> 98.80%, n=1000), and may lose up to 1.60 (95 % interval); "
+    assert finding == line + "allowed: 1 point"
     assert (bound.passed, bound.failures, bound.findings) == (False, (finding,), ())
 
 
@@ -119,7 +121,7 @@ def test_a_drop_beyond_the_limit_fails_by_either_rule(rule: Rule) -> None:
     gate = evaluate_gate(compared(1000, lost=11), "int8", rule, 0.01)
 
     assert not gate.passed
-    assert gate.failures == ("int8 lost 0.0110 accuracy (1.0000 -> 0.9890, n=1000); allowed: 0.01",)
+    assert gate.failures == ("int8 lost 1.10 points of accuracy (100.00% -> 98.90%, n=1000); allowed: 1 point",)
 
 
 def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
@@ -132,7 +134,7 @@ def test_a_class_that_collapses_fails_though_the_mean_holds() -> None:
     )
 
     assert not gate.passed
-    assert gate.failures == ("b collapsed: recall 1.0000 -> 0.5000, n=20",)
+    assert gate.failures == ("b collapsed: recall 100.00% -> 50.00%, n=20",)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_too_few_faces_are_a_finding() -> None:
     [finding] = evaluate_gate(compared(100, lost=0), "int8", "point", 0.01).findings[1:]
 
     assert finding == (
-        "100 faces are too few to show a drop within 0.01: without any changed prediction, it may still be 0.0192; "
+        "100 faces are too few to show a drop within 1 point: without any changed prediction, it may still be 1.92; "
         "194 are enough"
     )
 
@@ -173,11 +175,14 @@ def exported(lost: int, calibration: CalibrationReport, *advice: str) -> ExportR
         weights="best.keras",
         network=NetworkFacts("stripes", 29, 3534),
         recipe="int8",
+        origin=Origin("2026-12-01T12:00:00+00:00", "ferplus", "fer-edge export run"),
         heldout=HeldOut("testing", "majority"),
+        baseline=Baseline("a", 0.5),
         calibration=calibration,
         temperature=1.0,
         uncertain_below=0.4,
         gate=evaluate_gate(comparison, "int8", "point", max_drop=0.002),
+        remedies=tuple(remedies(calibration, advice, can_learn("int8", comparison))),
         comparison=comparison,
         disagreements=(),
         ladder=(),
@@ -195,7 +200,7 @@ def test_failed_gate_reports_the_drop_and_what_to_try() -> None:
 
     assert refusal.value.exit_code == 3
     assert str(refusal.value).startswith(
-        "int8 lost 0.0310 accuracy (1.0000 -> 0.9690, n=1000); allowed: 0.002. The files are in out. "
+        "int8 lost 3.10 points of accuracy (100.00% -> 96.90%, n=1000); allowed: 0.2 points. The files are in out. "
         "Try: conv2d: too wide; quantisation-aware training: --qat-epochs 5; "
         "more calibration faces than 1: --calib-samples 500, or a larger --data SET.npz; "
         "the next recipe that passes: --auto; "
@@ -223,7 +228,7 @@ def test_a_failed_gate_suggests_fine_tuning_first_where_it_may_help() -> None:
 def test_bad_calibration_faces_are_the_first_suggestion() -> None:
     doubt = "every calibration face is happy; give faces of each class"
 
-    suggestions = remedies(replace(CALIBRATION, doubts=(doubt,)), ["conv2d: too wide."], can_learn=True)
+    suggestions = remedies(replace(CALIBRATION, doubts=(doubt,)), ["conv2d: too wide."], fine_tune=True)
 
     assert suggestions[:3] == [doubt, "conv2d: too wide", "the next recipe that passes: --auto"]
 

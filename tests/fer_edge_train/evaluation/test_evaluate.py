@@ -21,6 +21,7 @@ from fer_edge_train.evaluation.evaluate import (
     load_model,
     load_network,
 )
+from fer_edge_train.evaluation.report import write_evaluation
 from fer_edge_train.prepare.prepare import load_faces, prepare
 from support.tiny_data_sets import class_folders, expw
 
@@ -122,7 +123,7 @@ def test_an_explicit_split_is_taken_and_says_how_many_faces_were_trained_on(fold
     model = trained_on(trained)
 
     figures = {
-        split: evaluate(model, load_faces_for(model, folders, DataSettings(), split), "majority")
+        split: evaluate(model, load_faces_for(model, folders, DataSettings(), split), "majority")[1]
         for split in ("training", "validation", "testing", "all")
     }
 
@@ -138,7 +139,7 @@ def test_a_picture_that_stands_in_two_splits_counts_as_trained_on(folders: Path)
     model = trained_on(load_faces(folders, size=16))
 
     unseen, part, _ = load_faces_for(model, folders, DataSettings(), None)
-    testing = evaluate(model, load_faces_for(model, folders, DataSettings(), "testing"), "majority")
+    _, testing = evaluate(model, load_faces_for(model, folders, DataSettings(), "testing"), "majority")
 
     assert (part, len(unseen)) == ("testing", 7)
     assert twin not in unseen.names
@@ -170,7 +171,7 @@ def test_folders_with_some_of_the_models_classes_keep_their_names(tmp_path: Path
     root = class_folders(tmp_path, {"happy": 2, "sad": 1})
     model = model_of({}, ("calm", "happy", "neutral", "sad", "tongue"), seen=NOTHING)
 
-    figures = evaluate(model, load_faces_for(model, root, DataSettings(), None), "majority")
+    _, figures = evaluate(model, load_faces_for(model, root, DataSettings(), None), "majority")
 
     counts = {name: row["n"] for name, row in figures["per_class"].items()}
     assert counts == {"calm": 0, "happy": 2, "neutral": 0, "sad": 1, "tongue": 0}
@@ -215,7 +216,7 @@ def test_faces_of_a_class_that_the_model_does_not_know_are_refused(bars: Path) -
 def test_figures_name_model_split_and_protocol(bars: Path) -> None:
     testing = EvaluationSet(FaceSet.load(bars).part("testing"), "testing", None)
 
-    figures = evaluate(model_of({}, ("high", "middle", "low")), testing, "majority")
+    _, figures = evaluate(model_of({}, ("high", "middle", "low")), testing, "majority")
 
     assert (figures["model"], figures["split"], figures["protocol"]) == (
         "model.tflite",
@@ -230,6 +231,36 @@ def test_a_keras_file_outside_a_run_folder_has_no_class_names(tmp_path: Path) ->
 
     with pytest.raises(ModelError, match="not a readable Keras model"):
         load_model(tmp_path)
+
+
+def test_a_network_of_others_names_the_command_that_evaluates_it(tmp_path: Path) -> None:
+    path = tmp_path / "their net.keras"
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
+
+    with pytest.raises(
+        ModelError, match=r"fer-edge export '.*/their net\.keras' --data SET\.npz --labels NAME,NAME --pix"
+    ):
+        load_model(path)
+
+
+def test_the_report_shows_interval_baseline_and_mistakes_and_escapes_names(bars: Path, tmp_path: Path) -> None:
+    model = model_of({}, ("<b>high", "middle", "low"))
+    testing = replace(FaceSet.load(bars).part("testing"), classes=("<b>high", "middle", "low"))
+    faces, figures = evaluate(model, EvaluationSet(testing, "testing", None), "majority")
+
+    write_evaluation(
+        tmp_path, {"data": "bars.npz", "date": "2026-12-01", "command": "fer-edge evaluate", **figures}, faces
+    )
+
+    page = (tmp_path / "report.html").read_text()
+    assert figures["baseline"] == {"label": "<b>high", "accuracy": 0.333333}
+    assert [round(end, 3) for end in figures["accuracy_interval"]] == [0.214, 0.479]
+    assert len(figures["mistakes"]) == 24
+    assert {one["prediction"] for one in figures["mistakes"]} == {"<b>high"}
+    assert (page.count("<figure>"), page.count("<img")) == (24, 25)  # and the confusion matrix
+    for shown in ("33.33%", "21.4 to 47.9%", "always &lt;b&gt;high", "<dt>Command</dt><dd>fer-edge evaluate</dd>"):
+        assert shown in page
+    assert "<b>high" not in page.split("</style>")[1]
 
 
 def test_a_face_detectors_run_is_refused(tmp_path: Path) -> None:

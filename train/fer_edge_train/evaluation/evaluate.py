@@ -5,19 +5,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from fer_edge.console import console, warn
 from fer_edge.data.faceset import FaceSet, Protocol
-from fer_edge.data.metrics import summary
+from fer_edge.data.metrics import baseline, proportion_interval, softmax, summary
 from fer_edge.data.provenance import FILE, UsedPictures, read_used_pictures, used_in
 from fer_edge.errors import DAMAGE, DataError, ModelError
-from fer_edge.files import read_json, write_json
+from fer_edge.files import read_json
 from fer_edge.imaging.images import InputColour, Pixels
 from fer_edge.model.quantization import to_input
 from fer_edge.recognition.classifier import Classifier
@@ -25,7 +25,6 @@ from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.data.split import same_split
 from fer_edge_train.prepare.prepare import load_faces
 from fer_edge_train.runs.folder import new_run, read_config
-from fer_edge_train.runs.plots import draw_confusion
 
 
 def keras_logits(network: keras.Model, pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -84,6 +83,11 @@ def load_model(path: Path) -> EvaluatedModel:
         size, temperature = contract.size, contract.temperature
         return EvaluatedModel(path, contract.labels, size, temperature, source, used, logits, contract.colour)
     network = load_network(path)
+    if not (path.parent / "config.json").exists():
+        raise ModelError(
+            f"{path}: not in a run folder, so its classes and pixel range are unknown; "
+            f"type: fer-edge export {quote(str(path))} --data SET.npz --labels NAME,NAME --pixels 0..1"
+        )
     config = read_config(path.parent)
     metrics = path.parent / "metrics.json"
     temperature = read_json(metrics, "")["temperature"] if metrics.exists() else 1.0
@@ -153,8 +157,8 @@ def _unseen(model: EvaluatedModel, data: Path, faces: FaceSet, used: UsedPicture
     return EvaluationSet(faces, "all", used)
 
 
-def evaluate(model: EvaluatedModel, chosen: EvaluationSet, protocol: Protocol) -> dict[str, Any]:
-    """Compute all metrics of `model` on the chosen faces that count under `protocol`.
+def evaluate(model: EvaluatedModel, chosen: EvaluationSet, protocol: Protocol) -> tuple[FaceSet, dict[str, Any]]:
+    """Compute all metrics of `model` on the chosen faces that count under `protocol`, and return both.
 
     Raises:
         DataError: No face is left, or the faces have a class that the model lacks.
@@ -165,6 +169,8 @@ def evaluate(model: EvaluatedModel, chosen: EvaluationSet, protocol: Protocol) -
     roles = None if chosen.used is None else chosen.used.roles(faces)
     logits = model.logits(faces.faces)
     trained_on = np.zeros(len(faces), bool) if roles is None else roles == "training"
+    found = summary(logits, faces.labels, model.classes, model.temperature)
+    label, share = baseline({name: row["n"] for name, row in found["per_class"].items()})
     figures = {
         "model": str(model.path),
         "split": chosen.part,
@@ -172,12 +178,31 @@ def evaluate(model: EvaluatedModel, chosen: EvaluationSet, protocol: Protocol) -
         "classes": model.classes,
         "trained_on": None if roles is None else int(trained_on.sum()),
         "chosen_on": None if roles is None else int((roles == "validation").sum()),
-        **summary(logits, faces.labels, model.classes, model.temperature),
+        **found,
+        "accuracy_interval": proportion_interval(found["accuracy"] * len(faces), len(faces)),
+        "baseline": {"label": label, "accuracy": share},
+        "mistakes": _mistakes(faces, softmax(logits, model.temperature)),
     }
     if trained_on.any() and not trained_on.all():
         others = summary(logits[~trained_on], faces.labels[~trained_on], model.classes, model.temperature)
         figures["others"] = {name: others[name] for name in ("n", "accuracy", "balanced_accuracy")}
-    return figures
+    return faces, figures
+
+
+def _mistakes(faces: FaceSet, probabilities: npt.NDArray[np.float64], count: int = 24) -> list[dict[str, Any]]:
+    """List the `count` most confident wrong predictions; `row` is an index in `faces`."""
+    predicted, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != faces.labels)
+    return [
+        {
+            "row": int(row),
+            "picture": str(faces.names[row]),
+            "label": faces.classes[faces.labels[row]],
+            "prediction": faces.classes[predicted[row]],
+            "score": round(float(scores[row]), 4),
+        }
+        for row in wrong[np.argsort(-scores[wrong], kind="stable")[:count]]
+    ]
 
 
 @contextmanager
@@ -196,35 +221,3 @@ def evaluation_folder(project: Path, name: str) -> Iterator[Path]:
             for created in (folder, *missing):
                 created.rmdir()
         raise
-
-
-def write_evaluation(folder: Path, figures: dict[str, Any]) -> None:
-    """Write metrics.json and confusion_matrix.png to `folder`."""
-    write_json(folder / "metrics.json", figures)
-    title = f"{Path(figures['model']).name} on {figures['data']}, {figures['split']}"
-    draw_confusion(folder / "confusion_matrix.png", np.array(figures["confusion"]), figures["classes"], title)
-
-
-def show(figures: dict[str, Any], folder: Path) -> None:
-    """Print the metrics and the folder they were written to."""
-    table = Table("class", "faces", "recall")
-    for name, row in figures["per_class"].items():
-        table.add_row(name, str(row["n"]), f"{row['recall']:.1%}" if row["n"] else "-")
-    console.print(table)
-    console.print(
-        f"{figures['split']}, {figures['n']} faces ({figures['protocol']}): accuracy {figures['accuracy']:.2%}, "
-        f"balanced {figures['balanced_accuracy']:.2%}, macro-F1 {figures['macro_f1']:.3f}, "
-        f"calibration error {figures['calibration_error']:.3f}"
-    )
-    if figures["trained_on"] is not None:
-        console.print(
-            f"of these {figures['n']:,} faces, {figures['trained_on']:,} were used for training "
-            f"and {figures['chosen_on']:,} for choosing the best epoch"
-        )
-    if "others" in figures:
-        others = figures["others"]
-        console.print(
-            f"on the {others['n']:,} faces not used for training: accuracy {others['accuracy']:.2%}, "
-            f"balanced {others['balanced_accuracy']:.2%}"
-        )
-    console.print(f"wrote {folder}")
