@@ -128,7 +128,7 @@ def _report(
 def _layer_report(exported: ExportedNetwork, last: RecipeResult) -> tuple[list[LayerError], list[str]]:
     """Measure the layer errors, and give advice."""
     network, float32, evaluation = exported.network, exported.float32, exported.heldout
-    if last.flatbuffer == float32:
+    if last.flatbuffer == float32 or len(evaluation) < 2:  # a single face has no spread to compare errors with
         return [], []
     if last.network is not None:  # other tensor names, and perhaps weights, than the original network
         float32 = convert(last.network, RECIPES["float32"])

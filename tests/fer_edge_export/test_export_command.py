@@ -43,6 +43,21 @@ def test_same_run_and_seed_give_the_same_bytes(
     assert results[1].stdout == ""
 
 
+def test_one_held_out_face_is_exported_without_layer_errors(
+    fer_edge: FerEdge, make_run: Callable[..., Path], stripes: FaceSet, tmp_path: Path
+) -> None:
+    rows = np.concatenate(
+        [np.flatnonzero(stripes.split == "training")[:60], np.flatnonzero(stripes.split == "testing")[:1]]
+    )
+    stripes.take(rows).save(tmp_path / "one.npz")
+
+    result = fer_edge("export", make_run(), "--data", tmp_path / "one.npz", "--out", tmp_path / "out", "--json", code=0)
+
+    report = json.loads(result.stdout)
+    assert (report["comparison"]["n"], report["layers"], report["worst_layer"]) == (1, [], None)
+    assert "1 face is too few" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def black(stripes: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set with a single black calibration face."""

@@ -11,6 +11,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.provenance import UsedPictures, write_used_pictures
 from fer_edge.errors import DataError, ModelError
 from fer_edge.imaging.images import write_picture
+from fer_edge.recognition.classifier import BUNDLED
 from fer_edge_train.data.settings import DataSettings
 from fer_edge_train.evaluation.evaluate import (
     EvaluatedModel,
@@ -231,6 +232,13 @@ def test_a_keras_file_outside_a_run_folder_has_no_class_names(tmp_path: Path) ->
 
     with pytest.raises(ModelError, match="not a readable Keras model"):
         load_model(tmp_path)
+
+
+def test_the_bundled_model_knows_the_pictures_it_was_trained_on() -> None:
+    bundled = load_model(BUNDLED)
+
+    assert bundled.used is not None
+    assert (len(bundled.used.training), len(bundled.used.validation)) == (27_332, 3_553)  # different pictures of FER+
 
 
 def test_a_network_of_others_names_the_command_that_evaluates_it(tmp_path: Path) -> None:
