@@ -82,6 +82,10 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+OTHER_BACKENDS = ("torch", "openvino")
+"""Backends of Keras that fer-edge has no extra for."""
+
+
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a missing optional package into an error with the pip command that installs it.
@@ -91,7 +95,13 @@ def needs(extra: str) -> Iterator[None]:
     """
     try:
         yield
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, ValueError) as error:
+        if "backend" in str(error) or (isinstance(error, ModuleNotFoundError) and error.name in OTHER_BACKENDS):
+            raise FerEdgeError(
+                f"Keras cannot use its backend ({error}); take tensorflow or jax: type export KERAS_BACKEND=tensorflow"
+            ) from error
+        if isinstance(error, ValueError):
+            raise
         raise FerEdgeError(
             f"{error.name} is not installed; type, in your clone of fer-edge: pip install '.[{extra}]'"
         ) from error

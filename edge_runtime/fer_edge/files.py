@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -86,6 +87,19 @@ def remove_temporaries(folder: Path) -> None:
     """Remove temporary files of killed processes from `folder`; no process may be writing there."""
     for path in folder.glob(f"{TEMPORARY}*"):
         path.unlink(missing_ok=True)
+
+
+def must_be_writable(folder: Path) -> None:
+    """Raise an error if `folder`, which need not exist yet, cannot be written to; creates nothing.
+
+    Raises:
+        FerEdgeError: It, or the nearest folder that exists, is a file or not writable.
+    """
+    nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise cannot_write(folder, NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder"))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise cannot_write(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def make_folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from fer_edge.data.faceset import FaceSet
 from fer_edge.data.metrics import baseline, fit_temperature
 from fer_edge.data.provenance import write_used_pictures
 from fer_edge.errors import DataError, ModelError
-from fer_edge.files import sha256, write_bytes, write_json, write_text
+from fer_edge.files import must_be_writable, sha256, write_bytes, write_json, write_text
 from fer_edge.inspection.selftest import make_golden
 from fer_edge.model.contract import Contract, Model, default_threshold, write_model
 from fer_edge.versions import installed
@@ -55,6 +55,8 @@ def export(
         FerEdgeError: A file cannot be read, converted or written.
     """
     inputs = read_inputs(run, settings.data, settings.use_weights, settings.stated)
+    folder = out or inputs.folder
+    must_be_writable(folder)  # before minutes of work
     network = load_network(inputs.network)
     if inputs.foreign:
         network, inputs = adapt_network(network, inputs, settings.stated)
@@ -78,7 +80,6 @@ def export(
     heldout = HeldOut(split, settings.protocol if evaluation.voted else "one label per face")
     data = str(settings.data or inputs.heldout.source.get("name", run))
     report = _report(run, inputs, exported, heldout, results, Origin(date_now(), data, command))
-    folder = out or inputs.folder
     flatbuffers = {"float32": float32, report.recipe: results[-1].flatbuffer}
     report = _write(flatbuffers, _contract(report, inputs, settings), report, folder, settings.c_array)
     write_bytes(folder / "export_report.html", as_page(report, evaluation))

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import remove_temporaries, replacing, replacing_folder, sha256, write_bytes, write_text
+from fer_edge.files import (
+    must_be_writable,
+    remove_temporaries,
+    replacing,
+    replacing_folder,
+    sha256,
+    write_bytes,
+    write_text,
+)
 
 
 def fail_half_way(writing: AbstractContextManager[Path]) -> None:
@@ -62,6 +70,16 @@ def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> None
         FerEdgeError, match=r"cannot write .*file/a\.txt: .*file is not a folder; choose another folder"
     ):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_folder_is_checked_without_creating_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    must_be_writable(tmp_path / "new" / "folder")
+    with pytest.raises(FerEdgeError, match=r"cannot write .*file/out: .*file is not a folder; choose another folder"):
+        must_be_writable(tmp_path / "file" / "out")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_full_folder_is_not_replaced(tmp_path: Path) -> None:

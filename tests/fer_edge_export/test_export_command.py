@@ -58,6 +58,17 @@ def test_one_held_out_face_is_exported_without_layer_errors(
     assert "1 face is too few" in result.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    fer_edge: FerEdge, make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    result = fer_edge("export", make_run(), "--out", tmp_path / "file", code=1)
+
+    assert "converting" not in result.stderr
+    assert "file is not a folder; choose another folder" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def black(stripes: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set with a single black calibration face."""

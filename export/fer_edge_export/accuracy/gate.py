@@ -68,7 +68,8 @@ def evaluate_gate(comparison: Comparison, recipe: str, rule: Rule, max_drop: flo
         least = matched_change(0, 0, comparison.n)
         spread = least.high if least else 1.0
         findings.append(
-            f"{comparison.n} face{'s are' if comparison.n != 1 else ' is'} too few to show a drop within {points(max_drop)}: without any changed "
+            f"{comparison.n} face{'s are' if comparison.n != 1 else ' is'} too few "
+            f"to show a drop within {points(max_drop)}: without any changed "
             f"prediction, it may still be {100 * spread:.2f}; {enough:,} are enough"
         )
     return GateResult(rule, max_drop, not failures, tuple(failures), tuple(findings))

@@ -252,6 +252,16 @@ def test_folder_above_a_data_set_says_what_to_type(tmp_path: Path, parts: tuple[
         read_table(tmp_path, ANY)
 
 
+@pytest.mark.parametrize("above", [".", ".."])
+def test_folders_of_data_sets_are_not_taken_for_classes(tmp_path: Path, above: str) -> None:
+    root = tmp_path / "downloads" / "expw"
+    expw(root, ["1.jpg 0 5 5 55 55 50.0 3"])
+    write_pictures(tmp_path / "downloads" / "other", ["1.jpg"])
+
+    with pytest.raises(DataError, match=re.escape(f"holds 1 data set; give one: --data {root}")):
+        read_table((root.parent / above).resolve(), ANY)
+
+
 def test_data_set_among_class_folders_is_listed_picture_by_picture(tmp_path: Path) -> None:
     class_folders(tmp_path, {"smile": 1, "frown": 1, "kaggle/train/happy": 2, "kaggle/test/sad": 1})
     reason = f"is in a data set of its own; read it with --data {tmp_path / 'kaggle'}"

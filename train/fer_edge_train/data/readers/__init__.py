@@ -1,5 +1,6 @@
 """Data set readers, one module per layout; each reads a folder into a table (`fer_edge_train.data.table`)."""
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,16 +80,40 @@ def _layout(root: Path, name: str | None) -> Layout:
         if name not in LAYOUTS:
             raise UsageError(f"--format {name}: unknown; take one of {', '.join(LAYOUTS)}")
         return LAYOUTS[name]
-    if layout := layout_of(root):
+    layout = layout_of(root)
+    if layout and layout.read is not folders.read:
         return layout
-    if root.is_dir() and (inside := _data_sets_in(root)):
+    if root.is_dir() and (inside := _data_sets_in(root, with_folders=layout is None)):
         sets = f"{len(inside)} data set{'s' * (len(inside) > 1)}"
         raise DataError(f"{root} holds {sets}; give one: --data {' or --data '.join(inside)}")
+    if layout:
+        return layout
     known = "; ".join(f"{name}: {layout.shape}" for name, layout in LAYOUTS.items())
     raise DataError(f"{root}: unknown data set layout; supported are {known}")
 
 
-def _data_sets_in(root: Path) -> list[str]:
-    """Folders in `root` that hold a data set, quoted for a shell."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [shlex.quote(str(folder)) for folder in folders if layout_of(folder)]
+def _data_sets_in(root: Path, *, with_folders: bool) -> list[str]:
+    """Folders up to two levels below `root` that hold a data set, quoted for a shell.
+
+    Args:
+        root: The folder.
+        with_folders: Whether class folders count; not where `root` itself is a set of class folders.
+    """
+    own = [layout for layout in LAYOUTS.values() if layout.read is not folders.read]
+    children = _folders_in(root)
+    inside = [*children, *(below for child in children for below in _folders_in(child))]
+    found = [path for path in inside if any(layout.recognises(path) for layout in own)]
+    if not found and with_folders:
+        found = [path for path in children if folders.recognises(path)]
+    return [shlex.quote(str(path)) for path in sorted(found)]
+
+
+def _folders_in(root: Path) -> list[Path]:
+    """Folders in `root`, without hidden ones; no file is looked at, of which there may be 100,000."""
+    with os.scandir(root) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+        return [
+            Path(entry.path)
+            for entry in shown
+            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
+        ]
