@@ -208,7 +208,7 @@ def _before(keys: Rows, order: Rows) -> Rows:
 def _near(hashes: Hashes, order: Rows) -> Leak:
     """Find near-duplicates, without equal faces, in different splits; memory is bounded."""
     pairs, nearest, partner = 0, np.full(len(hashes), NEAR_BITS + 1), np.zeros(len(hashes), np.int64)
-    for earlier, later, bits in _near_pairs(hashes, order):
+    for earlier, later, bits in near_pairs(hashes, order):
         pairs += len(bits)
         by_distance = np.argsort(-bits, kind="stable")  # the nearest is written last
         earlier, later, bits = earlier[by_distance], later[by_distance], bits[by_distance]
@@ -219,7 +219,7 @@ def _near(hashes: Hashes, order: Rows) -> Leak:
     return Leak("near", pairs, _by_split(leaked, order), [_pair(partner[row], row, hashes) for row in first])
 
 
-def _near_pairs(hashes: Hashes, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
+def near_pairs(hashes: Hashes, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
     """Yield near pairs: rows in earlier splits, rows in later ones, and the number of differing bits."""
     for number in range(1, len(SPLITS)):
         earlier, later = np.flatnonzero(order < number), np.flatnonzero(order == number)

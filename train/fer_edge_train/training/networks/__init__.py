@@ -4,14 +4,19 @@ The softmax is not part of the network: an int8 softmax has steps of 1/256, and 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 
 from fer_edge.errors import UsageError
-from fer_edge_train.training.networks.edge import edge
+from fer_edge_train.training.networks.edge import SHAPES, edge
 from fer_edge_train.training.networks.seeds import expw_cnn, legend_cnn
 
-NETWORKS: dict[str, Callable[[int, int], keras.Model]] = {"edge": edge, "legend-cnn": legend_cnn, "expw-cnn": expw_cnn}
+NETWORKS: dict[str, Callable[[int, int], keras.Model]] = {
+    **{name: partial(edge, name) for name in SHAPES},
+    "legend-cnn": legend_cnn,
+    "expw-cnn": expw_cnn,
+}
 """Each is called with the number of classes and the side of the input in pixels."""
 
 
