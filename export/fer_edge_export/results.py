@@ -38,8 +38,7 @@ class Origin:
     """ISO 8601, local time."""
     data: str
     """Data set of the evaluation faces."""
-    command: str | None
-    """As typed; None from Python."""
+    command: str | None  # as typed; None from Python
 
 
 @dataclass(frozen=True)

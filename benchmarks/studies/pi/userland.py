@@ -2,12 +2,9 @@
 
 python -m studies.pi.userland --photos expw/origin
 
-Needs Debian's `qemu-user-static` and `debootstrap`, and the network. In `--cache` it unpacks Debian 12 for arm64, whose
-Python runs under qemu as on a Cortex-A72, the processor of a Pi 4. fer-edge's wheel and its dependencies are installed
-with LiteRT and, separately, with tflite-runtime. `fer-edge selftest` and `fer-edge run` on the photos have to give the
-same results as on x86 (`answers.py`). No latencies are reported: an emulator's say nothing about a Pi.
-
-The Debian tree and the wheels are kept for the next run once they are complete; one process per `--cache`.
+Needs Debian's `qemu-user-static` and `debootstrap`, and the network. `--cache` keeps Debian 12 for arm64 and the wheels;
+its Python runs under qemu as on a Pi 4's Cortex-A72, with LiteRT and with tflite-runtime. `fer-edge selftest` and `run`
+have to give the same results as on x86 (`answers.py`). No latencies: an emulator's say nothing about a Pi.
 """
 
 import json
@@ -50,7 +47,6 @@ TOOLS = {name: name for name in ("debootstrap", "dpkg", *AS_ROOT)} | {"qemu-aarc
 REQUIRED_MB = 800
 """Free disk space required to make the Debian tree, or the wheels of a runtime; about 230 MB of it stay in use."""
 EMULATED = """#!/bin/sh
-# The Python of this tree, wherever it is; under this name it can start itself without binfmt_misc.
 exec qemu-aarch64-static -cpu cortex-a72 -0 "$0" -L "${0%/usr/bin/*}" "${0%/*}/python3" "$@"
 """
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
