@@ -2,8 +2,8 @@
 
 python -m studies.pi.userland --photos expw/origin
 
-Needs Debian's `qemu-user-static` and `debootstrap`, and the network. `--cache` keeps Debian 12 for arm64 and the wheels;
-its Python runs under qemu as on a Pi 4's Cortex-A72, with LiteRT and with tflite-runtime. `fer-edge selftest` and `run`
+Needs `qemu-user-static`, `debootstrap` and the network. `--cache` keeps Debian 12 for arm64 and the wheels; its
+Python runs under qemu as on a Pi 4's Cortex-A72, with LiteRT and with tflite-runtime. `fer-edge selftest` and `run`
 have to give the same results as on x86 (`answers.py`). No latencies: an emulator's say nothing about a Pi.
 """
 
@@ -33,20 +33,19 @@ from studies.pi.answers import Faces, as_table, compare_all, parse_results
 ROOT = Path(__file__).parents[3]
 DEBIAN, PYTHON = "bookworm", "3.11"
 """The last Debian, and so the last Raspberry Pi OS, whose Python tflite-runtime has a wheel for."""
-PACKAGES = "python3,libstdc++6,libgomp1"
-"""Debian packages that the wheels depend on."""
+PACKAGES = "python3,libstdc++6,libgomp1"  # that the wheels depend on
 GLIBC = range(17, 37)
 """Minor versions of glibc that wheels may require: up to Debian 12's 2.36; tflite-runtime requires 2.34."""
 RUNTIMES: dict[str, tuple[str, ...]] = {"litert": (), "tflite": ("tflite-runtime>=2.14", "numpy<2")}
 """Value of FER_EDGE_RUNTIME -> packages in addition to fer-edge's wheel and its dependencies. Not the extra [tflite],
 because pip evaluates its "python_version < '3.12'" with the Python that pip itself runs in."""
-AS_ROOT = [] if os.geteuid() == 0 else ["fakeroot"]
-"""Prefix for debootstrap, which insists on root, although nothing here needs root permissions."""
+AS_ROOT = [] if os.geteuid() == 0 else ["fakeroot"]  # debootstrap insists on root; nothing here needs it
 TOOLS = {name: name for name in ("debootstrap", "dpkg", *AS_ROOT)} | {"qemu-aarch64-static": "qemu-user-static"}
 """Required programs and the Debian packages that contain them."""
 REQUIRED_MB = 800
 """Free disk space required to make the Debian tree, or the wheels of a runtime; about 230 MB of it stay in use."""
 EMULATED = """#!/bin/sh
+# The Python of this tree, wherever it is; under this name it can start itself without binfmt_misc.
 exec qemu-aarch64-static -cpu cortex-a72 -0 "$0" -L "${0%/usr/bin/*}" "${0%/*}/python3" "$@"
 """
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
