@@ -51,6 +51,11 @@ class TrainSettings:
         Literal["nano", "small", "edge", "legend-cnn", "expw-cnn"],
         Option(help="Network architecture; nano and small are the quicker ones of edge's family."),
     ] = "edge"
+    pretrained: Annotated[
+        str,
+        Option(help="Transfer learning: start from edge (the bundled model), a run or a .keras.", metavar="MODEL"),
+    ] = ""
+    """The same network and, unless it ends in global pooling, imgsz; other classes get a new head."""
     epochs: Annotated[int, Option(1, 1_000_000, help="Number of epochs.")] = 60
     batch: Annotated[int, Option(1, 1_000_000, help="Batch size.")] = 128
     imgsz: Annotated[int, Option(24, 256, help="Input size in pixels.")] = 48
@@ -64,7 +69,7 @@ class TrainSettings:
         float, Option(0, 10, help="Decoupled weight decay of adamw and sgd, times the learning rate.")
     ] = 0.05
     ema: Annotated[float, Option(0, 0.9999, help="Momentum of the weight average (EMA); 0: off.")] = 0.998
-    """The averaged weights are validated and saved."""
+    """The averaged weights are validated and saved. In short runs less: 1 - 10 / steps at most."""
     label_mode: Annotated[LabelMode, Option(help="Targets: vote shares, or the majority class.")] = "soft"
     label_smoothing: Annotated[float, Option(0, 0.9, help="Share of a target spread over all classes.")] = 0.0
     mixup: Annotated[float, Option(0, 10, help="Mixup: alpha of the Beta distribution; 0: off.")] = 0.0

@@ -108,7 +108,7 @@ def measure(batches: Batches, settings: TrainSettings, rounds: int, folder: Path
         rounds: Number of rounds; the first is not counted.
         folder: Folder for the files of a run.
     """
-    network, alone = (build_network(settings, batches) for _ in range(2))
+    network, alone = (build_network(settings, batches, EXPRESSIONS) for _ in range(2))
     constant = [keras.ops.convert_to_tensor(part) for part in batches[0]]
     faces = len(batches) * batches.batch
 

@@ -366,7 +366,7 @@ def test_networks_of_one_process_name_their_layers_alike(bars: Path) -> None:
     settings = TrainSettings(data=(str(bars),), imgsz=24)
     batches = training_batches(read_training_set(settings), settings, None)
 
-    first, second = (fit.build_network(settings, batches) for _ in range(2))
+    first, second = (fit.build_network(settings, batches, ("high", "middle", "low")) for _ in range(2))
 
     assert [weight.path for weight in second.weights] == [weight.path for weight in first.weights]
 

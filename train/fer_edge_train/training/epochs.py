@@ -36,7 +36,8 @@ def make_optimizer(settings: TrainSettings, steps: int) -> keras.optimizers.Opti
         decay_steps=max(1, total - warm_up),
         alpha=0.01,
     )
-    averaging = {"use_ema": settings.ema > 0, "ema_momentum": settings.ema}
+    # The average spans a tenth of the training at most: a short run's would still hold its initial weights.
+    averaging = {"use_ema": settings.ema > 0, "ema_momentum": max(0.0, min(settings.ema, 1 - 10 / total))}
     if name == "adamw":
         return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, **averaging)
     if name == "adam":

@@ -28,6 +28,7 @@ from fer_edge_train.training.devices import data_parallel
 from fer_edge_train.training.epochs import fit_epochs, make_optimizer, resume_line
 from fer_edge_train.training.losses import accuracy, training_loss
 from fer_edge_train.training.networks import make_network
+from fer_edge_train.training.pretrained import BUNDLED_NAME, start_from
 from fer_edge_train.training.processes import assert_same, rank_and_count
 from fer_edge_train.training.training_set import (
     TrainingSet,
@@ -59,8 +60,8 @@ def train(settings: TrainSettings, project: Path, name: str, *, exist_ok: bool =
     teacher_targets = predict_teachers(training_set, settings)
     batches = training_batches(training_set, settings, teacher_targets)
     assert_same(*_shared_facts(training_set, settings))
-    network = build_network(settings, batches)
     faces = training_set.faces
+    network = build_network(settings, batches, faces.classes)
     run = new_run(project, name, exist_ok=exist_ok)
     with run_lock(run):
         clear(run)
@@ -78,7 +79,10 @@ def _absolute_paths(settings: TrainSettings) -> TrainSettings:
     """Make paths absolute: --resume may run in another directory."""
     data, teacher = (tuple(str(Path(path).resolve()) for path in paths) for paths in (settings.data, settings.teacher))
     unlabelled = str(Path(settings.unlabelled).resolve()) if settings.unlabelled else ""
-    return replace(settings, data=data, teacher=teacher, unlabelled=unlabelled)
+    pretrained = settings.pretrained
+    if pretrained not in ("", BUNDLED_NAME):
+        pretrained = str(Path(pretrained).resolve())
+    return replace(settings, data=data, teacher=teacher, unlabelled=unlabelled, pretrained=pretrained)
 
 
 def resume(run: Path) -> Path:
@@ -113,13 +117,13 @@ def _resume(run: Path, config: dict[str, Any]) -> None:
         with data_parallel(batches.batch):
             network = load_network(checkpoint, with_optimizer=True)
     else:
-        network = build_network(settings, batches)
+        network = build_network(settings, batches, training_set.faces.classes)
     _fit(run, network, training_set, batches, settings)
 
 
 def _shared_facts(training_set: TrainingSet, settings: TrainSettings) -> tuple[object, object]:
     """What must be the same in every process; paths may differ."""
-    own = ("data", "teachers", "unlabelled", "reading", "tensorboard")
+    own = ("data", "teacher", "unlabelled", "pretrained", "reading", "tensorboard")
     return training_set.faces.source, {name: value for name, value in asdict(settings).items() if name not in own}
 
 
@@ -134,12 +138,14 @@ def calibration_faces(training: FaceSet, seed: int) -> FaceSet:
     return training.take(np.sort(order[first[:CALIBRATION_FACES]]))
 
 
-def build_network(settings: TrainSettings, batches: Batches) -> keras.Model:
-    """Build and compile a new network for `batches`."""
+def build_network(settings: TrainSettings, batches: Batches, classes: tuple[str, ...]) -> keras.Model:
+    """Build and compile a new network for `batches`, whose targets are of `classes`."""
     keras.utils.clear_session()  # otherwise layer names continue from an earlier network of this process
     keras.utils.set_random_seed(settings.seed)
     with data_parallel(batches.batch):
-        network = make_network(settings.network, len(batches.priors), settings.imgsz)
+        network = make_network(settings.network, len(classes), settings.imgsz)
+        if settings.pretrained:
+            start_from(network, settings.pretrained, classes)
         optimizer, loss = make_optimizer(settings, len(batches)), training_loss(batches.priors, settings)
         network.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], weighted_metrics=[])
     return network
