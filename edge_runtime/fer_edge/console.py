@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -28,7 +27,7 @@ def print_json(document: Any, *, indent: int | None = 1) -> None:
 
 def command_line() -> str:
     """Return the command of this process as typed, to repeat it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["fer-edge", *sys.argv[1:]])
 
 
 def date_now() -> str:
