@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import ModelError, UsageError
+from fer_edge.files import sha256
 from fer_edge.labels import EXPRESSIONS
+from fer_edge.model.contract import read_model
 from fer_edge.model.quantization import to_input
 from fer_edge.recognition.classifier import BUNDLED, Classifier
 from fer_edge_train.training import pretrained
@@ -28,6 +30,14 @@ def test_float_weights_of_the_bundled_model_give_its_answers() -> None:
 
     wanted, logits = Classifier(BUNDLED).network.logits(faces), network.predict(to_input(faces), verbose=0)
     assert np.corrcoef(wanted.ravel(), logits.ravel())[0, 1] > 0.99
+
+
+def test_float_weights_are_those_of_the_bundled_file() -> None:
+    with np.load(pretrained.WEIGHTS) as stored:
+        facts = json.loads(str(stored["facts"]))
+
+    assert facts["sha256_of_model"] == sha256(BUNDLED.read_bytes())
+    assert facts["source"] == read_model(BUNDLED).contract.data["training"]  # with its licence
 
 
 def test_other_classes_get_a_new_head() -> None:
