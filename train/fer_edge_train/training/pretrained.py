@@ -16,7 +16,7 @@ from fer_edge_train.runs.folder import read_config
 BUNDLED_NAME = "edge"
 """Value of --pretrained for the bundled model."""
 WEIGHTS = BUNDLED.with_name("edge_weights.npz")
-"""Float weights of the bundled model: its int8 kernels, dequantised, with batch normalisation put back; float16."""
+"""Float weights of the bundled model in float16; studies.distillation.float_weights makes them from its int8 file."""
 
 
 class Pretrained(NamedTuple):
