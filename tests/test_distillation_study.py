@@ -1,13 +1,17 @@
 """Distillation of the expression models: who teaches, chooses and proves, and a training that survives a kill."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fer_edge.data.faceset import FaceSet
-from studies.distillation import student
+from fer_edge.errors import UsageError
+from fer_edge.labels import EXPRESSIONS
+from fer_edge.recognition.classifier import BUNDLED
+from studies.distillation import student, views
 from studies.distillation.faces import divided, proves
 from studies.distillation.student import main, targets
 from studies.distillation.views import VIEWS, view_of
@@ -42,6 +46,24 @@ def test_a_view_is_the_same_whenever_it_is_made() -> None:
     assert (view_of(faces, 0, 0) == faces).all()
     assert (view_of(faces, 1, 0) == view_of(faces, 1, 0)).all()
     assert (view_of(faces, 1, 0) != view_of(faces, 2, 0)).any()
+
+
+def test_views_are_stored_with_the_teachers_answers_and_a_complete_one_is_kept(tmp_path: Path) -> None:
+    faces = face_set(6, 6 * ["training"])
+    faces.save(tmp_path / "three.npz")
+    eight = replace(faces, votes=np.eye(8, dtype=np.float32)[:6], classes=EXPRESSIONS)
+    eight.save(tmp_path / "faces.npz")
+
+    views.main(tmp_path / "faces.npz", BUNDLED, tmp_path / "views")
+    before = (tmp_path / "views/logits7.npy").stat().st_mtime_ns
+    (tmp_path / "views/logits0.npy").unlink()
+    views.main(tmp_path / "faces.npz", BUNDLED, tmp_path / "views")
+
+    assert (np.load(tmp_path / "views/view3.npy") == view_of(faces.faces, 3, 0)).all()
+    assert np.load(tmp_path / "views/logits0.npy").shape == (6, 8)
+    assert (tmp_path / "views/logits7.npy").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match="has others, or in another order"):
+        views.main(tmp_path / "three.npz", BUNDLED, tmp_path / "more")
 
 
 def test_targets_mix_labels_without_single_votes_and_the_teachers_answers() -> None:

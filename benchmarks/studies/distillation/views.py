@@ -14,6 +14,7 @@ import typer
 
 from fer_edge.console import progress
 from fer_edge.data.faceset import FaceSet
+from fer_edge.errors import UsageError
 from fer_edge.files import make_folder, replacing
 from fer_edge.imaging.images import Pixels
 from fer_edge.recognition.classifier import Classifier
@@ -44,6 +45,10 @@ def main(
     cv2.setNumThreads(1)
     training, network = FaceSet.load(faces).part("training"), Classifier(teacher)
     size = network.contract.size
+    if network.contract.labels != training.classes:
+        raise UsageError(
+            f"{teacher} has classes {', '.join(network.contract.labels)}; {faces} has others, or in another order"
+        )
     make_folder(out)
     with progress() as bar:
         for view in range(VIEWS):
